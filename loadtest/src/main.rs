@@ -1,0 +1,3 @@
+//! The load harness, `openmsrp-loadtest`.
+
+fn main() {}

@@ -1,0 +1,195 @@
+//! Every bound, its reason, and the relations between bounds.
+//!
+//! A bound's name says what it counts, its unit and that it is a bound. What happens at the bound is
+//! part of its meaning. Bounds that an operator may change have their default here and their key in
+//! the configuration.
+
+use std::time::Duration;
+
+// ---- MSRP framing -----------------------------------------------------------------------------
+
+/// Octets of a start line or header line. SEC-06 rules 8 KiB. Beyond: the connection closes.
+pub const LINE_BYTES_MAX: usize = 8 * 1024;
+
+/// Octets of a start line and all headers. SEC-06 rules 64 KiB, 16 KiB hold every honest head
+/// (a path of ten relays is 1 KiB). Beyond: the connection closes.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Header lines of one message; msrplib, the strictest reader known, takes 64. Beyond: the connection closes.
+pub const HEAD_LINES_MAX: usize = 64;
+
+/// Body octets of a request that is not SEND (RFC 4975 §7.1). Beyond: 413, or silence for a REPORT.
+pub const NON_SEND_BODY_BYTES_MAX: usize = 10_240;
+
+/// A body shorter than this is passed on whole: the first part of a longer one leaves when this much
+/// is there. Clients exist that cannot join parts (`sipsimple`), so what fits one read stays one.
+pub const PART_BYTES_MIN: usize = 32 * 1024;
+
+/// The one receive buffer of a shard, and so the largest part of a body handled in one step.
+pub const READ_BYTES: usize = 64 * 1024;
+
+/// Octets of an incomplete head or body that one connection may keep waiting.
+pub const UNREAD_BYTES_MAX: usize = HEAD_BYTES_MAX + PART_BYTES_MIN + READ_BYTES;
+
+/// Octets that all connections of a shard together may keep waiting; beyond, the connection that
+/// wants more is closed.
+pub const SHARD_UNREAD_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+// ---- sessions ---------------------------------------------------------------------------------
+
+/// Unfinished messages of one session (SEC-05, D8). Beyond: 413 for the newest.
+pub const OPEN_MESSAGES_MAX: usize = 8;
+
+/// Octets of a message held back because earlier octets or the end of the CPIM headers are missing
+/// (CHAT-CHUNK-02, CHAT-CHUNK-08). Beyond: 413.
+pub const HELD_BYTES_MAX: usize = 64 * 1024;
+
+/// Octets of a CPIM header block (CHAT-CHUNK-02 rules 16 KiB). Beyond: 413.
+pub const WRAPPER_BYTES_MAX: usize = 16 * 1024;
+
+/// Default of the largest message a room takes; also `a=max-size` in our SDP. Beyond: 413.
+pub const MESSAGE_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
+/// Without a further chunk an unfinished message is given up (RFC 7701 §6.1, CHAT-CHUNK-04).
+pub const CHUNK_WAIT: Duration = Duration::from_secs(540);
+
+/// Requests of one session whose verdict is still on its way from the room's home shard.
+/// Beyond: the connection is not read until verdicts come.
+pub const VERDICTS_PENDING_MAX: usize = 64;
+
+/// Sessions of one connection: a relay or gateway carries many. Beyond: 506 for the newest.
+pub const CONN_SESSIONS_MAX: usize = 4096;
+
+/// Requests in a row that found no session before the connection is closed (SEC-02, MSRP-CONN-06).
+pub const CONN_STRAYS_MAX: u32 = 5;
+
+/// A connection that brought no valid request within this time is closed (MSRP-CONN-06).
+pub const CONN_UNPROVEN: Duration = Duration::from_secs(30);
+
+/// A head that has begun must be whole within this time (SEC-06, D1).
+pub const HEAD_WAIT: Duration = Duration::from_secs(30);
+
+/// A connection whose last session ended is closed after this time (MSRP-CONN-06).
+pub const CONN_EMPTY: Duration = Duration::from_secs(30);
+
+/// From the 200 to the INVITE to the binding request. Afterwards the grant is void and the dialog
+/// ends with BYE (FOCUS-05; 15 s is what SylkServer and this project's first issue use).
+pub const GRANT_WAIT: Duration = Duration::from_secs(15);
+
+/// A lost MSRP connection must be negotiated anew within this time, then the dialog ends (FOCUS-05).
+pub const REBIND_WAIT: Duration = Duration::from_secs(60);
+
+/// Connecting out to a passive client, and the answer to our binding request.
+pub const CONNECT_WAIT: Duration = Duration::from_secs(10);
+
+// ---- outbound queues --------------------------------------------------------------------------
+
+/// Soft watermark of a connection's queue: above it, whole regular messages are skipped and the
+/// participant is told once (RFC 7701 §6.4 says 80 %).
+pub const QUEUE_BYTES_SOFT: usize = QUEUE_BYTES_HARD / 5 * 4;
+
+/// Hard watermark of a connection's queue: a push that would pass it closes the connection.
+pub const QUEUE_BYTES_HARD: usize = 1024 * 1024;
+
+/// A connection with octets waiting that takes none for this long is closed (O2).
+pub const QUEUE_STALL: Duration = Duration::from_secs(10);
+
+/// Octets in all outbound queues of a shard: beyond three quarters every soft watermark is a
+/// sixteenth of its size, beyond the whole every push is refused (O3).
+pub const SHARD_QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Octets of the tail (headers, body, end-line) of a copy up to which it is copied into each queue;
+/// longer ones are shared by reference. Measured crossover 500 octets to 1 KiB.
+pub const COPY_BYTES_MAX: usize = 1024;
+
+/// Pieces of one vectored write; IOV_MAX is 1024, beyond 64 nothing is gained.
+pub const WRITE_PIECES_MAX: usize = 64;
+
+/// While a long message goes through a room, its sender is not read for this long each time a
+/// recipient's queue is above half of its soft watermark.
+pub const SENDER_PAUSE: Duration = Duration::from_millis(2);
+
+// ---- rooms ------------------------------------------------------------------------------------
+
+/// Participants of one room.
+pub const ROOM_PARTICIPANTS_MAX: usize = 100_000;
+
+/// Endpoints of one participant in a room. Beyond: 486.
+pub const PARTICIPANT_ENDPOINTS_MAX: usize = 16;
+
+/// Up to so many endpoints a room lives on its home shard alone; beyond, new endpoints are placed
+/// on the shard with the fewest of them (style.md 6.4).
+pub const ROOM_ONE_SHARD_ENDPOINTS: usize = 256;
+
+/// Copies ask for responses (Failure-Report absent) in rooms up to this size, above they say `no`
+/// (CHAT-REP-06): a response per delivery costs as much as the delivery.
+pub const COPY_REPORT_ENDPOINTS_MAX: usize = 16;
+
+/// Messages of one room whose last part has not come.
+pub const ROOM_OPEN_MESSAGES_MAX: usize = 4096;
+
+/// Rooms of one shard.
+pub const SHARD_ROOMS_MAX: usize = 100_000;
+
+/// Connections of one shard.
+pub const SHARD_CONNS_MAX: usize = 200_000;
+
+/// Sessions and grants of one shard.
+pub const SHARD_SESSIONS_MAX: usize = 400_000;
+
+// ---- between threads --------------------------------------------------------------------------
+
+/// Slots of the ring of one ordered pair of shards. A full ring spills into a list of the sender.
+pub const RING_SLOTS: usize = 1024;
+
+/// Messages in such a list; beyond, the readers of that shard stop until it is empty.
+pub const RING_SPILL_MAX: usize = 64 * 1024;
+
+/// Octets of a message between shards; larger things travel as `Bytes` or boxed.
+pub const SHARD_MESSAGE_BYTES_MAX: usize = 128;
+
+/// Inputs of one turn before outputs are flushed (O8).
+pub const TURN_INPUTS_MAX: usize = 64;
+
+/// Reads of one connection before the next has its turn.
+pub const CONN_READS_MAX: usize = 4;
+
+// ---- signalling -------------------------------------------------------------------------------
+
+/// Octets of a SIP message (D11).
+pub const SIP_MESSAGE_BYTES_MAX: usize = 64 * 1024;
+
+/// Header lines of a SIP message (D11).
+pub const SIP_HEADERS_MAX: usize = 128;
+
+/// SIP connections over TCP at once; beyond, new ones are closed.
+pub const SIP_CONNS_MAX: usize = 8192;
+
+/// A SIP connection over TCP without a message for this long is closed, unless a dialog uses it.
+pub const SIP_CONN_IDLE: Duration = Duration::from_secs(3600);
+
+/// Octets of a session description (D11).
+pub const SDP_BYTES_MAX: usize = 8 * 1024;
+
+/// Media lines of a session description (D11).
+pub const SDP_MEDIA_MAX: usize = 32;
+
+/// Dialogs of the focus.
+pub const DIALOGS_MAX: usize = 400_000;
+
+/// Server transactions at once; beyond, INVITE is answered 503 with Retry-After.
+pub const SIP_TRANSACTIONS_MAX: usize = 20_000;
+
+/// From SIGTERM to the end of the process.
+pub const SHUTDOWN_WAIT: Duration = Duration::from_secs(5);
+
+// ---- relations --------------------------------------------------------------------------------
+
+/// A queue must hold two of the largest parts, or a part could never be queued behind another.
+const _: () = assert!(QUEUE_BYTES_SOFT >= 2 * READ_BYTES);
+/// What one read brings must fit into what a connection may keep.
+const _: () = assert!(UNREAD_BYTES_MAX >= READ_BYTES);
+/// A whole head must fit into what waits for the end of the wrapper.
+const _: () = assert!(HELD_BYTES_MAX >= WRAPPER_BYTES_MAX && HELD_BYTES_MAX >= PART_BYTES_MIN);
+/// A shard must be able to hold more than one queue at its hard watermark.
+const _: () = assert!(SHARD_QUEUE_BYTES_MAX >= 64 * QUEUE_BYTES_HARD);

@@ -1,0 +1,12 @@
+//! Words for everyone: ids, time, chance, limits, addresses, reasons to say no.
+//!
+//! Depends on nothing else in the crate. Only [`clock`] reads a clock and only [`entropy`] draws
+//! randomness; everything else gets both as arguments.
+
+pub mod address;
+pub mod chunk;
+pub mod clock;
+pub mod entropy;
+pub mod id;
+pub mod limits;
+pub mod refusal;

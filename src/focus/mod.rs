@@ -1,0 +1,1 @@
+//! SIP conference focus as a machine.

@@ -1,0 +1,23 @@
+//! openmsrp: multi-party MSRP chat rooms for SIP.
+//!
+//! Modules in reading order:
+//!
+//! - [`base`]: words for everyone (ids, time, chance, limits, addresses).
+//! - [`wire`]: protocol cores; bytes to meaning and back.
+//! - [`session`]: one MSRP session as a machine.
+//! - [`room`]: the chat room as a machine; command in, effects out.
+//! - [`shard`]: the data plane; one thread, one ring, the rooms and connections it owns.
+//! - [`focus`]: the SIP conference focus as a machine; dialogs become commands to rooms.
+//! - [`control`]: the control plane on tokio; sockets for SIP, configuration, signals.
+//! - [`client`]: the client library.
+//! - [`cli`]: the subcommands of the binary.
+
+pub mod base;
+pub mod cli;
+pub mod client;
+pub mod control;
+pub mod focus;
+pub mod room;
+pub mod session;
+pub mod shard;
+pub mod wire;

@@ -1,0 +1,3 @@
+//! The one binary, `openmsrp`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The chat room as a pure machine.

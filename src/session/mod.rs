@@ -1,0 +1,1 @@
+//! One MSRP session as a machine.

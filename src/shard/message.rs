@@ -1,0 +1,169 @@
+//! Everything that may cross between threads: between shards, and between a shard and the control
+//! plane. Plain values, moved; large things only as `Bytes` or boxed.
+//!
+//! Bounds: `limits::SHARD_MESSAGE_BYTES_MAX` octets each, asserted below.
+
+use crate::base::address::Address;
+use crate::base::id::{EndpointId, SessionId, ShardId};
+use crate::base::refusal::Refusal;
+use crate::wire::sdp::TypeList;
+use bytes::Bytes;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What the focus negotiated for one endpoint and the data plane must know.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// The participant's path as its SDP gave it, all URIs, separated by single spaces:
+    /// the To-Path of everything sent to this endpoint.
+    pub peer_path: Bytes,
+    /// Wrapped types that the endpoint takes (the union of both attributes, CHAT-MSG-12).
+    pub accepts: TypeList,
+    /// The endpoint's SDP declared `a=chatroom` with `private-messages`.
+    pub private_messages: bool,
+    /// The endpoint may send content (`sendrecv` or `sendonly` as seen from the endpoint).
+    pub may_send: bool,
+    /// The endpoint takes content (`sendrecv` or `recvonly` as seen from the endpoint).
+    pub may_receive: bool,
+    /// The endpoint's own `a=max-size`: larger messages are not sent to it.
+    pub max_size: Option<u64>,
+    /// Where we connect, if the endpoint is the passive side; `None` if it connects to us.
+    pub connect_to: Option<SocketAddr>,
+}
+
+/// A request to enter a room, checked by the focus.
+#[derive(Clone, Debug)]
+pub struct Join {
+    /// The endpoint, named by the focus.
+    pub endpoint: EndpointId,
+    /// The room's address.
+    pub room: Address,
+    /// The participant, as authenticated by SIP.
+    pub participant: Address,
+    /// Further addresses that the participant may use in CPIM From (CHAT-JOIN-07).
+    pub aliases: Vec<Address>,
+    /// The display name of the SIP From, for the roster; empty if there was none.
+    pub display_name: Arc<str>,
+    /// The Contact URI: the endpoint's entity in the roster (RFC 4575 §5.7).
+    pub contact: Arc<str>,
+    /// What was negotiated. For an INVITE without offer the terms come later, with [`ToShard::Revise`];
+    /// until then nothing may bind.
+    pub terms: Option<Terms>,
+}
+
+/// From the control plane to a shard. `Join`, `Leave` go to the room's home, see [`home`].
+#[derive(Debug)]
+pub enum ToShard {
+    /// An endpoint wants in. Answered by [`FromShard::Granted`] or [`FromShard::Refused`].
+    Join(Box<Join>),
+    /// New terms after a re-INVITE, or the first after an INVITE without offer; to the room's home.
+    /// With `rebind`, the session gets a new session-id (answered by [`FromShard::Granted`]) and the
+    /// old connection loses it once the new one is bound.
+    Revise {
+        /// Whose terms.
+        endpoint: EndpointId,
+        /// In which room.
+        room: Address,
+        /// The new terms.
+        terms: Box<Terms>,
+        /// The peer's path changed: a new binding is needed.
+        rebind: bool,
+    },
+    /// The dialog ended; to the room's home. Not answered, and not an error if the endpoint is unknown.
+    Leave {
+        /// Who.
+        endpoint: EndpointId,
+        /// Which room.
+        room: Address,
+    },
+    /// The server stops: finish what is begun, send `#` for what cannot be finished, close, then
+    /// answer [`FromShard::Drained`].
+    Drain,
+}
+
+/// From a shard to the control plane.
+#[derive(Debug)]
+pub enum FromShard {
+    /// The endpoint may bind a session: the answer's path is made of `session`.
+    Granted {
+        /// Who.
+        endpoint: EndpointId,
+        /// The new session.
+        session: SessionId,
+    },
+    /// The endpoint may not enter.
+    Refused {
+        /// Who.
+        endpoint: EndpointId,
+        /// Why.
+        why: Refusal,
+    },
+    /// The endpoint's MSRP session is bound: it is present in the room.
+    Bound {
+        /// Who.
+        endpoint: EndpointId,
+    },
+    /// The endpoint's MSRP session ended, or never began in time. The endpoint is still a member of
+    /// the room until [`ToShard::Leave`].
+    Lost {
+        /// Who.
+        endpoint: EndpointId,
+        /// Why.
+        why: Ended,
+    },
+    /// The roster of a room changed; the news, in the room's order. Only sent while
+    /// somebody watches the room.
+    Roster(Box<RosterNews>),
+    /// All connections of the shard are closed; it stops now.
+    Drained {
+        /// Which shard.
+        shard: ShardId,
+    },
+}
+
+/// Why an MSRP session ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Ended {
+    /// The participant closed the connection, or it broke.
+    Closed,
+    /// Nobody bound the session in time.
+    NeverBound,
+    /// We could not connect to the participant.
+    NoConnect,
+    /// The connection took nothing for too long, or its queue passed the hard watermark.
+    TooSlow,
+    /// The participant broke the protocol beyond repair.
+    Misbehaved,
+    /// The participant says that it has no such session (481, 506).
+    Disowned,
+}
+
+/// A change of a room's roster.
+#[derive(Clone, Debug)]
+pub struct RosterNews {
+    /// The room.
+    pub room: Address,
+    /// Whose entry changed.
+    pub participant: Address,
+    /// The name to show.
+    pub display_name: Arc<str>,
+    /// The endpoint that changed.
+    pub endpoint: EndpointId,
+    /// Its entity.
+    pub contact: Arc<str>,
+    /// Whether it is present now.
+    pub present: bool,
+}
+
+/// The shard that orders the messages of `room`: the same on every thread, for as long as the
+/// number of shards stays the same.
+#[must_use]
+pub fn home(room: &Address, shards: u16) -> ShardId {
+    // FNV-1a over the comparison form: spread matters here, secrecy does not, and every thread
+    // must come to the same result without sharing a key.
+    let hash = room
+        .as_str()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
+    ShardId(((hash >> 32) % u64::from(shards.max(1))) as u16)
+}

@@ -1,0 +1,1 @@
+//! The wrapper message/cpim (RFC 3862).

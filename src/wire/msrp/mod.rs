@@ -1,0 +1,1 @@
+//! MSRP (RFC 4975): the grammar, as views over bytes.
