@@ -452,7 +452,9 @@ mod tests {
     fn the_normal_form_is_a_valid_address_of_its_own() {
         assert_eq!(normal("sip:A%20%22%3cb%3e@X"), "sip:A%20%22%3Cb%3E@x");
         assert_eq!(normal("sip:{x}|y@h"), "sip:%7Bx%7D%7Cy@h");
-        for text in ["sip:{ö}%25%41@h:5070;gr=%20a", "im:a@B", "tel:7;phone-context=+1", "sips:[::ffff:1.2.3.4]"] {
+        for text in
+            ["sip:{ö}%25%41@h:5070;gr=%20a", "im:a@B", "tel:7;phone-context=+1", "sips:[::ffff:1.2.3.4]"]
+        {
             let once = normal(text);
             assert_ne!(once, "bad", "{text}");
             assert_eq!(normal(&once), once);
