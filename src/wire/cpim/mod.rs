@@ -175,11 +175,10 @@ impl<'b> Head<'b> {
             return names.declare(fields.value);
         }
         match names.resolve(&fields)? {
-            "From" => {
-                if self.from.replace(identity(&fields)?).is_some() {
-                    return Err(CpimError::ManyFrom);
-                }
-            }
+            "From" => match self.from.replace(identity(&fields)?) {
+                None => (),
+                Some(_) => return Err(CpimError::ManyFrom),
+            },
             "To" => {
                 let (_, uri) = identity(&fields)?;
                 self.to.get_or_insert(uri);
