@@ -1,1 +1,4 @@
 //! The control plane, on tokio.
+
+pub mod shards;
+pub mod sip;

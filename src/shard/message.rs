@@ -111,9 +111,6 @@ pub enum FromShard {
         /// Why.
         why: Ended,
     },
-    /// The roster of a room changed; the news, in the room's order. Only sent while
-    /// somebody watches the room.
-    Roster(Box<RosterNews>),
     /// All connections of the shard are closed; it stops now.
     Drained {
         /// Which shard.
@@ -136,23 +133,6 @@ pub enum Ended {
     Misbehaved,
     /// The participant says that it has no such session (481, 506).
     Disowned,
-}
-
-/// A change of a room's roster.
-#[derive(Clone, Debug)]
-pub struct RosterNews {
-    /// The room.
-    pub room: Address,
-    /// Whose entry changed.
-    pub participant: Address,
-    /// The name to show.
-    pub display_name: Arc<str>,
-    /// The endpoint that changed.
-    pub endpoint: EndpointId,
-    /// Its entity.
-    pub contact: Arc<str>,
-    /// Whether it is present now.
-    pub present: bool,
 }
 
 /// The shard that orders the messages of `room`: the same on every thread, for as long as the
