@@ -8,6 +8,7 @@ mod cpim_table;
 #[path = "torture/sdp/table.rs"]
 mod sdp_table;
 
+use openmsrp::base::address::Address;
 use openmsrp::base::limits::{SDP_BYTES_MAX, SDP_MEDIA_MAX, WRAPPER_BYTES_MAX};
 use openmsrp::wire::cpim::{self, CpimError, Parsed, Wrapper};
 use openmsrp::wire::sdp::{Description, Direction, Media, MessageMedia, NoChat, SdpError};
@@ -174,4 +175,61 @@ fn a_description_has_bounds() {
     assert!(Description::parse(many.as_bytes()).is_ok());
     let many = format!("{many}m=x 1 y z\r\n");
     assert_eq!(Description::parse(many.as_bytes()), Err(SdpError::TooManyMedia));
+}
+
+/// Ways to speak as Bob in the session of Alice: what stands before the To line.
+const SPOOFS: &[&str] = &[
+    "From: <sip:bob@example.net>\n",
+    "From: alice@example.com <sip:bob@example.net>\n",
+    "From: \"<sip:alice@example.com>\" <sip:bob@example.net>\n",
+    "From: Bob <sip:bob@example.net> <sip:alice@example.com>\n",
+    "From: <sip:alice@example.com>\nFrom: <sip:bob@example.net>\n",
+    "From: <sip:bob@example.net>\nFrom: <sip:alice@example.com>\n",
+    "From: <sip:alice@example.com>\nfrom: <sip:bob@example.net>\n",
+    "FROM: <sip:bob@example.net>\nFrom: <sip:alice@example.com>\n",
+    "NS: p <urn:ietf:params:cpim-headers:>\np.From: <sip:bob@example.net>\n",
+    "NS: p <urn:ietf:params:cpim-headers:>\nFrom: <sip:alice@example.com>\np.From: <sip:bob@example.net>\n",
+    "From: <sip:alice@example.com>\nNS: <urn:x>\nFrom: <sip:bob@example.net>\n",
+    "NS: <urn:x>\nFrom: <sip:bob@example.net>\nNS: <urn:ietf:params:cpim-headers:>\nFrom: <sip:alice@example.com>\n",
+    "Fr\\u006fm: <sip:bob@example.net>\nFrom: <sip:alice@example.com>\n",
+    "From: <sip:alice@example.com>\n From: <sip:bob@example.net>\n",
+    "From: <sip:alice@example.com>␊From: <sip:bob@example.net>\n",
+    "From: <sip:alice@example.com>␍From: <sip:bob@example.net>\n",
+    "From: <sip:\\u0061lice@example.com>\n",
+    "From: <sip:Alice@example.com>\n",
+    "From: <sip:alice@example.com@example.net>\n",
+    "From: <sip:alice%40example.com@example.net>\n",
+    "From: <sip:alice@ex%61mple.com>\n",
+    "From: <sip:alice@example.com%00.example.net>\n",
+    "From: <sip:alice@example.net?From=sip:alice@example.com>\n",
+    "From: <sip:alice:x@example.com>\n",
+    "From: <sip:alice@example.com:5070>\n",
+    "From: <sips:alice@example.com>\n",
+    "From: <im:alice@example.com>\n",
+    "From: <sip:alice@example.com;gr=bob>\n",
+    "From: <sip:alice@[2001:db8::1]>\n",
+    "From: <sip:\u{430}lice@example.com>\n",
+    "From: <>\n",
+    "",
+];
+
+#[test]
+fn nobody_speaks_as_somebody_else() {
+    // SEC-03, CHAT-MSG-03, CHAT-MSG-06
+    let alice = Address::parse("sip:alice@example.com").unwrap();
+    let said = |start: &str| {
+        let message = octets(&format!("{start}To: <sip:r@h>\n\nContent-Type: text/plain\n\nx"));
+        match cpim::parse(&message, true) {
+            Ok(Parsed::Complete(w)) => alice.is(w.from),
+            _ => false,
+        }
+    };
+    for spoof in SPOOFS {
+        assert!(!said(spoof), "{spoof}");
+    }
+    for own in
+        ["From: Bob <SIP:%61lice@Example.COM:5060;transport=tcp>\n", "From: \"x\"<sip:alice@example.com>\n"]
+    {
+        assert!(said(own), "{own}");
+    }
 }

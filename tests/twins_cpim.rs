@@ -50,7 +50,7 @@ fn naive(message: &[u8]) -> Option<Told> {
             return None;
         }
         let ours = spaces.get(prefix).is_some_and(|s| s == cpim_space());
-        if prefix.is_empty() && name == "NS" || ours && name == "NS" {
+        if (ours || prefix.is_empty()) && name == "NS" {
             let (prefix, uri) = value.strip_suffix('>')?.split_once('<')?;
             let prefix = prefix.strip_suffix(' ').unwrap_or(prefix);
             let bad = |c: char| !c.is_ascii_graphic() || separators.contains(c) || c == '.';
@@ -209,14 +209,22 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// A message that begins well more often than chance would have it.
+/// A message that begins and ends well more often than chance would have it.
 fn message() -> impl Strategy<Value = Vec<u8>> {
     let begin = prop::sample::select(vec![
         "",
         "From: <sip:a@h>\r\nTo: <sip:r@h>\r\n",
         "From: <sip:a@h>\r\nTo: <sip:r@h>\r\n\r\n",
     ]);
-    (begin, prop::collection::vec(piece(), 0..8)).prop_map(|(b, p)| [b.as_bytes(), &p.concat()].concat())
+    let end = prop::sample::select(vec![
+        "",
+        "
+Content-Type: text/plain
+
+x",
+    ]);
+    (begin, prop::collection::vec(piece(), 0..6), end)
+        .prop_map(|(b, p, e)| [b.as_bytes(), &p.concat(), e.as_bytes()].concat())
 }
 
 proptest! {

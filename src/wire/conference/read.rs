@@ -175,7 +175,9 @@ fn begin(update: &mut RosterUpdate, place: Place, reader: &Reader<'_>) -> Result
         }
         Place::Endpoint => {
             let endpoint = EndpointUpdate { entity: entity()?, state: state()?, ..EndpointUpdate::default() };
-            update.users.last_mut().into_iter().for_each(|user| user.endpoints.push(endpoint.clone()));
+            if let Some(user) = update.users.last_mut() {
+                user.endpoints.push(endpoint);
+            }
         }
         _ => (),
     }
@@ -190,7 +192,9 @@ fn finish(update: &mut RosterUpdate, parent: Place, place: Place, text: &str) {
         (Place::Description, Place::Subject) => update.subject = Some(text.to_owned()),
         (Place::State, Place::UserCount) => update.user_count = text.parse().ok(),
         (Place::User, Place::DisplayText) => {
-            user.into_iter().for_each(|user| user.display_text = Some(text.to_owned()));
+            if let Some(user) = user {
+                user.display_text = Some(text.to_owned());
+            }
         }
         (Place::Endpoint | Place::Media, _) => {
             let Some(endpoint) = user.and_then(|user| user.endpoints.last_mut()) else { return };
