@@ -302,8 +302,8 @@ mod tests {
         let (mut dialogs, id) = made("Contact: <sip:alice@pc>\r\n");
         let again = request("Contact: <sip:alice@new>\r\n", 5, ";tag=f1");
         assert_eq!(dialogs.enter(&again, &flow()), Err(Misfit::Stale));
-        let next = request("Contact: <sip:alice@new>\r\n", 6, ";tag=f1");
-        assert_eq!(dialogs.enter(&next, &flow()), Ok(id));
+        let newer = request("Contact: <sip:alice@new>\r\n", 6, ";tag=f1");
+        assert_eq!(dialogs.enter(&newer, &flow()), Ok(id));
         let notify = next(&mut dialogs, id, Method::Notify).unwrap();
         assert_eq!(&*notify.uri, "sip:alice@new");
         let stranger = request("Contact: <sip:alice@new>\r\n", 7, ";tag=other");
