@@ -42,8 +42,8 @@ async fn server() -> Server {
     };
     let sip = Sip::bind(config).await.unwrap();
     let (address, counters) = (sip.local_addrs()[0], sip.counters());
-    let (inbox, orders) = mpsc::channel(16);
-    let (say, events) = mpsc::channel(16);
+    let (inbox, orders) = mpsc::channel(1024);
+    let (say, events) = mpsc::channel(1024);
     let (tell, told) = mpsc::unbounded_channel();
     tokio::spawn(shard(orders, say, tell));
     let (stop, stopped) = oneshot::channel::<()>();
@@ -362,4 +362,55 @@ async fn stopping_ends_calls_with_bye() {
         client.accept(&bye).await;
     }
     tokio::time::timeout(WAIT, server.done).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn no_message_of_the_torture_test_stops_the_server() {
+    // SIP-PARSE-02, SIP-PARSE-03
+    let server = server().await;
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torture/sip");
+    let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let mut sent = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let octets = std::fs::read(file.unwrap().path()).unwrap();
+        udp.send_to(&octets, server.address).await.unwrap();
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(&octets).await.unwrap();
+        stream.shutdown().await.unwrap();
+        // Whatever the server says, it closes in the end.
+        tokio::time::timeout(WAIT, stream.read_to_end(&mut Vec::new())).await.unwrap().unwrap();
+        sent += 1;
+    }
+    assert_eq!(sent, 50);
+    for mut client in Client::both(&server).await {
+        client.send(&client.options(1)).await;
+        assert!(client.receive().await.starts_with("SIP/2.0 200 "));
+    }
+}
+
+#[tokio::test]
+async fn many_dialogs_share_one_connection() {
+    // SIP-TRANS-01, CHAT-JOIN-06
+    const CALLS: usize = 300;
+    let server = server().await;
+    let mut client = Client::tcp(&server).await;
+    let own = |text: String, n: usize| {
+        text.replace("call-TCP", &format!("call-{n}")).replace("z9hG4bK", &format!("z9hG4bK{n}-"))
+    };
+    for n in 0..CALLS {
+        client.send(&own(client.invite(), n)).await;
+    }
+    let mut done = 0;
+    while done < CALLS {
+        let message = client.receive().await;
+        assert!(message.starts_with("SIP/2.0 200 "), "{message}");
+        let n: usize = header(&message, "Call-ID").strip_prefix("call-").unwrap().parse().unwrap();
+        if header(&message, "CSeq") == "2 BYE" {
+            done += 1;
+            continue;
+        }
+        let (to, target) = (header(&message, "To"), target(&message));
+        client.send(&own(client.request("ACK", &target, 1, to, "", ""), n)).await;
+        client.send(&own(client.request("BYE", &target, 2, to, "", ""), n)).await;
+    }
 }

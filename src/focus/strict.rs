@@ -54,12 +54,12 @@ type Verdict<T> = Result<T, (u16, &'static str)>;
 /// # Errors
 /// A [`Fault`] for whatever no sound implementation sends.
 pub fn read(raw: &[u8]) -> Result<Message, Fault> {
-    let silent = |why| Fault { code: 400, why, echo: None };
-    let (head, body) = cut(raw).ok_or_else(|| silent("no end of headers"))?;
+    let (head, body, unfinished) = cut(raw);
     let head = String::from_utf8_lossy(head);
     let (start, lines) = head.split_once('\n').unwrap_or((&head, ""));
     let start = start.strip_suffix('\r').unwrap_or(start);
     let (headers, flaw) = header_lines(lines);
+    let flaw = flaw.or(unfinished);
     if start.starts_with("SIP/") {
         return response(start, headers, flaw, body).map_err(|(code, why)| Fault { code, why, echo: None });
     }
@@ -70,10 +70,12 @@ pub fn read(raw: &[u8]) -> Result<Message, Fault> {
     })
 }
 
-/// Splits at the empty line; tolerates messages without one on datagrams cut short there.
-fn cut(raw: &[u8]) -> Option<(&[u8], &[u8])> {
-    let at = memchr::memmem::find(raw, b"\r\n\r\n")?;
-    Some((&raw[..at + 2], &raw[at + 4..]))
+/// Splits at the empty line. Without one all is head, and flawed.
+fn cut(raw: &[u8]) -> (&[u8], &[u8], Option<&'static str>) {
+    match memchr::memmem::find(raw, b"\r\n\r\n") {
+        Some(at) => (&raw[..at + 2], &raw[at + 4..], None),
+        None => (raw, &[], Some("No end of headers")),
+    }
 }
 
 /// All header lines with long names and unfolded values, and the first flaw met.
@@ -236,8 +238,8 @@ fn addresses(headers: &Headers) -> Verdict<()> {
         [("Contact", "Bad Contact"), ("Route", "Bad Route"), ("Record-Route", "Bad Record-Route")]
     {
         for line in headers.all(name) {
-            let sound = split(line, ',').into_iter().all(|v| NameAddr::parse(v).is_some());
-            if !sound && !(name == "Contact" && line == "*") {
+            let every = name == "Contact" && line == "*";
+            if !every && split(line, ',').into_iter().any(|v| NameAddr::parse(v).is_none()) {
                 return Err((400, why));
             }
         }
@@ -282,12 +284,13 @@ fn exact_body<'a>(headers: &Headers, body: &'a [u8]) -> Verdict<&'a [u8]> {
     body.get(..length).ok_or((400, "Body shorter than Content-Length"))
 }
 
-/// What a stateless answer copies (RFC 3261 §8.2.6); `None` for an ACK, and without a usable Via.
+/// What a stateless answer copies (RFC 3261 §8.2.6); `None` for an ACK, and without any Via. A Via
+/// that cannot be read is copied as it is: the answer goes to where the request came from.
 fn echo(start: &str, headers: &Headers) -> Option<Headers> {
     if start.starts_with("ACK ") {
         return None;
     }
-    Via::parse(headers.get("Via")?)?;
+    headers.get("Via")?;
     let mut kept = Headers::default();
     for (name, value) in headers.iter() {
         let once = ["From", "To", "Call-ID", "CSeq"].contains(&name) && kept.get(name).is_none();
