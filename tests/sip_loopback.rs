@@ -65,6 +65,7 @@ async fn shard(
 ) {
     let mut entropy = Entropy::from_seed(1);
     while let Some(order) = orders.recv().await {
+        let slow = matches!(&order, ToShard::Join(join) if join.room.user() == "slow");
         let (name, endpoint) = match order {
             ToShard::Join(join) => ("join", join.endpoint),
             ToShard::Revise { endpoint, .. } => ("revise", endpoint),
@@ -72,7 +73,8 @@ async fn shard(
             ToShard::Drain => continue,
         };
         let _ = tell.send((name, endpoint));
-        if name == "join" {
+        // Whoever wants in to this room waits for ever.
+        if name == "join" && !slow {
             let session = entropy.session_id(ShardId(0));
             say.send(FromShard::Granted { endpoint, session }).await.unwrap();
             say.send(FromShard::Bound { endpoint }).await.unwrap();
@@ -413,4 +415,63 @@ async fn many_dialogs_share_one_connection() {
         client.send(&own(client.request("ACK", &target, 1, to, "", ""), n)).await;
         client.send(&own(client.request("BYE", &target, 2, to, "", ""), n)).await;
     }
+}
+
+#[tokio::test]
+async fn a_cancelled_invite_gets_487_and_leaves_nobody_behind() {
+    // SIP-TXN-03
+    let mut server = server().await;
+    for mut client in Client::both(&server).await {
+        let room = "sip:slow@chat.example";
+        let invite = client.request("INVITE", room, 1, &format!("<{room}>"), SDP_TYPE, OFFER);
+        client.send(&invite).await;
+        let (_, endpoint) = server.told.recv().await.unwrap();
+        let cancel = client.request("CANCEL", room, 1, &format!("<{room}>"), "", "");
+        client.send(&cancel.replace("CANCEL1;", "INVITE1;")).await;
+        let ok = client.receive().await;
+        assert!(ok.starts_with("SIP/2.0 200 ") && header(&ok, "CSeq") == "1 CANCEL", "{ok}");
+        let end = client.receive().await;
+        assert!(end.starts_with("SIP/2.0 487 ") && header(&end, "CSeq") == "1 INVITE", "{end}");
+        let ack = client.request("ACK", room, 1, header(&end, "To"), "", "");
+        client.send(&ack.replace("ACK1;", "INVITE1;")).await;
+        assert_eq!(server.told.recv().await.unwrap(), ("leave", endpoint));
+    }
+}
+
+#[tokio::test]
+async fn a_bye_counts_even_if_its_connection_closes_at_once() {
+    // FOCUS-04
+    let mut server = server().await;
+    let mut client = Client::tcp(&server).await;
+    let ok = client.join().await;
+    let (_, endpoint) = server.told.recv().await.unwrap();
+    let bye = client.request("BYE", &target(&ok), 2, header(&ok, "To"), "", "");
+    client.send(&bye).await;
+    drop(client);
+    assert_eq!(server.told.recv().await.unwrap(), ("leave", endpoint));
+}
+
+#[tokio::test]
+async fn a_closed_connection_is_opened_again_for_our_requests() {
+    // SIP-TRANS-02, SIP-DLG-02
+    let mut server = server().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = Client::tcp(&server).await;
+    let own = format!("sip:alice@{};transport=tcp", listener.local_addr().unwrap());
+    let invite = client.invite().replace(&format!("sip:alice@{};transport=tcp", client.address()), &own);
+    client.send(&invite).await;
+    let ok = client.receive().await;
+    let ack = client.request("ACK", &target(&ok), 1, header(&ok, "To"), "", "");
+    client.send(&ack).await;
+    client.send(&client.options(9)).await;
+    client.receive().await;
+    drop(client);
+    server.stop.take().unwrap().send(()).unwrap();
+    let (stream, _) = tokio::time::timeout(WAIT, listener.accept()).await.unwrap().unwrap();
+    let mut client = Client::Tcp(stream, Vec::new());
+    let bye = client.receive().await;
+    let start = format!("BYE {own} SIP/2.0\r\n");
+    assert!(bye.to_lowercase().starts_with(&start.to_lowercase()), "{bye}");
+    client.accept(&bye).await;
+    tokio::time::timeout(WAIT, server.done).await.unwrap().unwrap();
 }

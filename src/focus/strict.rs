@@ -426,3 +426,102 @@ impl std::fmt::Display for Via {
         self.params.iter().try_for_each(|p| write!(f, ";{p}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "OPTIONS sip:a@b SIP/2.0\r\nv: SIP/2.0/UDP pc:5070;branch=z9hG4bK1;rport\r\n\
+        f: <sip:x@y>;tag=1\r\nTO : <sip:a@b>\r\ni: c1\r\nCSeq: 1\r\n  OPTIONS\r\n";
+
+    fn verdict(text: &str) -> u16 {
+        match read(text.as_bytes()) {
+            Ok(_) => 200,
+            Err(fault) => fault.code,
+        }
+    }
+
+    #[test]
+    fn short_folded_and_oddly_spaced_headers_become_canonical() {
+        // SIP-PARSE-01 (wsinv)
+        let text = format!(
+            "{GOOD}s: a\r\n\tb\r\nV: SIP / 2.0 /TCP  p2 ; branch = q , SIP/2.0/TLS [::1]:9\r\nl: 2\r\n\r\nhi!"
+        );
+        let Ok(Message::Request(request)) = read(text.as_bytes()) else { panic!() };
+        assert_eq!(request.headers.get("Subject"), Some("a b"));
+        assert_eq!(request.headers.get("CSeq"), Some("1 OPTIONS"));
+        assert_eq!(request.headers.all("Via").count(), 3);
+        assert_eq!(request.body, b"hi");
+        let again = encode("OPTIONS sip:a@b SIP/2.0", &request.headers, &request.body);
+        let Ok(Message::Request(mut second)) = read(&again) else { panic!() };
+        second.headers = request.headers.clone();
+        assert_eq!(second, request);
+    }
+
+    #[test]
+    fn each_fault_has_its_code() {
+        // SIP-PARSE-02, SIP-PARSE-03
+        let with = |line: &str| format!("{GOOD}{line}\r\n\r\n");
+        assert_eq!(verdict(&with("Max-Forwards: 0")), 200);
+        for line in [
+            "Max-Forwards: 256",
+            "Max-Forwards: x",
+            "Expires: 99999999999",
+            "From: <sip:z@y>;tag=2",
+            "Call-ID: other",
+            "Contact: sip:u@h?Route=x",
+            "Route: <sip:a",
+            "Content-Length: 1",
+            "Content-Length: -1",
+            "no colon here",
+            "b\u{e4}d: name",
+            "Via: SIP/2.0/UDP ;branch=x",
+        ] {
+            assert_eq!(verdict(&with(line)), 400, "{line}");
+        }
+        let swap = |from: &str, to: &str| format!("{}\r\n", GOOD.replacen(from, to, 1));
+        assert_eq!(verdict(&swap("SIP/2.0\r\n", "SIP/3.0\r\n")), 505);
+        assert_eq!(verdict(&swap("SIP/2.0\r\n", "HTTP/1.1\r\n")), 400);
+        assert_eq!(verdict(&GOOD.replace("OPTIONS", "FROB").replace("\r\n  FROB\r\n", " FROB\r\n\r\n")), 501);
+        assert_eq!(verdict(&swap("sip:a@b", "tel:+1")), 416);
+        assert_eq!(verdict(&swap("sip:a@b", "sips:a@b")), 416);
+        assert_eq!(verdict(&swap("sip:a@b", "sip:a@b:x")), 400);
+        assert_eq!(verdict(&swap(";tag=1", "")), 400);
+        let many = "X: y\r\n".repeat(limits::SIP_HEADERS_MAX);
+        assert_eq!(verdict(&with(&many)), 400);
+    }
+
+    #[test]
+    fn the_top_via_gets_what_the_way_back_needs() {
+        // SIP-TRANS-02
+        let source = "192.0.2.9:4444".parse().unwrap();
+        let cases = [
+            ("SIP/2.0/UDP 192.0.2.9", "SIP/2.0/UDP 192.0.2.9", 5060),
+            ("SIP/2.0/UDP pc:5070;branch=x", "SIP/2.0/UDP pc:5070;branch=x;received=192.0.2.9", 5070),
+            ("SIP/2.0/UDP 192.0.2.9:5;rport", "SIP/2.0/UDP 192.0.2.9:5;received=192.0.2.9;rport=4444", 4444),
+            ("SIP/2.0/UDP pc;received=6.6.6.6;rport=6", "SIP/2.0/UDP pc;received=192.0.2.9", 5060),
+        ];
+        for (via, stamped, port) in cases {
+            let mut headers = Headers::default();
+            headers.push("Via", via);
+            let to = stamp(&mut headers, source);
+            assert_eq!((headers.get("Via"), to.port()), (Some(stamped), port));
+        }
+    }
+
+    #[test]
+    fn a_repeated_fault_gets_the_same_answer_and_an_ack_none() {
+        // SIP-UAS-01
+        let source = "192.0.2.9:4444".parse().unwrap();
+        let bad = format!("{GOOD}Max-Forwards: x\r\n\r\n");
+        let answer = || read(bad.as_bytes()).unwrap_err().answer(source).unwrap();
+        assert_eq!(answer(), answer());
+        let text = String::from_utf8(answer().0).unwrap();
+        assert!(
+            text.starts_with("SIP/2.0 400 Bad Max-Forwards\r\n") && text.contains("To: <sip:a@b>;tag="),
+            "{text}"
+        );
+        let ack = bad.replace("OPTIONS", "ACK");
+        assert_eq!(read(ack.as_bytes()).unwrap_err().answer(source), None);
+    }
+}
