@@ -1,6 +1,8 @@
 //! One call: what it waits for, what was offered and answered, and how it speaks to its room.
 //!
 //! The table of calls and the road of each message to its call is `invite.rs`.
+//!
+//! Bounds: a few strings of one SIP message each. Proof: `tests.rs` beside this file.
 
 use super::code::{acceptable, capabilities, warn};
 use super::dialog::DialogId;
@@ -37,6 +39,7 @@ pub(super) struct Offer {
     pub(super) terms: Terms,
 }
 
+/// A call; see the picture in `invite.rs`.
 pub(super) struct Call {
     pub(super) dialog: DialogId,
     /// `None` while the message media is closed with port 0.
