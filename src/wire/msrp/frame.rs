@@ -465,3 +465,6 @@ fn eat<'b>(octets: &'b [u8], want: &[u8]) -> Result<&'b [u8], Match> {
         _ => Err(Match::No),
     }
 }
+
+#[cfg(test)]
+mod tests;
