@@ -121,7 +121,8 @@ pub(super) fn everywhere(input: &[u8]) -> Replay {
     let whole = replay([input], 0);
     for part_min in [0, 1, 7, usize::MAX] {
         let same = |other: Replay, how: &str| match part_min {
-            0 | 1 => assert_eq!(other, whole, "{how}, part_min {part_min}"),
+            0 => assert_eq!(other, whole, "{how}"),
+            // An unfinished body may be withheld, head and all; what is finished may not.
             _ => assert_eq!(other.finished(), whole.finished(), "{how}, part_min {part_min}"),
         };
         let stride = (input.len() / 300).max(1);
