@@ -3,7 +3,11 @@
 mod agent;
 #[cfg(test)]
 mod agent_tests;
+mod assembly;
 pub mod call;
 #[cfg(test)]
 mod call_tests;
+mod endpoint;
+#[cfg(test)]
+mod endpoint_tests;
 mod sip;
