@@ -130,7 +130,6 @@ pub(super) struct Endpoint {
     incoming: Option<Incoming>,
     assembly: Assembly,
     waiting: VecDeque<Outgoing>,
-    made: u64,
     sent: HashMap<u64, Sent>,
     reportable: VecDeque<(Token, u64)>,
     unanswered: HashMap<Token, Purpose>,
@@ -161,7 +160,6 @@ impl Endpoint {
             incoming: None,
             assembly: Assembly::new(message_bytes_max),
             waiting: VecDeque::new(),
-            made: 0,
             sent: HashMap::new(),
             reportable: VecDeque::new(),
             unanswered: HashMap::new(),
@@ -180,10 +178,8 @@ impl Endpoint {
         endpoint
     }
 
-    /// Sends a message/cpim; gives the number by which news speak of it.
-    pub(super) fn say(&mut self, octets: Vec<u8>) -> u64 {
-        self.made += 1;
-        let number = self.made;
+    /// Sends a message/cpim. News speak of it by `number`, which no other message may have.
+    pub(super) fn say(&mut self, number: u64, octets: Vec<u8>) {
         let id = self.entropy.token();
         self.waiting.push_back(Outgoing { number, id, octets, at: 0, chunk: None });
         self.sent.insert(number, Sent { unanswered: 0, whole: false });
@@ -191,7 +187,6 @@ impl Endpoint {
             self.reportable.pop_front();
         }
         self.reportable.push_back((id, number));
-        number
     }
 
     /// Messages that are not yet, or not wholly, on their way.

@@ -97,7 +97,7 @@ fn sends(octets: &[u8]) -> Vec<(String, String, Vec<u8>, char)> {
 fn the_first_octets_bind_the_session_and_messages_wait_for_the_answer() {
     // MSRP-CONN-02, MSRP-CHUNK-03
     let mut e = endpoint();
-    e.say(b"hello".to_vec());
+    e.say(1, b"hello".to_vec());
     let bind = text(&mut e);
     let tid = tid(&bind);
     let id = bind.split("Message-ID: ").nth(1).unwrap().split("\r\n").next().unwrap();
@@ -126,7 +126,7 @@ fn up_to_2048_octets_are_promised_and_more_are_not() {
     let mut e = bound();
     for (size, range) in [(1, "1-1/1"), (2048, "1-2048/2048"), (2049, "1-*/2049"), (1 << 20, "1-*/1048576")] {
         let body: Vec<u8> = (0..size).map(|i| (i * 7 % 256) as u8).collect();
-        e.say(body.clone());
+        e.say(size, body.clone());
         let sent = sends(&output(&mut e, at(0)));
         assert_eq!(sent.len(), 1, "{size}");
         assert_eq!((sent[0].1.as_str(), sent[0].3), (range, '$'));
@@ -138,13 +138,13 @@ fn up_to_2048_octets_are_promised_and_more_are_not() {
 fn answers_are_matched_in_any_order() {
     // MSRP-TXN-07
     let mut e = bound();
-    let numbers: Vec<u64> = (0..50).map(|n| e.say(format!("message {n}").into_bytes())).collect();
+    (0..50).for_each(|n| e.say(n, format!("message {n}").into_bytes()));
     let sent = sends(&output(&mut e, at(0)));
     assert_eq!(sent.len(), 50);
     for (tid, ..) in sent.iter().rev() {
         receive(&mut e, answer(&format!("MSRP {tid} SEND"), "200 OK"));
     }
-    let accepted: Vec<News> = numbers.into_iter().rev().map(News::Accepted).collect();
+    let accepted: Vec<News> = (0..50).rev().map(News::Accepted).collect();
     assert_eq!(news(&mut e), accepted);
 }
 
@@ -152,13 +152,15 @@ fn answers_are_matched_in_any_order() {
 fn a_refusal_is_told_with_its_comment_and_strays_are_dropped() {
     // MSRP-TXN-09
     let mut e = bound();
-    let n = e.say(b"hello".to_vec());
+    let n = 7;
+    e.say(n, b"hello".to_vec());
     let request = text(&mut e);
     receive(&mut e, answer("MSRP stray123 SEND", "200 OK"));
     receive(&mut e, answer(&request, "499 Odd thing"));
     receive(&mut e, answer(&request, "200 OK"));
     assert_eq!(news(&mut e), [News::Refused { message: n, code: 499, comment: "Odd thing".to_string() }]);
-    let n = e.say(b"hello".to_vec());
+    let n = 8;
+    e.say(n, b"hello".to_vec());
     let request = text(&mut e);
     receive(&mut e, answer(&request, "299 Fine"));
     assert_eq!(news(&mut e), [News::Accepted(n)]);
@@ -168,7 +170,8 @@ fn a_refusal_is_told_with_its_comment_and_strays_are_dropped() {
 fn without_answer_a_message_fails_30_seconds_after_its_last_octet() {
     // MSRP-TXN-06
     let mut e = bound();
-    let n = e.say(vec![b'x'; 20_000]);
+    let n = 1;
+    e.say(n, vec![b'x'; 20_000]);
     let first = e.output().len();
     e.wrote(at(1000), first);
     e.wake(at(20_000));
@@ -190,7 +193,8 @@ fn an_answer_that_waits_cuts_a_long_chunk() {
     // MSRP-CHUNK-05, MSRP-CHUNK-01
     let mut e = bound();
     let body: Vec<u8> = (0..100_000_u32).map(|i| (i % 251) as u8).collect();
-    let n = e.say(body.clone());
+    let n = 1;
+    e.say(n, body.clone());
     let mut all = Vec::new();
     let mut asked = 0;
     loop {
@@ -239,8 +243,10 @@ fn an_answer_that_waits_cuts_a_long_chunk() {
 fn a_message_refused_midway_is_aborted_and_the_next_goes_on() {
     // MSRP-CHUNK-11
     let mut e = bound();
-    let big = e.say(vec![b'x'; 1_000_000]);
-    let next = e.say(b"next".to_vec());
+    let big = 1;
+    e.say(big, vec![b'x'; 1_000_000]);
+    let next = 2;
+    e.say(next, b"next".to_vec());
     let some = e.output().to_vec();
     e.wrote(at(0), some.len());
     receive(&mut e, answer(std::str::from_utf8(&some[..60]).unwrap(), "413 Stop"));
@@ -258,7 +264,8 @@ fn a_message_refused_midway_is_aborted_and_the_next_goes_on() {
 fn a_failure_report_after_the_200_is_told_once() {
     // MSRP-REP-03, MSRP-REP-05
     let mut e = bound();
-    let n = e.say(b"hello".to_vec());
+    let n = 1;
+    e.say(n, b"hello".to_vec());
     let request = text(&mut e);
     let id = request.split("Message-ID: ").nth(1).unwrap().split("\r\n").next().unwrap().to_string();
     receive(&mut e, answer(&request, "200 OK"));

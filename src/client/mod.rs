@@ -7,7 +7,9 @@ mod assembly;
 pub mod call;
 #[cfg(test)]
 mod call_tests;
+pub mod chat;
 mod endpoint;
 #[cfg(test)]
 mod endpoint_tests;
+mod roster;
 mod sip;
