@@ -26,7 +26,10 @@ pub(super) enum Change {
     Here(Vec<Person>),
     Joined(Person),
     Left(Person),
-    Renamed { who: Person, before: String },
+    Renamed {
+        who: Person,
+        before: String,
+    },
     Subject(String),
 }
 
