@@ -424,6 +424,7 @@ fn first(sender: &Sender, body: &[u8], last: bool) -> Result<Option<WrapperAt>, 
     let wrapper = match cpim::parse(body, last) {
         Ok(cpim::Parsed::Complete(w)) => w,
         Ok(cpim::Parsed::Partial) => return Ok(None),
+        Err(cpim::CpimError::TooLong) => return Err(Refusal::TooLarge),
         Err(_) => return Err(Refusal::BadWrapper),
     };
     if wrapper.content > limits::WRAPPER_BYTES_MAX {

@@ -103,6 +103,21 @@ pub fn pin(core: usize) {
     }
 }
 
+/// Raises the limit of open files as far as the system allows; the limit that holds then.
+///
+/// # Errors
+/// What the system said.
+pub fn raise_open_files() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` lives for both calls.
+    unsafe {
+        check(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit))?;
+        limit.rlim_cur = limit.rlim_max;
+        check(libc::setrlimit(libc::RLIMIT_NOFILE, &limit))?;
+    }
+    Ok(limit.rlim_cur)
+}
+
 /// How a thread that sleeps is woken by another: once per batch, and only if it sleeps.
 #[derive(Clone, Debug)]
 pub struct Bell(Arc<BellInner>);
@@ -129,6 +144,14 @@ impl Bell {
     #[must_use]
     pub fn fd(&self) -> RawFd {
         self.0.event.as_raw_fd()
+    }
+
+    /// A descriptor of one's own that becomes readable when the bell rings.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn waitable(&self) -> io::Result<OwnedFd> {
+        self.0.event.try_clone()
     }
 
     /// For the sender, after it put something into a ring: wakes the owner if it sleeps.

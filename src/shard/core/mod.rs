@@ -119,6 +119,22 @@ pub struct Counters {
     pub refused: std::collections::BTreeMap<u16, u64>,
 }
 
+impl Counters {
+    /// Adds what happened on another shard.
+    pub fn add(&mut self, other: &Self) {
+        self.opened += other.opened;
+        self.messages += other.messages;
+        self.copies += other.copies;
+        self.skipped += other.skipped;
+        for (mine, theirs) in self.closed.iter_mut().zip(other.closed) {
+            *mine += theirs;
+        }
+        for (code, n) in &other.refused {
+            *self.refused.entry(*code).or_default() += n;
+        }
+    }
+}
+
 /// Where a session stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
