@@ -315,6 +315,38 @@ async fn a_wrong_version_and_unknown_methods_are_answered() {
 }
 
 #[tokio::test]
+async fn a_subscriber_is_notified_at_once_and_when_somebody_comes() {
+    // CONF-02, CONF-05
+    let server = server().await;
+    for mut client in Client::both(&server).await {
+        let room = format!("sip:{}@chat.example", client.transport());
+        let extra = "Event: conference\r\nExpires: 300\r\n";
+        let subscribe = client.request("SUBSCRIBE", &room, 1, &format!("<{room}>"), extra, "");
+        client.send(&subscribe.replace("call-", "watch-")).await;
+        let [first, second] = [client.receive().await, client.receive().await];
+        let (ok, notify) = if first.starts_with("SIP/2.0") { (first, second) } else { (second, first) };
+        assert!(ok.starts_with("SIP/2.0 200 ") && header(&ok, "Expires") == "300", "{ok}");
+        assert!(notify.starts_with("NOTIFY sip:alice@") && notify.contains("version=\"1\""), "{notify}");
+        client.accept(&notify).await;
+        let invite = client.request("INVITE", &room, 1, &format!("<{room}>"), SDP_TYPE, OFFER);
+        client.send(&invite).await;
+        let notify = loop {
+            let message = client.receive().await;
+            if message.starts_with("NOTIFY") {
+                break message;
+            }
+            let ack = client.request("ACK", &target(&message), 1, header(&message, "To"), "", "");
+            client.send(&ack).await;
+        };
+        client.accept(&notify).await;
+        assert!(
+            notify.contains("state=\"partial\" version=\"2\"") && notify.contains("sip:alice@example.com")
+        );
+        assert!(header(&notify, "Subscription-State").starts_with("active;expires="), "{notify}");
+    }
+}
+
+#[tokio::test]
 async fn stopping_ends_calls_with_bye() {
     // FOCUS-04
     let mut server = server().await;

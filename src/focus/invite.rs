@@ -14,6 +14,7 @@
 //! Bounds: `limits::DIALOGS_MAX` calls. Proof: `tests.rs` beside this file.
 
 use super::dialog::{DialogId, Misfit, contact, remote_target};
+use super::roster::Presence;
 use super::signalling::{Flow, Headers, Method, NameAddr, Request, Response};
 use super::{Core, News, Sent, Timer, TxId};
 use crate::base::address::Address;
@@ -27,12 +28,16 @@ use bytes::Bytes;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Methods we serve.
 pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, SUBSCRIBE";
 
 /// Octets of a participant's address, Contact or display name that are kept.
 const NAME_BYTES_MAX: usize = 1024;
+
+/// How long a shard may take to answer. Beyond: 503, and what it grants later is void.
+const GRANT_ANSWER_WAIT: Duration = Duration::from_secs(8);
 
 /// What a call waits for.
 enum Phase {
@@ -79,6 +84,8 @@ struct Call {
     lost: Option<Now>,
     /// The call is to end with this Reason as soon as the ACK is there (RFC 3261 §15).
     ending: Option<&'static str>,
+    /// When the shard was last asked.
+    asked: Now,
     merge_key: MergeKey,
 }
 
@@ -147,8 +154,10 @@ impl Calls {
             present: false,
             lost: None,
             ending: None,
+            asked: core.now,
             merge_key: merge_key.clone(),
         };
+        core.arm(core.now + GRANT_ANSWER_WAIT, Timer::Grant(dialog));
         core.tell(&room, call.join(endpoint));
         self.endpoints.insert(endpoint, dialog);
         self.transactions.insert(tx, dialog);
@@ -179,6 +188,10 @@ impl Calls {
         };
         match outcome {
             Ok(()) => {
+                if matches!(call.phase, Phase::Pending { .. }) {
+                    call.asked = core.now;
+                    core.arm(core.now + GRANT_ANSWER_WAIT, Timer::Grant(dialog));
+                }
                 self.transactions.insert(tx, dialog);
                 if before != call.endpoint {
                     before.map(|endpoint| self.endpoints.remove(&endpoint));
@@ -288,7 +301,7 @@ impl Calls {
     }
 
     /// The MSRP session ended, or never began.
-    pub(super) fn lost(&mut self, core: &mut Core, now: Now, endpoint: EndpointId, why: Ended) {
+    pub(super) fn lost(&mut self, core: &mut Core, endpoint: EndpointId, why: Ended) {
         let Some(&dialog) = self.endpoints.get(&endpoint) else { return };
         let Some(call) = self.table.get_mut(&dialog) else { return };
         if std::mem::take(&mut call.present) {
@@ -297,14 +310,14 @@ impl Calls {
         if why == Ended::NeverBound {
             return self.end(core, dialog, "SIP;cause=408;text=\"No MSRP session\"");
         }
-        let until = now + limits::REBIND_WAIT;
+        let until = core.now + limits::REBIND_WAIT;
         call.lost = Some(until);
         core.arm(until, Timer::Rebind(dialog));
     }
 
     /// The time to negotiate a lost session anew is over (FOCUS-05).
-    pub(super) fn rebind_due(&mut self, core: &mut Core, now: Now, dialog: DialogId) {
-        if self.table.get(&dialog).is_some_and(|c| c.lost.is_some_and(|at| at <= now)) {
+    pub(super) fn rebind_due(&mut self, core: &mut Core, dialog: DialogId) {
+        if self.table.get(&dialog).is_some_and(|c| c.lost.is_some_and(|at| at <= core.now)) {
             self.end(core, dialog, "SIP;cause=408;text=\"MSRP session lost\"");
         }
     }
@@ -318,19 +331,25 @@ impl Calls {
         }
     }
 
-    /// Whether a dialog has a call.
-    pub(super) fn has(&self, dialog: DialogId) -> bool {
-        self.table.contains_key(&dialog)
+    /// The shard has not answered in time: the INVITE fails.
+    pub(super) fn grant_due(&mut self, core: &mut Core, dialog: DialogId) {
+        let Some(call) = self.table.get(&dialog) else { return };
+        if let Phase::Pending { tx, .. } = call.phase
+            && call.asked + GRANT_ANSWER_WAIT <= core.now
+        {
+            self.transactions.remove(&tx);
+            self.fail_pending(core, dialog, refusal_response(Refusal::Overloaded));
+        }
+    }
+
+    /// The room of the call in a dialog.
+    pub(super) fn room_of(&self, dialog: DialogId) -> Option<Address> {
+        self.table.get(&dialog).map(|c| c.room.clone())
     }
 
     /// Whether there is no call.
     pub(super) fn is_empty(&self) -> bool {
         self.table.is_empty()
-    }
-
-    /// Whether a room has a call.
-    pub(super) fn room_lives(&self, room: &Address) -> bool {
-        self.rooms.contains_key(room)
     }
 
     /// Ends a call from our side, with BYE if it was confirmed.
@@ -362,6 +381,12 @@ impl Calls {
         core.respond(tx, response);
         if call.confirmed {
             call.phase = Phase::Up;
+            // A Join after closed media has not come about; terms that were refused change nothing.
+            if call.session.is_none()
+                && let Some(endpoint) = call.leave(core)
+            {
+                self.endpoints.remove(&endpoint);
+            }
         } else {
             self.remove(core, dialog);
         }
@@ -416,14 +441,14 @@ impl Call {
     }
 
     fn news(&self, endpoint: EndpointId, present: bool) -> News {
-        News::Presence {
+        News::Presence(Presence {
             room: self.room.clone(),
             participant: self.participant.clone(),
             display_name: self.display_name.clone(),
             endpoint,
             contact: self.contact.clone(),
             present,
-        }
+        })
     }
 
     /// A re-INVITE while nothing else is under way.
@@ -504,9 +529,8 @@ impl Call {
         self.send_ok(core, tx, answer);
     }
 
-    fn revise(&mut self, core: &mut Core, terms: Terms, rebind: bool) {
+    fn revise(&self, core: &mut Core, terms: Terms, rebind: bool) {
         let Some(endpoint) = self.endpoint else { return };
-        self.terms = Some(terms.clone());
         let terms = Box::new(terms);
         core.tell(&self.room, ToShard::Revise { endpoint, room: self.room.clone(), terms, rebind });
     }
@@ -520,7 +544,8 @@ impl Call {
         let connect = media.setup != Some(Setup::Active);
         let terms = terms(media, connect, flow).map_err(|_| UNUSABLE)?;
         self.theirs.clone_from(&description.origin.line);
-        self.revise(core, terms, false);
+        self.revise(core, terms.clone(), false);
+        self.terms = Some(terms);
         Ok(())
     }
 

@@ -20,9 +20,11 @@
 
 pub mod dialog;
 mod invite;
+mod roster;
 pub mod signalling;
 pub mod stream;
 pub mod strict;
+mod subscribe;
 #[cfg(test)]
 mod tests;
 
@@ -33,11 +35,12 @@ use crate::base::id::{EndpointId, ShardId};
 use crate::shard::message::{FromShard, ToShard, home};
 use dialog::{DialogId, Dialogs};
 use invite::Calls;
+use roster::{Presence, Rosters};
 use signalling::{Flow, Headers, Method, Outgoing, Request, Response, SipUri};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
+use subscribe::{SubId, Subscriptions, WatchId};
 
 /// How long a `Leave` waits before it is offered to a full inbox again.
 const LEAVE_RETRY: Duration = Duration::from_millis(20);
@@ -153,6 +156,7 @@ pub enum Output {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Sent {
     Bye,
+    Notify(SubId),
 }
 
 /// What a deadline is about. Stale ones find nothing to do.
@@ -160,6 +164,12 @@ enum Sent {
 enum Timer {
     /// A lost MSRP session was not negotiated anew.
     Rebind(DialogId),
+    /// The shard has not answered a Join or Revise.
+    Grant(DialogId),
+    /// A subscription ends.
+    Expire(SubId),
+    /// Subscribers of a room may be told what changed.
+    Watch(WatchId),
     /// A full inbox may have room again.
     Retry,
 }
@@ -167,20 +177,16 @@ enum Timer {
 /// What the parts tell each other.
 #[derive(Debug)]
 enum News {
-    Presence {
-        room: Address,
-        participant: Address,
-        display_name: Arc<str>,
-        endpoint: EndpointId,
-        contact: Arc<str>,
-        present: bool,
-    },
+    /// Somebody is present, or no longer.
+    Presence(Presence),
     /// The last call of a room is gone.
     RoomOver { room: Address },
 }
 
 /// What all parts use.
 struct Core {
+    /// The time of the input at work.
+    now: Now,
     config: Config,
     dialogs: Dialogs,
     entropy: Entropy,
@@ -198,6 +204,8 @@ struct Core {
 pub struct Focus {
     core: Core,
     calls: Calls,
+    rosters: Rosters,
+    subscriptions: Subscriptions,
     draining: bool,
 }
 
@@ -206,6 +214,7 @@ impl Focus {
     #[must_use]
     pub fn new(config: Config, entropy: Entropy) -> Self {
         let core = Core {
+            now: Now(0),
             config,
             dialogs: Dialogs::default(),
             entropy,
@@ -217,23 +226,31 @@ impl Focus {
             last_endpoint: 0,
             last_request: 0,
         };
-        Self { core, calls: Calls::default(), draining: false }
+        Self {
+            core,
+            calls: Calls::default(),
+            rosters: Rosters::default(),
+            subscriptions: Subscriptions::default(),
+            draining: false,
+        }
     }
 
     /// Takes one input. Afterwards drain [`Focus::poll`].
     pub fn handle(&mut self, now: Now, input: Input) {
         let core = &mut self.core;
+        core.now = now;
         match input {
             Input::Request { tx, request, flow } => self.request(tx, &request, &flow),
             Input::Acked { tx, request, flow } => self.calls.acked(core, tx, &request, &flow),
             Input::NotAcked { tx } => self.calls.not_acked(core, tx),
             Input::Cancelled { tx } => self.calls.cancelled(core, tx),
             Input::Answer { id, code } => self.answer(id, code),
-            Input::Shard(event) => self.shard(now, event),
-            Input::Undelivered { shard, message } => self.undelivered(now, shard, message),
+            Input::Shard(event) => self.shard(event),
+            Input::Undelivered { shard, message } => self.undelivered(shard, message),
             Input::Drain => {
                 self.draining = true;
                 self.calls.drain(core);
+                self.subscriptions.drain(core, &self.rosters);
             }
         }
         self.spread();
@@ -241,13 +258,18 @@ impl Focus {
 
     /// Does what is due. Afterwards drain [`Focus::poll`].
     pub fn tick(&mut self, now: Now) {
+        self.core.now = now;
         while let Some(&(at, timer)) = self.core.timers.first() {
             if at > now {
                 break;
             }
             self.core.timers.pop_first();
+            let (core, rosters) = (&mut self.core, &self.rosters);
             match timer {
-                Timer::Rebind(dialog) => self.calls.rebind_due(&mut self.core, now, dialog),
+                Timer::Rebind(dialog) => self.calls.rebind_due(core, dialog),
+                Timer::Grant(dialog) => self.calls.grant_due(core, dialog),
+                Timer::Expire(sub) => self.subscriptions.expire(core, rosters, sub),
+                Timer::Watch(watch) => self.subscriptions.due(core, rosters, watch),
                 Timer::Retry => {
                     for (shard, message) in self.core.kept.drain(..) {
                         self.core.out.push_back(Output::Tell { shard, message });
@@ -279,7 +301,7 @@ impl Focus {
         let inside = request.to_tag().is_some();
         let core = &mut self.core;
         match request.method {
-            Method::Invite | Method::Options | Method::Bye => {}
+            Method::Invite | Method::Options | Method::Bye | Method::Subscribe => {}
             Method::Ack | Method::Cancel => return,
             _ => return core.respond(tx, Response::new(405).with("Allow", invite::ALLOW)),
         }
@@ -291,10 +313,14 @@ impl Focus {
         }
         match request.method {
             Method::Invite if inside => self.calls.reinvite(core, tx, request, flow),
-            Method::Invite if self.draining => {
+            Method::Invite | Method::Subscribe if self.draining => {
                 core.respond(tx, Response::new(503).with("Retry-After", "10"));
             }
             Method::Invite => self.calls.invite(core, tx, request, flow),
+            Method::Subscribe => {
+                let calls = &self.calls;
+                self.subscriptions.subscribe(core, &self.rosters, tx, request, flow, |d| calls.room_of(d));
+            }
             Method::Options => self.options(tx, request, flow, inside),
             _ => match core.dialogs.enter(request, flow) {
                 Ok(dialog) => self.calls.bye(core, tx, dialog),
@@ -313,6 +339,8 @@ impl Focus {
             Response::new(503).with("Retry-After", "10")
         } else if let Err(refusal) = invite::acceptable(request) {
             refusal
+        } else if core.config.room(&request.uri).is_some_and(|(room, _)| self.rosters.is_full(&room)) {
+            Response::new(486)
         } else {
             let user = SipUri::parse(&request.uri).map_or("", |u| u.user);
             invite::capabilities(Response::new(200), &dialog::contact(user, flow))
@@ -320,31 +348,32 @@ impl Focus {
         core.respond(tx, response);
     }
 
-    fn answer(&mut self, id: RequestId, _code: u16) {
+    fn answer(&mut self, id: RequestId, code: u16) {
         match self.core.sent.remove(&id) {
             // Whatever the answer to a BYE, the dialog is over (RFC 3261 §15.1.1).
             Some(Sent::Bye) | None => {}
+            Some(Sent::Notify(sub)) => self.subscriptions.answered(&mut self.core, &self.rosters, sub, code),
         }
     }
 
-    fn shard(&mut self, now: Now, event: FromShard) {
+    fn shard(&mut self, event: FromShard) {
         let core = &mut self.core;
         match event {
             FromShard::Granted { endpoint, session } => self.calls.granted(core, endpoint, session),
             FromShard::Refused { endpoint, why } => self.calls.refused(core, endpoint, why),
             FromShard::Bound { endpoint } => self.calls.bound(core, endpoint),
-            FromShard::Lost { endpoint, why } => self.calls.lost(core, now, endpoint, why),
+            FromShard::Lost { endpoint, why } => self.calls.lost(core, endpoint, why),
             FromShard::Drained { .. } => {}
         }
     }
 
-    fn undelivered(&mut self, now: Now, shard: ShardId, message: ToShard) {
+    fn undelivered(&mut self, shard: ShardId, message: ToShard) {
         match message {
             ToShard::Join(join) => self.calls.undelivered(&mut self.core, join.endpoint),
             ToShard::Revise { endpoint, .. } => self.calls.undelivered(&mut self.core, endpoint),
             ToShard::Leave { .. } | ToShard::Drain => {
                 self.core.kept.push_back((shard, message));
-                self.core.arm(now + LEAVE_RETRY, Timer::Retry);
+                self.core.arm(self.core.now + LEAVE_RETRY, Timer::Retry);
             }
         }
     }
@@ -353,7 +382,15 @@ impl Focus {
     fn spread(&mut self) {
         for news in std::mem::take(&mut self.core.news) {
             match news {
-                News::Presence { .. } | News::RoomOver { .. } => {}
+                News::Presence(presence) => {
+                    let room = presence.room.clone();
+                    self.rosters.apply(presence);
+                    self.subscriptions.changed(&mut self.core, &room);
+                }
+                News::RoomOver { room } => {
+                    self.subscriptions.room_over(&mut self.core, &self.rosters, &room);
+                    self.rosters.forget(&room);
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::{Event, FINISHED_MAX};
 use crate::base::limits;
 use crate::control::sip::transact;
-use crate::focus::signalling::{Flow, Method, Request, Transport};
+use crate::focus::signalling::{Flow, Method, Transport};
 use crate::focus::strict::{self, Fault, Message};
 use rsipstack::sip::{self as lib, SipMessage};
 use rsipstack::transaction::endpoint::EndpointInnerRef;
@@ -210,9 +210,4 @@ impl Source<'_> {
     pub(super) fn name(&self) -> String {
         super::name(self.transport, self.peer)
     }
-}
-
-/// What a request looks like in a log: never its body.
-pub(super) fn shown(request: &Request) -> String {
-    format!("{} {}", request.method, request.uri)
 }
