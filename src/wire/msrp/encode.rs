@@ -7,7 +7,8 @@
 use super::head::FailureReport;
 use super::range::ByteRange;
 use crate::base::chunk::Flag;
-use memchr::memmem;
+use memchr::memmem::Finder;
+use std::sync::LazyLock;
 
 /// Appends a whole response. `to_path` is the leftmost From-Path URI of a SEND, or the whole From-Path
 /// of any other request (RFC 4975 §7.2).
@@ -142,12 +143,15 @@ pub fn nickname(out: &mut Vec<u8>, tid: &[u8], to_path: &[u8], from_path: &[u8],
     end_line(out, tid, Flag::End, false);
 }
 
+/// Built once: building costs more than a search through a chat line.
+static HYPHENS_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"-------"));
+
 /// Whether seven hyphens, `tid` and a flag stand anywhere in `body`: then the chunk needs another
 /// transaction id (RFC 4975 §7.1, MSRP-FRAME-10).
 #[must_use]
 pub fn holds_end_line(body: &[u8], tid: &[u8]) -> bool {
     let mut rest = body;
-    while let Some(at) = memmem::find(rest, b"-------") {
+    while let Some(at) = HYPHENS_FINDER.find(rest) {
         // A transaction id begins with a letter or digit, so only the last seven hyphens of a run
         // can belong to an end-line; skipping the run keeps a body of hyphens linear.
         let after = &rest[at + 7..];
