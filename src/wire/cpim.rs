@@ -1,1 +1,0 @@
-//! The wrapper message/cpim (RFC 3862).
