@@ -400,7 +400,7 @@ impl Voice {
     fn new(from: &str, room: &str, local: &str, remote: &str, kind: VoiceKind) -> Self {
         let date = openmsrp::base::clock::wall_text(kind.date);
         let wrapper = format!(
-            "From: <{from}>\r\nTo: <{room}>\r\nDateTime: {date}\r\n\r\nContent-Type: text/plain;charset=UTF-8\r\n\r\n"
+            "To: <{room}>\r\nFrom: <{from}>\r\nDateTime: {date}\r\n\r\nContent-Type: text/plain;charset=UTF-8\r\n\r\n"
         );
         let total = (wrapper.len() + kind.text_bytes) as u64;
         let interruptible = total >= INTERRUPTIBLE_BYTES as u64;

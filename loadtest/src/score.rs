@@ -8,7 +8,7 @@
 use crate::oracle::{Findings, Oracle, Shape, Verdict};
 use crate::pace::{Interval, Meter};
 use crate::stamp::{Reading, Stamp, Texts};
-use openmsrp::wire::cpim;
+use openmsrp::wire::cpim::{self, Parsed};
 
 /// Octets of a CPIM wrapper.
 const WRAPPER_BYTES_MAX: usize = 16 * 1024;
@@ -22,6 +22,16 @@ pub(crate) struct Seat {
     pub(crate) local_room: u32,
     /// The participant's number in the room; the first ones publish.
     pub(crate) member: u32,
+}
+
+impl Seat {
+    /// The seat of the participant with this number in the whole test: rooms fill one after the other,
+    /// room `n` belongs to thread `n` modulo `threads`.
+    pub(crate) fn of(number: u64, participants: u32, threads: u32) -> Self {
+        let room = (number / u64::from(participants)) as u32;
+        let member = (number % u64::from(participants)) as u32;
+        Self { room, local_room: room / threads, member }
+    }
 }
 
 /// A publisher's messages.
@@ -140,11 +150,13 @@ impl Score {
 
     /// A whole message came to `seat`.
     pub(crate) fn message(&mut self, seat: Seat, content: &[u8], now: u64) {
-        let Ok(wrapper) = cpim::parse(content) else {
-            self.bad(seat, "its CPIM wrapper cannot be read");
-            return;
+        let text = match cpim::parse(content, true) {
+            Ok(Parsed::Complete(wrapper)) => &content[wrapper.content..],
+            Ok(Parsed::Partial) | Err(_) => {
+                self.bad(seat, "its CPIM wrapper cannot be read");
+                return;
+            }
         };
-        let text = wrapper.body;
         let stamp = match self.texts.read(text) {
             Reading::Whole(stamp) => stamp,
             Reading::OtherRun => return,
