@@ -125,7 +125,9 @@ impl Conn {
             seat: grant.seat,
             socket: Some(grant.socket),
             binding: Some(grant.bound),
-            voice: voice.map(|kind| Box::new(Voice::new(&grant.from, &grant.room, &grant.local, &grant.remote, kind))),
+            voice: voice.map(|kind| {
+                Box::new(Voice::new(&grant.from, &grant.room, &grant.local, &grant.remote, kind))
+            }),
             local: grant.local.into_bytes().into(),
             remote: grant.remote.into_bytes().into(),
             framer: Framer::default(),
@@ -171,7 +173,12 @@ impl Conn {
     ///
     /// # Errors
     /// Why the connection is of no further use.
-    pub(crate) fn read(&mut self, shared: &mut Vec<u8>, clock: fn() -> u64, score: &mut Score) -> Result<bool, String> {
+    pub(crate) fn read(
+        &mut self,
+        shared: &mut Vec<u8>,
+        clock: fn() -> u64,
+        score: &mut Score,
+    ) -> Result<bool, String> {
         let Some(mut socket) = self.socket.as_ref() else { return Ok(false) };
         let kept = self.kept.len();
         if shared.len() < kept + PART_BYTES_MIN {

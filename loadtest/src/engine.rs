@@ -15,6 +15,7 @@ use crate::score::{Score, Troubles};
 use crate::stamp::Texts;
 use crate::sys::{Epoll, READABLE, WRITABLE};
 use openmsrp::base::clock;
+use openmsrp::wire::msrp::head::FailureReport;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -41,6 +42,8 @@ pub(crate) enum Load {
     Rate(f64),
     /// So many messages of each publisher under way at once.
     Saturate(u32),
+    /// No messages at all.
+    Nothing,
 }
 
 /// One measured run.
@@ -66,8 +69,8 @@ pub(crate) struct Outcome {
     pub(crate) sent: u64,
     pub(crate) not_sent: u64,
     pub(crate) lost: u64,
-    /// Answers to publishers' requests.
-    pub(crate) answers: u64,
+    /// Publishers' requests that asked for an answer and got none.
+    pub(crate) unanswered: u64,
     /// Reads during the measured interval.
     pub(crate) reads: u64,
     /// Time of the measured interval without anything to do.
@@ -254,6 +257,11 @@ impl Engine {
         match plan.load {
             Load::Rate(per_second) => self.run_paced(plan, per_second, &mut tally),
             Load::Saturate(_) => self.run_saturated(plan, &mut tally),
+            Load::Nothing => {
+                while now() < plan.interval.to {
+                    self.turn(Duration::from_millis(100));
+                }
+            }
         }
         self.drain(plan.drain);
         self.report(&tally)
@@ -338,7 +346,7 @@ impl Engine {
 
     fn drain(&mut self, longest: Duration) {
         let deadline = clock::now() + longest;
-        while self.score.owed() > 0 && clock::now() < deadline {
+        while self.score.owed() + self.unanswered() > 0 && clock::now() < deadline {
             self.turn(Duration::from_millis(1));
         }
         let linger = clock::now() + LINGER;
@@ -347,11 +355,18 @@ impl Engine {
         }
     }
 
+    fn unanswered(&self) -> u64 {
+        let asked = self.setup.voice.failure_report == FailureReport::Yes;
+        if asked { self.score.sent.saturating_sub(self.score.answers) } else { 0 }
+    }
+
     fn report(&mut self, tally: &Tally) -> Outcome {
-        let (findings, troubles) = self.score.finish();
+        let (findings, mut troubles) = self.score.finish();
+        // Those that went before the run count too.
+        troubles.closed = self.conns.iter().filter(|c| c.socket().is_none()).count() as u64;
         let shape = self.setup.shape;
         let fresh = Score::new(shape, self.setup.texts.clone(), 0, Interval { from: 0, to: 0 });
-        let lost = self.score.owed();
+        let (lost, unanswered) = (self.score.owed(), self.unanswered());
         let score = std::mem::replace(&mut self.score, fresh);
         Outcome {
             findings,
@@ -359,7 +374,7 @@ impl Engine {
             lost,
             sent: score.sent,
             not_sent: tally.not_sent,
-            answers: score.answers,
+            unanswered,
             reads: tally.reads,
             idle_ns: tally.idle_ns,
             first_fault: score.first_fault,

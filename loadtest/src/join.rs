@@ -62,9 +62,9 @@ pub(crate) async fn join(
         SipTransport::Udp => Transport::Udp,
         SipTransport::Tcp => Transport::Tcp,
     };
-    let caller = Caller::new(server, transport)
-        .await
-        .map_err(|e| format!("SIP to {server}: {}", explain(&e, "is the server running, with this port for SIP?")))?;
+    let caller = Caller::new(server, transport).await.map_err(|e| {
+        format!("SIP to {server}: {}", explain(&e, "is the server running, with this port for SIP?"))
+    })?;
     let plan = Arc::new(Plan {
         caller,
         party: party.clone(),
@@ -183,7 +183,8 @@ async fn enter(
 
 /// The path in the answer.
 fn path_of(answer: &str) -> Result<String, String> {
-    let description = Description::parse(answer.as_bytes()).map_err(|e| format!("the answer cannot be read: {e}"))?;
+    let description =
+        Description::parse(answer.as_bytes()).map_err(|e| format!("the answer cannot be read: {e}"))?;
     let chat = description.chat().map_err(|e| format!("the answer has no chat: {e}"))?;
     if chat.secure {
         return Err("the server wants TLS, which the harness does not speak: offer MSRP over TCP".into());
@@ -200,7 +201,8 @@ async fn target_of(path: &str) -> Result<SocketAddr, String> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok((ip, port).into());
     }
-    let mut found = lookup_host((host.as_str(), port)).await.map_err(|e| format!("{host} (the answer's path): {e}"))?;
+    let mut found =
+        lookup_host((host.as_str(), port)).await.map_err(|e| format!("{host} (the answer's path): {e}"))?;
     found.next().ok_or_else(|| format!("{host} (the answer's path) has no address"))
 }
 
@@ -301,6 +303,9 @@ mod tests {
             warning: Some("399 x \"room is full\"".into()),
         };
         let text = refusal("sip:room0@x", "sip:u0@x", &e);
-        assert!(["486", "Busy Here", "room is full", "limit"].iter().all(|part| text.contains(part)), "{text}");
+        assert!(
+            ["486", "Busy Here", "room is full", "limit"].iter().all(|part| text.contains(part)),
+            "{text}"
+        );
     }
 }

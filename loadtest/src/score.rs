@@ -108,8 +108,7 @@ impl Score {
 
     /// The number of a participant's flow, if it publishes.
     pub(crate) fn flow_of(&self, seat: Seat) -> Option<u32> {
-        (seat.member < self.shape.publishers)
-            .then(|| seat.local_room * self.shape.publishers + seat.member)
+        (seat.member < self.shape.publishers).then(|| seat.local_room * self.shape.publishers + seat.member)
     }
 
     /// No message of the test is longer than this, its wrapper included.
@@ -190,7 +189,10 @@ impl Score {
                 } else {
                     "belongs to someone else"
                 };
-                format!("message {} of publisher {} of room {} {what}", stamp.number, stamp.publisher, stamp.room)
+                format!(
+                    "message {} of publisher {} of room {} {what}",
+                    stamp.number, stamp.publisher, stamp.room
+                )
             });
         }
     }
