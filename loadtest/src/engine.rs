@@ -92,6 +92,10 @@ pub(crate) struct Setup {
     pub(crate) shape: Shape,
     pub(crate) texts: Texts,
     pub(crate) voice: VoiceKind,
+    /// Which of how many threads this is; room `n` belongs to thread `n` modulo `threads`.
+    pub(crate) thread: u32,
+    /// See `thread`.
+    pub(crate) threads: u32,
     /// For transaction ids: different in each run and thread.
     pub(crate) prefix: u32,
 }
@@ -361,7 +365,10 @@ impl Engine {
     }
 
     fn report(&mut self, tally: &Tally) -> Outcome {
-        let (findings, mut troubles) = self.score.finish();
+        let (findings, mut troubles) = {
+            let (thread, threads) = (self.setup.thread, self.setup.threads);
+            self.score.finish(|room| room * threads + thread)
+        };
         // Those that went before the run count too.
         troubles.closed = self.conns.iter().filter(|c| c.socket().is_none()).count() as u64;
         let shape = self.setup.shape;

@@ -83,6 +83,8 @@ impl Findings {
 #[derive(Clone, Copy, Default)]
 struct Expected {
     next: u32,
+    /// How many of them came.
+    came: u32,
     /// Bit `i`: number `next - 1 - i` was seen.
     recent: u64,
 }
@@ -179,9 +181,11 @@ impl Oracle {
                 return Verdict::Duplicate;
             }
             e.recent |= 1 << back;
+            e.came += 1;
             self.findings.delivered += 1;
             return Verdict::First;
         }
+        e.came += 1;
         self.findings.delivered += 1;
         if self.shape.publishers > 1 {
             self.judge_order(room, receiver, seat, stamp, skipped_from);
@@ -198,6 +202,19 @@ impl Oracle {
             self.views[seat].waiting.clear();
         }
         self.findings
+    }
+
+    /// The first receiver that lacks something, if every publisher (by room and publisher) sent so many
+    /// messages: room, receiver, publisher, how many.
+    pub(crate) fn first_loss(&self, sent: impl Fn(usize) -> u32) -> Option<(u32, u32, u32, u32)> {
+        let (participants, publishers) = (self.shape.participants, self.shape.publishers);
+        self.expected.iter().enumerate().find_map(|(i, e)| {
+            let publisher = i as u32 % publishers;
+            let seat = i / publishers as usize;
+            let (room, receiver) = ((seat / participants as usize) as u32, seat as u32 % participants);
+            let owed = sent(room as usize * publishers as usize + publisher as usize);
+            (publisher != receiver && e.came < owed).then(|| (room, receiver, publisher, owed - e.came))
+        })
     }
 
     fn judge_order(&mut self, room: u32, receiver: u32, seat: usize, stamp: &Stamp, skipped_from: u32) {
@@ -292,6 +309,24 @@ mod tests {
     fn a_lost_copy_is_one_delivery_short_and_nothing_else() {
         assert_eq!(judged(1, &[(1, "a0 a1 a2"), (2, "a0 a2"), (3, "a1 a2")]), fine(7));
         assert_eq!(judged(2, &[(2, "a1 b0"), (3, "a0 a1 b0"), (4, "a0 b0")]), fine(7));
+    }
+
+    #[test]
+    fn the_first_loss_is_named() {
+        let mut oracle = Oracle::new(Shape { rooms: 2, participants: 3, publishers: 2, window: 8 });
+        let copy = |room, publisher, number| Stamp { room, publisher, number, due: 0 };
+        for room in 0..2 {
+            oracle.receive(room, 1, &copy(room, 0, 0));
+            oracle.receive(room, 2, &copy(room, 0, 0));
+        }
+        oracle.receive(0, 2, &copy(0, 0, 1));
+        oracle.receive(0, 1, &copy(0, 0, 1));
+        oracle.receive(1, 2, &copy(1, 0, 2));
+        oracle.receive(1, 1, &copy(1, 0, 1));
+        let sent = |flow| [2, 0, 2, 0][flow];
+        assert_eq!(oracle.first_loss(sent), None);
+        let sent = |flow| [2, 0, 3, 0][flow];
+        assert_eq!(oracle.first_loss(sent), Some((1, 1, 0, 1)));
     }
 
     #[test]

@@ -240,8 +240,16 @@ impl Score {
         (self.sent * self.fanout()).saturating_sub(self.oracle.findings().delivered)
     }
 
-    /// The verdict on the whole run.
-    pub(crate) fn finish(&mut self) -> (Findings, Troubles) {
+    /// The verdict on the whole run. `global_room`: a room's number in the whole test.
+    pub(crate) fn finish(&mut self, global_room: impl Fn(u32) -> u32) -> (Findings, Troubles) {
+        if let Some((room, member, publisher, count)) = self.oracle.first_loss(|flow| self.flows[flow].next)
+            && self.first_fault.is_none()
+        {
+            let room = global_room(room);
+            self.first_fault = Some(format!(
+                "room {room} participant {member}: lacks {count} messages of publisher {publisher}"
+            ));
+        }
         (self.oracle.finish(), self.troubles)
     }
 }
@@ -277,7 +285,7 @@ mod tests {
         assert_eq!(s.take_free(), None);
         s.message(seat(2), &m, 7);
         assert_eq!(s.take_free(), Some((0, 1)));
-        let (found, _) = s.finish();
+        let (found, _) = s.finish(|room| room);
         assert_eq!((found.delivered, found.duplicates), (2, 1));
         assert!(s.first_fault.unwrap().contains("came twice"));
     }
@@ -288,7 +296,7 @@ mod tests {
         let m = message(&mut s, 0);
         s.message(seat(1), &m[..m.len() - 1], 5);
         s.message(seat(2), &m, 5);
-        let (found, troubles) = s.finish();
+        let (found, troubles) = s.finish(|room| room);
         assert_eq!((found.delivered, troubles.bad, s.owed()), (1, 1, 1));
     }
 
@@ -296,7 +304,7 @@ mod tests {
     fn what_the_room_says_itself_is_no_copy() {
         let mut s = score(0);
         s.message(seat(1), format!("{WRAPPER}Welcome!").as_bytes(), 5);
-        let (found, troubles) = s.finish();
+        let (found, troubles) = s.finish(|room| room);
         assert_eq!((found, troubles.bad), (Findings::default(), 0));
     }
 
