@@ -26,8 +26,9 @@ const EVENTS: usize = 1024;
 const READ_BYTES: usize = 256 * 1024;
 /// Octets that may wait on one connection.
 const BACKLOG_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Messages sent in a row before the loop looks at its sockets again.
-const BURST_MAX: u32 = 256;
+/// Messages sent in a row before the loop looks at its sockets again. Many: a harness that is late should
+/// first offer the load it promised.
+const BURST_MAX: u32 = 1024;
 /// After the joins it must be quiet for so long.
 const QUIET: Duration = Duration::from_millis(300);
 /// … or this long has passed.

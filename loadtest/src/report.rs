@@ -42,14 +42,28 @@ pub(crate) struct Joined {
     pub(crate) per_s: f64,
 }
 
-/// The server's process over the measured interval.
+/// CPU time over the measured interval.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Server {
-    pub(crate) cpu: Option<CpuTime>,
-    /// How long `cpu` was really taken over.
+pub(crate) struct Sampled {
+    pub(crate) server: Option<CpuTime>,
+    pub(crate) harness: CpuTime,
+    /// How long it was really taken over.
     pub(crate) seconds: f64,
-    pub(crate) rss_before: Option<u64>,
-    pub(crate) rss_joined: Option<u64>,
+}
+
+impl Sampled {
+    /// CPU time as a number of cores in full use.
+    pub(crate) fn cores(&self, cpu: CpuTime) -> f64 {
+        cpu.total() as f64 / 1e6 / self.seconds.max(1e-9)
+    }
+}
+
+/// What the kernel says of both processes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Processes {
+    pub(crate) sampled: Sampled,
+    /// The server's resident memory with everybody in, and before.
+    pub(crate) memory: Option<(u64, u64)>,
 }
 
 /// What was asked for.
@@ -94,6 +108,8 @@ pub(crate) struct Report {
     /// How late messages were handed to the socket; `null` at saturation, where none is due.
     harness_lag_p99_us: Option<f64>,
     harness_busy: f64,
+    /// CPU time the harness got; a polling thread that is alone on its core gets all of it.
+    harness_cpu_cores: f64,
     harness_is_bottleneck: bool,
     server_cpu_us_per_delivery: Option<f64>,
     server_cpu_user_us_per_delivery: Option<f64>,
@@ -110,7 +126,7 @@ impl Report {
         joined: Joined,
         interval: Interval,
         outcomes: &[Outcome],
-        server: Server,
+        processes: &Processes,
     ) -> Self {
         let mut meter = Meter::new(interval);
         outcomes.iter().for_each(|o| meter.add(&o.meter));
@@ -125,7 +141,8 @@ impl Report {
         let late = lag.is_some_and(|l| l > LAG_US_MIN && l > latency_us.p99 / 4.0);
         let copies = meter.arrived.max(1) as f64;
         // Copies are counted over the planned interval, CPU time over the one really sampled.
-        let scale = if server.seconds > 0.0 { seconds / server.seconds } else { 1.0 };
+        let sampled = processes.sampled;
+        let scale = if sampled.seconds > 0.0 { seconds / sampled.seconds } else { 1.0 };
         let per_delivery = |us: u64| us as f64 * scale / copies;
         let mut report = Self {
             asked,
@@ -148,14 +165,14 @@ impl Report {
             copies_per_read: meter.arrived as f64 / sum(|o| o.reads).max(1) as f64,
             harness_lag_p99_us: lag,
             harness_busy: busy,
+            harness_cpu_cores: sampled.cores(sampled.harness),
             harness_is_bottleneck: busy > BUSY_SHARE_MAX || late,
-            server_cpu_us_per_delivery: server.cpu.map(|c| per_delivery(c.total())),
-            server_cpu_user_us_per_delivery: server.cpu.map(|c| per_delivery(c.user)),
-            server_cpu_system_us_per_delivery: server.cpu.map(|c| per_delivery(c.system)),
-            server_cpu_cores: server.cpu.map(|c| c.total() as f64 / 1e6 / server.seconds.max(1e-9)),
-            server_rss_per_connection: server
-                .rss_joined
-                .zip(server.rss_before)
+            server_cpu_us_per_delivery: sampled.server.map(|c| per_delivery(c.total())),
+            server_cpu_user_us_per_delivery: sampled.server.map(|c| per_delivery(c.user)),
+            server_cpu_system_us_per_delivery: sampled.server.map(|c| per_delivery(c.system)),
+            server_cpu_cores: sampled.server.map(|c| sampled.cores(c)),
+            server_rss_per_connection: processes
+                .memory
                 .map(|(after, before)| (after as f64 - before as f64) / joined.participants.max(1) as f64),
             ok: false,
         };
@@ -267,15 +284,19 @@ impl Report {
     }
 
     fn harness_text(&self) -> String {
-        let mut text =
-            format!("busy {:.0} %, {:.2} copies per read", self.harness_busy * 100.0, self.copies_per_read);
+        let mut text = format!(
+            "busy {:.0} %, {:.2} cores, {:.2} copies per read",
+            self.harness_busy * 100.0,
+            self.harness_cpu_cores,
+            self.copies_per_read
+        );
         if let Some(lag) = self.harness_lag_p99_us {
             let _ = write!(text, ", lag p99 {}", time(lag));
         }
         if self.harness_is_bottleneck {
             text.push_str(
-                "\n            the harness itself may be the bottleneck: rate and latency are the server's at worst; \
-                 give it cores (--cores) or a lower rate",
+                "\n            the harness itself was at its limit: the server can do better than this; give the \
+                 harness cores of its own (--cores), or a lower --rate",
             );
         }
         text
@@ -399,13 +420,11 @@ mod tests {
         let asked =
             Asked { rooms: 1, participants: 3, publishers: 1, size: 200, rate, window, seconds: 10.0 };
         let joined = Joined { participants: 3, seconds: 1.0, per_s: 3.0 };
-        let server = Server {
-            cpu: Some(CpuTime { user: 1_000, system: 3_000 }),
-            seconds: 10.0,
-            rss_before: Some(1_000),
-            rss_joined: Some(4_000),
-        };
-        Report::new(asked, joined, interval, &[outcome], server)
+        let harness = CpuTime { user: 4_000_000, system: 1_000_000 };
+        let sampled =
+            Sampled { server: Some(CpuTime { user: 1_000, system: 3_000 }), harness, seconds: 10.0 };
+        let processes = Processes { sampled, memory: Some((4_000, 1_000)) };
+        Report::new(asked, joined, interval, &[outcome], &processes)
     }
 
     #[test]
@@ -422,7 +441,7 @@ mod tests {
         assert_eq!(json["server_cpu_us_per_delivery"], 4.0);
         assert_eq!(json["server_rss_per_connection"], 1000.0);
         assert_eq!(json["copies_per_read"], 4.0);
-        assert_eq!(json["harness_busy"], 0.5);
+        assert_eq!((&json["harness_busy"], &json["harness_cpu_cores"]), (&0.5.into(), &0.5.into()));
         assert_eq!(json["ok"], true);
     }
 

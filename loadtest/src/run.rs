@@ -5,12 +5,12 @@
 
 use crate::args::{Fanout, Idle, Party};
 use crate::conn::VoiceKind;
-use crate::cpu::{self, CpuTime};
+use crate::cpu;
 use crate::engine::{Engine, Load, Order, Outcome, Plan, Setup};
 use crate::join;
 use crate::oracle::Shape;
 use crate::pace::Interval;
-use crate::report::{Asked, IdleReport, Joined, Report, Server};
+use crate::report::{Asked, IdleReport, Joined, Processes, Report, Sampled};
 use crate::stamp::{TEXT_BYTES_MIN, Texts};
 use crate::sys;
 use openmsrp::base::clock;
@@ -68,7 +68,7 @@ pub(crate) async fn fanout(args: &Fanout) -> Result<Report, String> {
         let drain = Duration::from_secs_f64(args.drain);
         waiting.push(order_run(engine, Plan { load, start: start.0, interval, drain, sleep: args.sleep })?);
     }
-    let (cpu, seconds) = cpu_between(args.party.server_pid, from, to).await?;
+    let sampled = cpu_between(args.party.server_pid, from, to).await?;
     let outcomes = gather(waiting).await?;
     join::leave(joint.calls).await;
     let asked = Asked {
@@ -80,8 +80,8 @@ pub(crate) async fn fanout(args: &Fanout) -> Result<Report, String> {
         window: args.saturate.then_some(args.window),
         seconds: args.duration,
     };
-    let server = Server { cpu, seconds, rss_before: joint.rss_before, rss_joined: joint.rss_joined };
-    Ok(Report::new(asked, joint.joined, interval, &outcomes, server))
+    let memory = joint.rss_joined.zip(joint.rss_before);
+    Ok(Report::new(asked, joint.joined, interval, &outcomes, &Processes { sampled, memory }))
 }
 
 /// Runs `idle`.
@@ -102,7 +102,7 @@ pub(crate) async fn idle(args: &Idle) -> Result<IdleReport, String> {
         sleep: true,
     };
     let waiting = joint.engines.iter().map(|e| order_run(e, plan.clone())).collect::<Result<Vec<_>, _>>()?;
-    let (cpu, seconds) = cpu_between(args.party.server_pid, from, to).await?;
+    let sampled = cpu_between(args.party.server_pid, from, to).await?;
     let outcomes = gather(waiting).await?;
     let after = resident(&args.party)?;
     join::leave(joint.calls).await;
@@ -121,7 +121,7 @@ pub(crate) async fn idle(args: &Idle) -> Result<IdleReport, String> {
         server_rss_after: after,
         server_rss_per_session_joined: per_session(joint.rss_joined),
         server_rss_per_session_after: per_session(after),
-        server_cpu_cores: cpu.map(|c| c.total() as f64 / 1e6 / seconds.max(1e-9)),
+        server_cpu_cores: sampled.server.map(|c| sampled.cores(c)),
         ok: connections_lost == 0,
     })
 }
@@ -204,18 +204,21 @@ async fn gather(waiting: Vec<oneshot::Receiver<Outcome>>) -> Result<Vec<Outcome>
     Ok(outcomes)
 }
 
-/// CPU time of the server between two moments, and how far they were really apart.
-async fn cpu_between(
-    pid: Option<u32>,
-    from: clock::Now,
-    to: clock::Now,
-) -> Result<(Option<CpuTime>, f64), String> {
-    let sample = || pid.map(cpu::time_of).transpose().map(|cpu| (cpu, clock::now()));
+/// CPU time of the server and of the harness between two moments, and how far these were really apart.
+async fn cpu_between(pid: Option<u32>, from: clock::Now, to: clock::Now) -> Result<Sampled, String> {
+    let sample = || -> Result<_, String> {
+        let server = pid.map(cpu::time_of).transpose()?;
+        Ok((server, cpu::time_of(std::process::id())?, clock::now()))
+    };
     tokio::time::sleep(clock::now().until(from)).await;
-    let (before, began) = sample()?;
+    let before = sample()?;
     tokio::time::sleep(clock::now().until(to)).await;
-    let (after, ended) = sample()?;
-    Ok((after.zip(before).map(|(a, b)| a.since(b)), ended.since(began).as_secs_f64()))
+    let after = sample()?;
+    Ok(Sampled {
+        server: after.0.zip(before.0).map(|(a, b)| a.since(b)),
+        harness: after.1.since(before.1),
+        seconds: after.2.since(before.2).as_secs_f64(),
+    })
 }
 
 fn resident(party: &Party) -> Result<Option<u64>, String> {
