@@ -1,5 +1,6 @@
 //! The command line, and what of it can be wrong on its own.
 
+use crate::score::Names;
 use crate::stamp::{TEXT_BYTES_MAX, TEXT_BYTES_MIN};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use openmsrp::wire::msrp::head::FailureReport;
@@ -144,6 +145,11 @@ impl Party {
     /// Participants of all rooms.
     pub(crate) fn total(&self) -> u64 {
         u64::from(self.rooms) * u64::from(self.participants)
+    }
+
+    /// How everybody is called.
+    pub(crate) fn names(&self) -> Names {
+        Names { room_prefix: self.room_prefix.clone(), domain: self.domain.clone() }
     }
 
     /// Threads, and the core of each if it has one.

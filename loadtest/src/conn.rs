@@ -281,13 +281,9 @@ impl Conn {
             }
         }
         let into = if for_us && body.is_some() { self.unfinished_for(head, score) } else { None };
-        self.under_way = Some(Box::new(UnderWay { reply: reply.then(|| head.tid.into()), into }));
-        if end.is_some() {
-            // The answer is queued already.
-            if let Some(u) = &mut self.under_way {
-                u.reply = None;
-            }
-        }
+        // With its end here, the chunk was answered above.
+        let reply = (reply && end.is_none()).then(|| head.tid.into());
+        self.under_way = Some(Box::new(UnderWay { reply, into }));
         self.more(body.unwrap_or_default(), end, now, score);
     }
 
@@ -425,5 +421,146 @@ impl Voice {
         encode::send_tail_head(&mut head, &tail);
         head.extend_from_slice(wrapper.as_bytes());
         Self { head, id_at }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::Shape;
+    use crate::pace::Interval;
+    use crate::score::Names;
+    use crate::stamp::Texts;
+    use std::net::TcpListener;
+
+    const LOCAL: &str = "msrp://127.0.0.1:9/me;tcp";
+    const REMOTE: &str = "msrp://127.0.0.1:2855/you;tcp";
+    const SEAT: Seat = Seat { room: 0, local_room: 0, member: 1 };
+    const SIZE: usize = 5_000;
+
+    /// A connection, the server's end of it, who waits for the binding, and a score.
+    fn bound() -> (Conn, TcpStream, oneshot::Receiver<Result<(), String>>, Score) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        let (bound, wait) = oneshot::channel();
+        let (local, remote) = (LOCAL.to_owned(), REMOTE.to_owned());
+        let (from, room) = ("sip:u1@x".to_owned(), "sip:room0@x".to_owned());
+        let conn = Conn::new(Grant { seat: SEAT, socket, local, remote, from, room, bound }, 7, None);
+        let names = Names { room_prefix: "room".into(), domain: "x".into() };
+        let shape = Shape { rooms: 1, participants: 2, publishers: 1, window: 0 };
+        let score = Score::new(names, shape, Texts::new(1, SIZE), 0, Interval { from: 0, to: 100 });
+        (conn, server, wait, score)
+    }
+
+    /// The next message of participant 0, as the room wraps it.
+    fn message(score: &mut Score) -> Vec<u8> {
+        let wrapper = "From: <sip:u0@x>\r\nTo: <sip:room0@x>\r\n\r\nContent-Type: text/plain\r\n\r\n";
+        let publisher = Seat { member: 0, ..SEAT };
+        [wrapper.as_bytes(), score.next_text(0, publisher, 0)].concat()
+    }
+
+    fn chunk(tid: &str, id: &str, start: usize, body: &[u8], total: usize, flag: char) -> Vec<u8> {
+        let head = format!(
+            "MSRP {tid} SEND\r\nTo-Path: {LOCAL}\r\nFrom-Path: {REMOTE}\r\nMessage-ID: {id}\r\n\
+             Byte-Range: {start}-{}/{total}\r\nContent-Type: message/cpim\r\n\r\n",
+            start + body.len() - 1
+        );
+        [head.as_bytes(), body, format!("\r\n-------{tid}{flag}\r\n").as_bytes()].concat()
+    }
+
+    /// Feeds `stream` in pieces of `step` octets, as reads would bring it.
+    fn feed(conn: &mut Conn, score: &mut Score, stream: &[u8], step: usize) {
+        let mut kept = Vec::new();
+        for piece in stream.chunks(step) {
+            kept.extend_from_slice(piece);
+            let used = conn.digest(&kept, 5, score).unwrap();
+            kept.drain(..used);
+        }
+        assert!(kept.is_empty());
+    }
+
+    #[test]
+    fn the_first_octets_are_the_binding_request() {
+        let (mut conn, mut server, _wait, _) = bound();
+        assert_eq!(conn.flush(), Ok(Flushed::All));
+        drop(conn);
+        let mut text = String::new();
+        server.read_to_string(&mut text).unwrap();
+        let tid = &text[5..21];
+        let paths = format!("To-Path: {REMOTE}\r\nFrom-Path: {LOCAL}\r\n");
+        let rest = format!("Message-ID: {tid}\r\nByte-Range: 1-0/0\r\n-------{tid}$\r\n");
+        assert_eq!(text, format!("MSRP {tid} SEND\r\n{paths}{rest}"));
+    }
+
+    #[test]
+    fn the_answer_to_the_binding_request_decides() {
+        let answer =
+            |code| format!("MSRP abcd {code}\r\nTo-Path: {LOCAL}\r\nFrom-Path: {REMOTE}\r\n-------abcd$\r\n");
+        let (mut conn, _server, mut wait, mut score) = bound();
+        feed(&mut conn, &mut score, answer("200 OK").as_bytes(), 10);
+        assert_eq!(wait.try_recv(), Ok(Ok(())));
+        let (mut conn, _server, mut wait, mut score) = bound();
+        assert!(conn.digest(answer("481 Gone").as_bytes(), 5, &mut score).is_err());
+        assert!(wait.try_recv().unwrap().is_err_and(|why| why.contains("481 Gone")));
+    }
+
+    #[test]
+    fn messages_in_interleaved_chunks_are_put_together_however_they_are_read() {
+        for step in [1, 7, 100, 1_000_000] {
+            let (mut conn, _server, _wait, mut score) = bound();
+            conn.out.clear();
+            let (a, b) = (message(&mut score), message(&mut score));
+            let stream = [
+                chunk("tid1", "ida1", 1, &a[..2000], a.len(), '+'),
+                chunk("tid2", "idb1", 1, &b[..1000], b.len(), '+'),
+                chunk("tid3", "ida1", 2001, &a[2000..], a.len(), '$'),
+                chunk("tid4", "idb1", 1001, &b[1000..], b.len(), '$'),
+            ]
+            .concat();
+            feed(&mut conn, &mut score, &stream, step);
+            let (found, troubles) = score.finish(|room| room);
+            assert_eq!((found.delivered, found.wrong(), troubles.bad), (2, 0, 0), "step {step}");
+            let answers = String::from_utf8(conn.out.clone()).unwrap();
+            let tids: Vec<_> =
+                answers.match_indices(" 200 OK\r\n").map(|(at, _)| &answers[at - 4..at]).collect();
+            assert_eq!(tids, ["tid1", "tid2", "tid3", "tid4"], "step {step}");
+        }
+    }
+
+    #[test]
+    fn a_missing_or_swapped_chunk_makes_the_copy_bad() {
+        let (mut conn, _server, _wait, mut score) = bound();
+        let m = message(&mut score);
+        let stream = [
+            chunk("tid1", "ida1", 1, &m[..2000], m.len(), '+'),
+            chunk("tid3", "ida1", 3001, &m[3000..], m.len(), '$'),
+        ]
+        .concat();
+        feed(&mut conn, &mut score, &stream, 100_000);
+        let (found, troubles) = score.finish(|room| room);
+        assert_eq!((found.delivered, troubles.bad), (0, 1));
+    }
+
+    #[test]
+    fn a_copy_for_another_path_is_bad() {
+        let (mut conn, _server, _wait, mut score) = bound();
+        let m = message(&mut score);
+        let other =
+            String::from_utf8(chunk("tid1", "ida1", 1, &m, m.len(), '$')).unwrap().replace("/me;", "/it;");
+        feed(&mut conn, &mut score, other.as_bytes(), 100_000);
+        let (found, troubles) = score.finish(|room| room);
+        assert_eq!((found.delivered, troubles.bad), (0, 1));
+    }
+
+    #[test]
+    fn who_asks_for_no_answer_gets_none() {
+        let (mut conn, _server, _wait, mut score) = bound();
+        conn.out.clear();
+        let m = message(&mut score);
+        let quiet = String::from_utf8(chunk("tid1", "ida1", 1, &m, m.len(), '$')).unwrap();
+        let quiet = quiet.replace("Byte-Range", "Failure-Report: no\r\nByte-Range");
+        feed(&mut conn, &mut score, quiet.as_bytes(), 100_000);
+        assert_eq!((conn.backlog(), score.finish(|room| room).0.delivered), (0, 1));
     }
 }

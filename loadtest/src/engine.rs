@@ -11,7 +11,7 @@
 use crate::conn::{Conn, Flushed, Grant, VoiceKind};
 use crate::oracle::{Findings, Shape};
 use crate::pace::{Interval, Meter, Schedule};
-use crate::score::{Score, Troubles};
+use crate::score::{Names, Score, Troubles};
 use crate::stamp::Texts;
 use crate::sys::{Epoll, READABLE, WRITABLE};
 use openmsrp::base::clock;
@@ -90,6 +90,7 @@ pub(crate) enum Order {
 
 /// What a thread needs to know in advance.
 pub(crate) struct Setup {
+    pub(crate) names: Names,
     pub(crate) shape: Shape,
     pub(crate) texts: Texts,
     pub(crate) voice: VoiceKind,
@@ -126,7 +127,8 @@ impl Engine {
     /// # Errors
     /// The kernel gives no epoll instance.
     pub(crate) fn new(setup: Setup) -> std::io::Result<Self> {
-        let score = Score::new(setup.shape, setup.texts.clone(), 0, Interval { from: 0, to: 0 });
+        let score =
+            Score::new(setup.names.clone(), setup.shape, setup.texts.clone(), 0, Interval { from: 0, to: 0 });
         let flows = score.flows() as usize;
         Ok(Self {
             setup,
@@ -253,7 +255,8 @@ impl Engine {
         let window = if let Load::Saturate(window) = plan.load { window } else { 0 };
         let shape = Shape { window, ..self.setup.shape };
         let earlier = self.score.first_fault.take();
-        self.score = Score::new(shape, self.setup.texts.clone(), window, plan.interval);
+        self.score =
+            Score::new(self.setup.names.clone(), shape, self.setup.texts.clone(), window, plan.interval);
         self.score.first_fault = earlier;
         while now() < plan.start {
             self.turn(Duration::from_millis(1));
@@ -373,7 +376,13 @@ impl Engine {
         // Those that went before the run count too.
         troubles.closed = self.conns.iter().filter(|c| c.socket().is_none()).count() as u64;
         let shape = self.setup.shape;
-        let fresh = Score::new(shape, self.setup.texts.clone(), 0, Interval { from: 0, to: 0 });
+        let fresh = Score::new(
+            self.setup.names.clone(),
+            shape,
+            self.setup.texts.clone(),
+            0,
+            Interval { from: 0, to: 0 },
+        );
         let (lost, unanswered) = (self.score.owed(), self.unanswered());
         let score = std::mem::replace(&mut self.score, fresh);
         Outcome {

@@ -124,8 +124,8 @@ pub(crate) async fn leave(calls: Vec<Call>) -> usize {
 async fn join_one(plan: Arc<Plan>, number: u64) -> Result<Call, String> {
     let party = &plan.party;
     let seat = Seat::of(number, party.participants, plan.engines.len() as u32);
-    let room = format!("sip:{}{}@{}", party.room_prefix, seat.room, party.domain);
-    let from = format!("sip:u{number}@{}", party.domain);
+    let names = party.names();
+    let (room, from) = (names.room(seat.room), names.participant(number));
     let source = source_of(number, &plan);
     let host = match source {
         IpAddr::V4(ip) => ip.to_string(),

@@ -165,8 +165,16 @@ fn start_engines(party: &Party, texting: Texting, run: u64) -> Result<Vec<Sender
         };
         let texts = Texts::new(run as u32, texting.size);
         let prefix = (run >> 32) as u32 ^ thread as u32;
-        let engine = Engine::new(Setup { shape, texts, voice, thread: thread as u32, threads, prefix })
-            .map_err(|e| format!("epoll: {e}"))?;
+        let engine = Engine::new(Setup {
+            names: party.names(),
+            shape,
+            texts,
+            voice,
+            thread: thread as u32,
+            threads,
+            prefix,
+        })
+        .map_err(|e| format!("epoll: {e}"))?;
         let (sender, orders) = channel();
         engines.push(sender);
         let work = move || {

@@ -13,6 +13,34 @@ use openmsrp::wire::cpim::{self, Parsed};
 /// Octets of a CPIM wrapper.
 const WRAPPER_BYTES_MAX: usize = 16 * 1024;
 
+/// How rooms and participants are called.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    /// What the user part of a room's address begins with.
+    pub(crate) room_prefix: String,
+    /// Domain of rooms and participants.
+    pub(crate) domain: String,
+}
+
+impl Names {
+    /// Address of a room.
+    pub(crate) fn room(&self, room: u32) -> String {
+        format!("sip:{}{room}@{}", self.room_prefix, self.domain)
+    }
+
+    /// Address of the participant with this number in the whole test.
+    pub(crate) fn participant(&self, number: u64) -> String {
+        format!("sip:u{number}@{}", self.domain)
+    }
+
+    /// Whether `uri` is the address of that participant; makes no text of it, this is asked of every copy.
+    fn is_participant(&self, uri: &str, number: u64) -> bool {
+        uri.strip_prefix("sip:u")
+            .and_then(|rest| rest.split_once('@'))
+            .is_some_and(|(user, host)| user.parse() == Ok(number) && host == self.domain)
+    }
+}
+
 /// A participant's place, as one thread numbers it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seat {
@@ -58,6 +86,7 @@ pub(crate) struct Troubles {
 
 /// See the module's text.
 pub(crate) struct Score {
+    names: Names,
     texts: Texts,
     oracle: Oracle,
     shape: Shape,
@@ -80,10 +109,11 @@ pub(crate) struct Score {
 
 impl Score {
     /// An empty score. `window` 0: an open loop.
-    pub(crate) fn new(shape: Shape, texts: Texts, window: u32, interval: Interval) -> Self {
+    pub(crate) fn new(names: Names, shape: Shape, texts: Texts, window: u32, interval: Interval) -> Self {
         let flows = shape.rooms as usize * shape.publishers as usize;
         let ring_size = window.next_power_of_two();
         Self {
+            names,
             texts,
             oracle: Oracle::new(shape),
             shape,
@@ -149,24 +179,25 @@ impl Score {
 
     /// A whole message came to `seat`.
     pub(crate) fn message(&mut self, seat: Seat, content: &[u8], now: u64) {
-        let text = match cpim::parse(content, true) {
-            Ok(Parsed::Complete(wrapper)) => &content[wrapper.content..],
-            Ok(Parsed::Partial) | Err(_) => {
-                self.bad(seat, "its CPIM wrapper cannot be read");
-                return;
-            }
+        let Ok(Parsed::Complete(wrapper)) = cpim::parse(content, true) else {
+            self.bad(seat, "its CPIM wrapper cannot be read");
+            return;
         };
-        let stamp = match self.texts.read(text) {
-            Reading::Whole(stamp) => stamp,
-            Reading::OtherRun => return,
+        match self.texts.read(&content[wrapper.content..]) {
+            Reading::Whole(stamp) => {
+                let number =
+                    u64::from(stamp.room) * u64::from(self.shape.participants) + u64::from(stamp.publisher);
+                if self.names.is_participant(wrapper.from, number) {
+                    self.copy(seat, stamp, now);
+                } else {
+                    self.bad(seat, "its From names someone else");
+                }
+            }
+            Reading::OtherRun => {}
             // A room may greet or announce in words of its own.
-            Reading::Bad if text.first() != Some(&b'~') => return,
-            Reading::Bad => {
-                self.bad(seat, "its text is cut or garbled");
-                return;
-            }
-        };
-        self.copy(seat, stamp, now);
+            Reading::Bad if wrapper.from == self.names.room(seat.room) => {}
+            Reading::Bad => self.bad(seat, "its text is cut or garbled"),
+        }
     }
 
     fn copy(&mut self, seat: Seat, stamp: Stamp, now: u64) {
@@ -258,11 +289,13 @@ impl Score {
 mod tests {
     use super::*;
 
+    const ROOM: &str = "From: <sip:room0@x>\r\nTo: <sip:u1@x>\r\n\r\nContent-Type: text/plain\r\n\r\n";
     const WRAPPER: &str = "From: <sip:u0@x>\r\nTo: <sip:room0@x>\r\n\r\nContent-Type: text/plain\r\n\r\n";
 
     fn score(window: u32) -> Score {
         let shape = Shape { rooms: 1, participants: 3, publishers: 1, window };
-        Score::new(shape, Texts::new(1, 60), window, Interval { from: 0, to: 1_000 })
+        let names = Names { room_prefix: "room".into(), domain: "x".into() };
+        Score::new(names, shape, Texts::new(1, 60), window, Interval { from: 0, to: 1_000 })
     }
 
     fn seat(member: u32) -> Seat {
@@ -303,9 +336,20 @@ mod tests {
     #[test]
     fn what_the_room_says_itself_is_no_copy() {
         let mut s = score(0);
-        s.message(seat(1), format!("{WRAPPER}Welcome!").as_bytes(), 5);
+        s.message(seat(1), format!("{ROOM}Welcome!").as_bytes(), 5);
         let (found, troubles) = s.finish(|room| room);
         assert_eq!((found, troubles.bad), (Findings::default(), 0));
+    }
+
+    #[test]
+    fn a_copy_under_another_name_is_bad() {
+        let mut s = score(0);
+        let mut m = message(&mut s, 0);
+        m[12] = b'1'; // u0 becomes u1
+        s.message(seat(1), &m, 5);
+        s.message(seat(1), format!("{WRAPPER}Welcome!").as_bytes(), 5);
+        let (found, troubles) = s.finish(|room| room);
+        assert_eq!((found.delivered, troubles.bad), (0, 2));
     }
 
     #[test]
