@@ -16,6 +16,7 @@ use crate::cpu;
 use crate::engine::Order;
 use crate::progress::Progress;
 use crate::score::Seat;
+use crate::sys;
 use openmsrp::client::call::{Call, CallError, Caller, Invite, Transport};
 use openmsrp::wire::msrp::uri::{self, MsrpUri};
 use openmsrp::wire::sdp::{self, Description, Setup};
@@ -211,6 +212,7 @@ async fn connect(target: SocketAddr, source: Option<IpAddr>) -> Result<std::net:
     let connected = async {
         let socket = if target.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         if let Some(ip) = source.filter(|ip| ip.is_ipv4() == target.is_ipv4()) {
+            sys::bind_without_port(&socket)?;
             socket.bind((ip, 0).into())?;
         }
         let stream = socket.connect(target).await?;
@@ -257,8 +259,9 @@ fn refusal(room: &str, from: &str, e: &CallError) -> String {
 
 /// Source addresses are chosen when one has too few ports; only loopback has several.
 fn per_source(total: u64, server: SocketAddr, ports: u32) -> Option<u64> {
-    // Other programs and connections in TIME-WAIT need ports too.
-    let usable = u64::from(ports).max(10) * 7 / 10;
+    // The kernel looks at one half of the ports first and is slow once that is full; other programs and
+    // connections in TIME-WAIT need some too.
+    let usable = u64::from(ports).max(10) * 4 / 10;
     let IpAddr::V4(ip) = server.ip() else { return None };
     (ip.is_loopback() && total > usable).then(|| usable.max(total.div_ceil(SOURCES_MAX)))
 }
@@ -280,7 +283,7 @@ mod tests {
         let local = SocketAddr::from(([127, 0, 0, 1], 5060));
         let far = SocketAddr::from(([192, 0, 2, 1], 5060));
         assert_eq!(per_source(10_000, local, 28_000), None);
-        assert_eq!(per_source(100_000, local, 28_000), Some(19_600));
+        assert_eq!(per_source(100_000, local, 28_000), Some(11_200));
         assert_eq!(per_source(100_000, far, 28_000), None);
         assert!(per_source(1_000_000, local, 100).is_some_and(|n| 1_000_000_u64.div_ceil(n) <= SOURCES_MAX));
     }

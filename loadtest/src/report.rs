@@ -14,6 +14,8 @@ use std::path::Path;
 
 /// From this share of its time on, the harness may have set the pace.
 const BUSY_SHARE_MAX: f64 = 0.9;
+/// Below this share of its cores, a polling harness was not alone on them.
+const ALONE_SHARE_MIN: f64 = 0.9;
 /// Below this, being late is noise of the machine.
 const LAG_US_MIN: f64 = 1_000.0;
 
@@ -78,6 +80,8 @@ pub(crate) struct Asked {
     /// Messages of a publisher under way, or `null` with a rate.
     pub(crate) window: Option<u32>,
     pub(crate) seconds: f64,
+    /// Whether the harness polls instead of sleeping.
+    pub(crate) polling: bool,
 }
 
 /// The result of `fanout`.
@@ -111,6 +115,8 @@ pub(crate) struct Report {
     /// CPU time the harness got; a polling thread that is alone on its core gets all of it.
     harness_cpu_cores: f64,
     harness_is_bottleneck: bool,
+    /// Other programs took the polling harness's cores: latencies are theirs too.
+    harness_disturbed: bool,
     server_cpu_us_per_delivery: Option<f64>,
     server_cpu_user_us_per_delivery: Option<f64>,
     server_cpu_system_us_per_delivery: Option<f64>,
@@ -142,6 +148,8 @@ impl Report {
         let copies = meter.arrived.max(1) as f64;
         // Copies are counted over the planned interval, CPU time over the one really sampled.
         let sampled = processes.sampled;
+        let alone = sampled.cores(sampled.harness) >= ALONE_SHARE_MIN * outcomes.len() as f64;
+        let disturbed = asked.polling && !alone;
         let scale = if sampled.seconds > 0.0 { seconds / sampled.seconds } else { 1.0 };
         let per_delivery = |us: u64| us as f64 * scale / copies;
         let mut report = Self {
@@ -166,6 +174,7 @@ impl Report {
             harness_lag_p99_us: lag,
             harness_busy: busy,
             harness_cpu_cores: sampled.cores(sampled.harness),
+            harness_disturbed: disturbed,
             harness_is_bottleneck: busy > BUSY_SHARE_MAX || late,
             server_cpu_us_per_delivery: sampled.server.map(|c| per_delivery(c.total())),
             server_cpu_user_us_per_delivery: sampled.server.map(|c| per_delivery(c.user)),
@@ -299,6 +308,12 @@ impl Report {
                  harness cores of its own (--cores), or a lower --rate",
             );
         }
+        if self.harness_disturbed {
+            text.push_str(
+                "\n            other programs ran on the harness's cores: latency is partly theirs; run it \
+                 on a quiet machine",
+            );
+        }
         text
     }
 }
@@ -417,8 +432,16 @@ mod tests {
             idle_ns: 5_000_000_000,
         };
         let window = rate.is_none().then_some(8);
-        let asked =
-            Asked { rooms: 1, participants: 3, publishers: 1, size: 200, rate, window, seconds: 10.0 };
+        let asked = Asked {
+            rooms: 1,
+            participants: 3,
+            publishers: 1,
+            size: 200,
+            rate,
+            window,
+            seconds: 10.0,
+            polling: true,
+        };
         let joined = Joined { participants: 3, seconds: 1.0, per_s: 3.0 };
         let harness = CpuTime { user: 4_000_000, system: 1_000_000 };
         let sampled =
@@ -442,7 +465,7 @@ mod tests {
         assert_eq!(json["server_rss_per_connection"], 1000.0);
         assert_eq!(json["copies_per_read"], 4.0);
         assert_eq!((&json["harness_busy"], &json["harness_cpu_cores"]), (&0.5.into(), &0.5.into()));
-        assert_eq!(json["ok"], true);
+        assert_eq!((&json["ok"], &json["harness_disturbed"]), (&true.into(), &true.into()));
     }
 
     #[test]

@@ -79,6 +79,7 @@ pub(crate) async fn fanout(args: &Fanout) -> Result<Report, String> {
         rate: args.rate,
         window: args.saturate.then_some(args.window),
         seconds: args.duration,
+        polling: !args.sleep,
     };
     let memory = joint.rss_joined.zip(joint.rss_before);
     Ok(Report::new(asked, joint.joined, interval, &outcomes, &Processes { sampled, memory }))

@@ -1,5 +1,5 @@
-//! The system calls that the standard library does not offer: epoll, the limit on open files, the
-//! choice of a core. The only file of this crate with `unsafe`.
+//! The system calls that the standard library does not offer: epoll, the limit on open files, a socket
+//! option, the choice of a core. The only file of this crate with `unsafe`.
 //!
 //! Nothing here holds a decision: each function is one call and its error. [`Epoll`] owns its
 //! descriptor; the sockets it watches belong to the caller and leave it when they are closed.
@@ -78,6 +78,19 @@ pub(crate) fn raise_open_files() -> io::Result<u64> {
         check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
     }
     Ok(limit.rlim_cur)
+}
+
+/// Lets `connect` choose the local port of a socket bound to an address with port 0: it only needs one
+/// that is free towards its target, `bind` would look for one that nobody uses at all.
+pub(crate) fn bind_without_port(socket: &impl AsFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let length = size_of::<libc::c_int>() as libc::socklen_t;
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: pointer and length describe `on`, the descriptor is open (borrowed).
+    check(unsafe {
+        libc::setsockopt(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, (&raw const on).cast(), length)
+    })
+    .map(drop)
 }
 
 /// Keeps the calling thread on one core.
