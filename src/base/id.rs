@@ -49,6 +49,24 @@ impl fmt::Display for ConnId {
     }
 }
 
+/// A room, for as long as it exists; made by its home shard.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct RoomId(u64);
+
+impl RoomId {
+    /// The `n`-th room of `home`.
+    #[must_use]
+    pub fn new(home: ShardId, n: u64) -> Self {
+        Self(u64::from(home.0) << 48 | n & 0xffff_ffff_ffff)
+    }
+
+    /// The shard that orders the room's messages.
+    #[must_use]
+    pub fn home(self) -> ShardId {
+        ShardId((self.0 >> 48) as u16)
+    }
+}
+
 /// The place of a message in the order of its room; the first is 1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct Seq(pub u64);

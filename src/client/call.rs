@@ -273,11 +273,21 @@ impl Call {
     /// # Errors
     /// Why there is no subscription.
     pub async fn subscribe(&mut self) -> Result<RosterFeed, CallError> {
-        let (reply, subscribed) = oneshot::channel();
-        let command = Command::Subscribe { call: self.id, reply };
-        self.commands.send(command).map_err(|_| CallError::Closed)?;
-        let feed = subscribed.await.map_err(|_| CallError::Closed)??;
-        Ok(RosterFeed { id: feed.id, documents: feed.documents, commands: self.commands.clone() })
+        self.subscription().await
+    }
+
+    /// The same as a future of its own, so that the call can be watched meanwhile.
+    pub(super) fn subscription(
+        &self,
+    ) -> impl Future<Output = Result<RosterFeed, CallError>> + Send + 'static {
+        let (commands, call) = (self.commands.clone(), self.id);
+        async move {
+            let (reply, subscribed) = oneshot::channel();
+            let command = Command::Subscribe { call, reply };
+            commands.send(command).map_err(|_| CallError::Closed)?;
+            let Feed { id, documents } = subscribed.await.map_err(|_| CallError::Closed)??;
+            Ok(RosterFeed { id, documents, commands })
+        }
     }
 }
 

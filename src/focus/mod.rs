@@ -1,1 +1,464 @@
-//! SIP conference focus as a machine.
+//! SIP conference focus as a machine: dialogs become commands to rooms (RFC 4353, RFC 4579, RFC 7701).
+//!
+//! ```text
+//!   control/sip.rs ── Input ──► Focus::handle ──► invite    ── ToShard ──► shards
+//!                                   │             subscribe
+//!                                   │             dialog, roster
+//!                  ◄── Output ── Focus::poll ◄── FromShard ── shards
+//! ```
+//!
+//! [`Focus::handle`] changes state, [`Focus::poll`] drains what is to be done, [`Focus::deadline`] says
+//! when [`Focus::tick`] wants to be called. No socket, no clock, no task is known here.
+//!
+//! Order of checks of a request (SIP-UAS-01): method (405), Request-URI (404), merged request (482),
+//! Require (420), body (415), Accept (406). What comes before that is `strict.rs`.
+//!
+//! Bounds: `limits::DIALOGS_MAX` dialogs, each with at most one call; subscriptions see `subscribe.rs`.
+//! A message that a shard's inbox does not take is answered 503, except `Leave`, which is kept and
+//! tried again: there is at most one for each call that was. Proof: `tests.rs` here, `tests/torture.rs`
+//! and `tests/sip_loopback.rs`.
+
+pub mod dialog;
+mod invite;
+mod roster;
+pub mod signalling;
+pub mod stream;
+pub mod strict;
+mod subscribe;
+#[cfg(test)]
+mod tests;
+
+use crate::base::address::Address;
+use crate::base::clock::Now;
+use crate::base::entropy::Entropy;
+use crate::base::id::{EndpointId, ShardId};
+use crate::shard::message::{FromShard, ToShard, home};
+use dialog::{DialogId, Dialogs};
+use invite::Calls;
+use roster::{Presence, Rosters};
+use signalling::{Flow, Headers, Method, Outgoing, Request, Response, SipUri};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::IpAddr;
+use std::time::Duration;
+use subscribe::{SubId, Subscriptions, WatchId};
+
+/// How long a `Leave` waits before it is offered to a full inbox again.
+const LEAVE_RETRY: Duration = Duration::from_millis(20);
+
+/// Octets of the user part of a room's address.
+const ROOM_USER_BYTES_MAX: usize = 255;
+
+/// A server transaction, named by the control plane.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct TxId(pub u64);
+
+/// One of our requests, named by the focus.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct RequestId(pub u64);
+
+/// What the focus must know of its surroundings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Host names whose every user is a room, lower-case.
+    pub domains: Vec<String>,
+    /// Addresses that count as such hosts: those of the listeners.
+    pub addresses: Vec<IpAddr>,
+    /// The host in our MSRP path.
+    pub msrp_host: String,
+    /// The port in our MSRP path.
+    pub msrp_port: u16,
+    /// Our `a=max-size`.
+    pub max_message: u64,
+    /// The tokens of our `a=chatroom`.
+    pub chatroom: String,
+    /// How many shards there are.
+    pub shards: u16,
+}
+
+/// What can happen to the focus.
+#[derive(Debug)]
+pub enum Input {
+    /// A request in a new server transaction; never ACK or CANCEL.
+    Request {
+        /// The transaction to answer.
+        tx: TxId,
+        /// The request.
+        request: Request,
+        /// Where it came from.
+        flow: Flow,
+    },
+    /// The ACK of a 2xx that was sent on this transaction.
+    Acked {
+        /// The transaction of the INVITE.
+        tx: TxId,
+        /// The ACK.
+        request: Request,
+        /// Where it came from.
+        flow: Flow,
+    },
+    /// The 2xx of this transaction was repeated for 64*T1 without an ACK.
+    NotAcked {
+        /// The transaction of the INVITE.
+        tx: TxId,
+    },
+    /// A CANCEL for this transaction came and was answered.
+    Cancelled {
+        /// The transaction of the INVITE.
+        tx: TxId,
+    },
+    /// The final answer to one of our requests; 408 if there was none, 503 if it could not be sent.
+    Answer {
+        /// Which request.
+        id: RequestId,
+        /// The status code.
+        code: u16,
+    },
+    /// News from a shard.
+    Shard(FromShard),
+    /// A shard's inbox was full.
+    Undelivered {
+        /// Which shard.
+        shard: ShardId,
+        /// What it did not take.
+        message: ToShard,
+    },
+    /// The server stops.
+    Drain,
+}
+
+/// What the focus wants done.
+#[derive(Debug)]
+pub enum Output {
+    /// Answer a transaction.
+    Respond {
+        /// Which.
+        tx: TxId,
+        /// With what.
+        response: Response,
+    },
+    /// Send a request; its final answer comes back as [`Input::Answer`].
+    Send {
+        /// The name of the request.
+        id: RequestId,
+        /// The request.
+        request: Box<Outgoing>,
+    },
+    /// Tell a shard.
+    Tell {
+        /// Which.
+        shard: ShardId,
+        /// What.
+        message: ToShard,
+    },
+}
+
+/// What an answer to one of our requests is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Sent {
+    Bye,
+    Notify(SubId),
+}
+
+/// What a deadline is about. Stale ones find nothing to do.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Timer {
+    /// A lost MSRP session was not negotiated anew.
+    Rebind(DialogId),
+    /// The shard has not answered a Join or Revise.
+    Grant(DialogId),
+    /// A subscription ends.
+    Expire(SubId),
+    /// Subscribers of a room may be told what changed.
+    Watch(WatchId),
+    /// A full inbox may have room again.
+    Retry,
+}
+
+/// What the parts tell each other.
+#[derive(Debug)]
+enum News {
+    /// Somebody is present, or no longer.
+    Presence(Presence),
+    /// The last call of a room is gone.
+    RoomOver { room: Address },
+}
+
+/// What all parts use.
+struct Core {
+    /// The time of the input at work.
+    now: Now,
+    config: Config,
+    dialogs: Dialogs,
+    entropy: Entropy,
+    out: VecDeque<Output>,
+    news: Vec<News>,
+    timers: BTreeSet<(Now, Timer)>,
+    sent: HashMap<RequestId, Sent>,
+    /// Messages that a full inbox did not take.
+    kept: VecDeque<(ShardId, ToShard)>,
+    last_endpoint: u64,
+    last_request: u64,
+}
+
+/// The focus.
+pub struct Focus {
+    core: Core,
+    calls: Calls,
+    rosters: Rosters,
+    subscriptions: Subscriptions,
+    draining: bool,
+}
+
+impl Focus {
+    /// A focus without rooms.
+    #[must_use]
+    pub fn new(config: Config, entropy: Entropy) -> Self {
+        let core = Core {
+            now: Now(0),
+            config,
+            dialogs: Dialogs::default(),
+            entropy,
+            out: VecDeque::new(),
+            news: Vec::new(),
+            timers: BTreeSet::new(),
+            sent: HashMap::new(),
+            kept: VecDeque::new(),
+            last_endpoint: 0,
+            last_request: 0,
+        };
+        Self {
+            core,
+            calls: Calls::default(),
+            rosters: Rosters::default(),
+            subscriptions: Subscriptions::default(),
+            draining: false,
+        }
+    }
+
+    /// Takes one input. Afterwards drain [`Focus::poll`].
+    pub fn handle(&mut self, now: Now, input: Input) {
+        let core = &mut self.core;
+        core.now = now;
+        match input {
+            Input::Request { tx, request, flow } => self.request(tx, &request, &flow),
+            Input::Acked { tx, request, flow } => self.calls.acked(core, tx, &request, &flow),
+            Input::NotAcked { tx } => self.calls.not_acked(core, tx),
+            Input::Cancelled { tx } => self.calls.cancelled(core, tx),
+            Input::Answer { id, code } => self.answer(id, code),
+            Input::Shard(event) => self.shard(event),
+            Input::Undelivered { shard, message } => self.undelivered(shard, message),
+            Input::Drain => {
+                self.draining = true;
+                self.calls.drain(core);
+                self.subscriptions.drain(core, &self.rosters);
+            }
+        }
+        self.spread();
+    }
+
+    /// Does what is due. Afterwards drain [`Focus::poll`].
+    pub fn tick(&mut self, now: Now) {
+        self.core.now = now;
+        while let Some(&(at, timer)) = self.core.timers.first() {
+            if at > now {
+                break;
+            }
+            self.core.timers.pop_first();
+            let (core, rosters) = (&mut self.core, &self.rosters);
+            match timer {
+                Timer::Rebind(dialog) => self.calls.rebind_due(core, dialog),
+                Timer::Grant(dialog) => self.calls.grant_due(core, dialog),
+                Timer::Expire(sub) => self.subscriptions.expire(core, rosters, sub),
+                Timer::Watch(watch) => self.subscriptions.due(core, rosters, watch),
+                Timer::Retry => {
+                    for (shard, message) in self.core.kept.drain(..) {
+                        self.core.out.push_back(Output::Tell { shard, message });
+                    }
+                }
+            }
+        }
+        self.spread();
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.core.out.pop_front()
+    }
+
+    /// When [`Focus::tick`] has something to do.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Now> {
+        self.core.timers.first().map(|&(at, _)| at)
+    }
+
+    /// Whether nothing is left to wait for after [`Input::Drain`].
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.draining && self.calls.is_empty() && self.core.sent.is_empty() && self.core.kept.is_empty()
+    }
+
+    fn request(&mut self, tx: TxId, request: &Request, flow: &Flow) {
+        let inside = request.to_tag().is_some();
+        let core = &mut self.core;
+        match request.method {
+            Method::Invite | Method::Options | Method::Bye | Method::Subscribe => {}
+            Method::Ack | Method::Cancel => return,
+            _ => return core.respond(tx, Response::new(405).with("Allow", invite::ALLOW)),
+        }
+        if !inside && core.config.host_of(&request.uri).is_none() {
+            return core.respond(tx, Response::new(404));
+        }
+        if let Some(unsupported) = required(request) {
+            return core.respond(tx, Response::new(420).with("Unsupported", unsupported));
+        }
+        match request.method {
+            Method::Invite if inside => self.calls.reinvite(core, tx, request, flow),
+            Method::Invite | Method::Subscribe if self.draining => {
+                core.respond(tx, Response::new(503).with("Retry-After", "10"));
+            }
+            Method::Invite => self.calls.invite(core, tx, request, flow),
+            Method::Subscribe => {
+                let calls = &self.calls;
+                self.subscriptions.subscribe(core, &self.rosters, tx, request, flow, |d| calls.room_of(d));
+            }
+            Method::Options => self.options(tx, request, flow, inside),
+            _ => match core.dialogs.enter(request, flow) {
+                Ok(dialog) => self.calls.bye(core, tx, dialog),
+                Err(misfit) => core.respond(tx, invite::misfit_response(misfit)),
+            },
+        }
+    }
+
+    /// What an INVITE would get, without doing anything (FOCUS-06).
+    fn options(&mut self, tx: TxId, request: &Request, flow: &Flow, inside: bool) {
+        let core = &mut self.core;
+        if inside && let Err(misfit) = core.dialogs.enter(request, flow) {
+            return core.respond(tx, invite::misfit_response(misfit));
+        }
+        let response = if self.draining {
+            Response::new(503).with("Retry-After", "10")
+        } else if let Err(refusal) = invite::acceptable(request) {
+            refusal
+        } else if core.config.room(&request.uri).is_some_and(|(room, _)| self.rosters.is_full(&room)) {
+            Response::new(486)
+        } else {
+            let user = SipUri::parse(&request.uri).map_or("", |u| u.user);
+            invite::capabilities(Response::new(200), &dialog::contact(user, flow))
+        };
+        core.respond(tx, response);
+    }
+
+    fn answer(&mut self, id: RequestId, code: u16) {
+        match self.core.sent.remove(&id) {
+            // Whatever the answer to a BYE, the dialog is over (RFC 3261 §15.1.1).
+            Some(Sent::Bye) | None => {}
+            Some(Sent::Notify(sub)) => self.subscriptions.answered(&mut self.core, &self.rosters, sub, code),
+        }
+    }
+
+    fn shard(&mut self, event: FromShard) {
+        let core = &mut self.core;
+        match event {
+            FromShard::Granted { endpoint, session } => self.calls.granted(core, endpoint, session),
+            FromShard::Refused { endpoint, why } => self.calls.refused(core, endpoint, why),
+            FromShard::Bound { endpoint } => self.calls.bound(core, endpoint),
+            FromShard::Lost { endpoint, why } => self.calls.lost(core, endpoint, why),
+            FromShard::Drained { .. } => {}
+        }
+    }
+
+    fn undelivered(&mut self, shard: ShardId, message: ToShard) {
+        match message {
+            ToShard::Join(join) => self.calls.undelivered(&mut self.core, join.endpoint),
+            ToShard::Revise { endpoint, .. } => self.calls.undelivered(&mut self.core, endpoint),
+            ToShard::Leave { .. } | ToShard::Drain => {
+                self.core.kept.push_back((shard, message));
+                self.core.arm(self.core.now + LEAVE_RETRY, Timer::Retry);
+            }
+        }
+    }
+
+    /// Carries news from one part to the others.
+    fn spread(&mut self) {
+        for news in std::mem::take(&mut self.core.news) {
+            match news {
+                News::Presence(presence) => {
+                    let room = presence.room.clone();
+                    self.rosters.apply(presence);
+                    self.subscriptions.changed(&mut self.core, &room);
+                }
+                News::RoomOver { room } => {
+                    self.subscriptions.room_over(&mut self.core, &self.rosters, &room);
+                    self.rosters.forget(&room);
+                }
+            }
+        }
+    }
+}
+
+impl Core {
+    /// Every response has a tag in To (RFC 3261 §8.2.6.2).
+    fn respond(&mut self, tx: TxId, mut response: Response) {
+        if response.to_tag.is_none() {
+            response.to_tag = Some(self.tag().into());
+        }
+        self.out.push_back(Output::Respond { tx, response });
+    }
+
+    fn tell(&mut self, room: &Address, message: ToShard) {
+        let shard = home(room, self.config.shards);
+        self.out.push_back(Output::Tell { shard, message });
+    }
+
+    fn send(&mut self, dialog: DialogId, method: Method, headers: &Headers, body: String, about: Sent) {
+        let branch = self.entropy.token();
+        let Some(request) = self.dialogs.request(dialog, method, headers, body, branch) else { return };
+        self.last_request += 1;
+        let id = RequestId(self.last_request);
+        self.sent.insert(id, about);
+        self.out.push_back(Output::Send { id, request: Box::new(request) });
+    }
+
+    fn arm(&mut self, at: Now, timer: Timer) {
+        self.timers.insert((at, timer));
+    }
+
+    fn tag(&mut self) -> String {
+        self.entropy.token().to_string()
+    }
+
+    fn endpoint(&mut self) -> EndpointId {
+        self.last_endpoint += 1;
+        EndpointId(self.last_endpoint)
+    }
+}
+
+impl Config {
+    /// The host of a URI, if it is one of ours.
+    fn host_of<'a>(&self, uri: &'a str) -> Option<SipUri<'a>> {
+        let uri = SipUri::parse(uri)?;
+        let named = || self.domains.iter().any(|d| d.eq_ignore_ascii_case(uri.host));
+        let numbered = || uri.host.parse().is_ok_and(|ip: IpAddr| self.addresses.contains(&ip));
+        (named() || numbered()).then_some(uri)
+    }
+
+    /// The room that a URI names, and its user part. Port and parameters say how to get here, not
+    /// which room is meant.
+    fn room(&self, uri: &str) -> Option<(Address, String)> {
+        let uri = self.host_of(uri)?;
+        if uri.user.is_empty() || uri.user.len() > ROOM_USER_BYTES_MAX {
+            return None;
+        }
+        let v6 = uri.host.contains(':');
+        let host = if v6 { format!("[{}]", uri.host) } else { uri.host.to_ascii_lowercase() };
+        let room = Address::parse(&format!("sip:{}@{host}", uri.user)).ok()?;
+        Some((room, uri.user.to_owned()))
+    }
+}
+
+/// The option tags in Require, none of which we have (RFC 3261 §8.2.2.3).
+fn required(request: &Request) -> Option<String> {
+    let mut tags = request.headers.list("Require");
+    tags.extend(request.headers.list("Proxy-Require"));
+    (!tags.is_empty()).then(|| tags.join(", "))
+}

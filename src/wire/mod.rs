@@ -4,6 +4,7 @@
 //! `Copy` value; views borrow the caller's buffer and never outlive the turn; nothing is allocated by
 //! a number that a peer sent; every parser has a naive twin, a torture corpus and a fuzz target.
 
+pub mod conference;
 pub mod cpim;
 pub mod msrp;
 pub mod sdp;

@@ -173,3 +173,58 @@ fn code(text: &str) -> Option<(u16, &str)> {
     let digits = text.get(..4).filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()))?;
     Some((u16::from_str_radix(digits, 16).ok()?, &text[4..]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_are_decoded_for_people() {
+        // CPIM-05
+        for (written, meant) in [
+            ("plain", "plain"),
+            (r#"\\ \" \'"#, "\\ \" '"),
+            (r"\b\t\n\r", "\u{8}\t\n\r"),
+            (r"\u00e9\u00E9", "éé"),
+            (r"\ud83d\udc07", "🐇"),
+            (r"\ud83d", "\u{fffd}"),
+            (r"\ud83dx", "\u{fffd}x"),
+            (r"\ud83d\u0041", "\u{fffd}A"),
+            (r"\udc07", "\u{fffd}"),
+            (r"\u00g0", "u00g0"),
+            (r"\u12", "u12"),
+            (r"\q\é", "qé"),
+            (r"end\", "end"),
+        ] {
+            assert_eq!(unescape(written), meant, "{written}");
+        }
+    }
+
+    #[test]
+    fn all_headers_are_handed_on_with_their_namespaces() {
+        // CPIM-06, CPIM-07, CPIM-08, IMDN-01
+        let message = b"From: \"Al \\\"x\\\"\" <sip:a@h>\r\nTo: Room <sip:r@h>\r\nTo: <sip:b@h>\r\ncc: <sip:c@h>\r\n\
+            CC: D <sip:d@h>\r\ncc: nobody\r\nDateTime: 2024-05-14T09:26:60+02:00\r\nSubject:;lang=en one\\n\r\n\
+            Subject: two\r\nNS: x1 <urn:ietf:params:imdn>\r\nx1.Message-ID: 34jk\r\ny.Z: \\u0041\r\nW: v\r\n\
+            Require: x1.A, B\r\nNS: <urn:other>\r\nSubject: three\r\n\r\nContent-Type: text/plain;charset=utf8\r\n\r\nhi";
+        let m = read(message).unwrap();
+        let person = |name: &'static str, uri| Identity { name: name.into(), uri };
+        assert_eq!(m.from, person("Al \"x\"", "sip:a@h"));
+        assert_eq!(m.to, [person("Room", "sip:r@h"), person("", "sip:b@h")]);
+        assert_eq!(m.cc, [person("", "sip:c@h"), person("D", "sip:d@h")]);
+        assert_eq!(m.date_time, Some("2024-05-14T09:26:60+02:00"));
+        assert_eq!(m.subject.as_deref(), Some("one\n"));
+        assert_eq!(m.require, ["x1.A", "B"]);
+        let header = |namespace, name, value: &'static str| Header { namespace, name, value: value.into() };
+        assert_eq!(
+            m.headers,
+            [
+                header("urn:ietf:params:imdn", "Message-ID", "34jk"),
+                header("", "Z", "A"),
+                header(CPIM_NAMESPACE, "W", "v"),
+                header("urn:other", "Subject", "three"),
+            ]
+        );
+        assert_eq!((m.content_type, m.content), ("text/plain", &b"hi"[..]));
+    }
+}

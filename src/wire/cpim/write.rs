@@ -103,3 +103,70 @@ fn escape(out: &mut Vec<u8>, text: &str, quoted: bool) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft<'a>() -> Draft<'a> {
+        Draft {
+            from: "sip:alice@example.com",
+            from_name: "Alice",
+            to: "sip:lobby@chat.example.com",
+            to_name: "",
+            date_time: "2024-05-14T09:26:53Z",
+            headers: &[],
+            content_type: "text/plain;charset=UTF-8",
+            content: b"Hello, room!",
+        }
+    }
+
+    fn written(draft: &Draft<'_>) -> String {
+        let mut out = Vec::new();
+        write(&mut out, draft);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_sample_is_written_octet_by_octet() {
+        // CPIM-01, CPIM-09
+        let expected = "From: Alice <sip:alice@example.com>\r\nTo: <sip:lobby@chat.example.com>\r\n\
+            DateTime: 2024-05-14T09:26:53Z\r\n\r\nContent-Type: text/plain;charset=UTF-8\r\n\r\nHello, room!";
+        assert_eq!(written(&draft()), expected);
+        assert_eq!(expected.len(), 159);
+    }
+
+    #[test]
+    fn no_value_ends_a_line_a_name_or_an_address() {
+        // SEC-09, CPIM-05
+        let text = written(&Draft {
+            from_name: "Al\"> <sip:bob@h>\r\nTo: \\",
+            from: "sip:a@h>\r\nTo: <sip:b@h",
+            to_name: "O'Neil, \u{1b}[2J\u{85}",
+            date_time: "now\r\nX: y",
+            headers: &[
+                ("NS", "agp <urn:ag-projects:xml:ns:cpim>"),
+                ("agp.Message-Type", "status"),
+                ("Subject", " a\0b\u{7f}\u{2028} "),
+                ("Bad: x\r\nName", "v"),
+                (".x", "v"),
+                ("x.", "v"),
+                ("a.b.c", "v"),
+                ("", "v"),
+            ],
+            content_type: "text/plain\r\nX: y",
+            content: b"",
+            ..draft()
+        });
+        let expected = concat!(
+            "From: \"Al\\\"> <sip:bob@h>\\r\\nTo: \\\\\" <sip:a@h%3E%0D%0ATo:%20%3Csip:b@h>\r\n",
+            "To: \"O'Neil, \\u001b[2J\\u0085\" <sip:lobby@chat.example.com>\r\n",
+            "DateTime: now\\r\\nX: y\r\n",
+            "NS: agp <urn:ag-projects:xml:ns:cpim>\r\n",
+            "agp.Message-Type: status\r\n",
+            "Subject: a\\u0000b\\u007f\\u2028\r\n",
+            "\r\nContent-Type: text/plainX: y\r\n\r\n",
+        );
+        assert_eq!(text, expected);
+    }
+}

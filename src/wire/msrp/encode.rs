@@ -7,7 +7,8 @@
 use super::head::FailureReport;
 use super::range::ByteRange;
 use crate::base::chunk::Flag;
-use memchr::memmem;
+use memchr::memmem::Finder;
+use std::sync::LazyLock;
 
 /// Appends a whole response. `to_path` is the leftmost From-Path URI of a SEND, or the whole From-Path
 /// of any other request (RFC 4975 §7.2).
@@ -142,12 +143,15 @@ pub fn nickname(out: &mut Vec<u8>, tid: &[u8], to_path: &[u8], from_path: &[u8],
     end_line(out, tid, Flag::End, false);
 }
 
+/// Built once: building costs more than a search through a chat line.
+static HYPHENS_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"-------"));
+
 /// Whether seven hyphens, `tid` and a flag stand anywhere in `body`: then the chunk needs another
 /// transaction id (RFC 4975 §7.1, MSRP-FRAME-10).
 #[must_use]
 pub fn holds_end_line(body: &[u8], tid: &[u8]) -> bool {
     let mut rest = body;
-    while let Some(at) = memmem::find(rest, b"-------") {
+    while let Some(at) = HYPHENS_FINDER.find(rest) {
         // A transaction id begins with a letter or digit, so only the last seven hyphens of a run
         // can belong to an end-line; skipping the run keeps a body of hyphens linear.
         let after = &rest[at + 7..];
@@ -201,4 +205,184 @@ fn put_comment(out: &mut Vec<u8>, comment: &str) {
 /// The octet itself, or a space for a control character.
 fn printable(octet: u8) -> u8 {
     if octet < 0x20 || octet == 0x7f { b' ' } else { octet }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::msrp::{Framer, Kind, Step};
+
+    const CHAT: &[u8] = b"msrps://chat.example.com:2855/Yk3m8PzV1eRt6LqJ0aHw;tcp";
+    const ALICE: &[u8] = b"msrps://pc.alice.example.com:2855/q7Wc0ZrT4hNfK2uX9sBd;tcp";
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn lines(text: &[&str]) -> String {
+        text.iter().map(|line| format!("{line}\r\n")).collect()
+    }
+
+    #[test]
+    fn a_response_is_written_as_the_worked_example() {
+        // MSRP-TXN-02, MSRP-FRAME-15: I.1 F5
+        let want = lines(&[
+            "MSRP c8Rk2mWq9TxB 200 OK",
+            "To-Path: msrps://pc.alice.example.com:2855/q7Wc0ZrT4hNfK2uX9sBd;tcp",
+            "From-Path: msrps://chat.example.com:2855/Yk3m8PzV1eRt6LqJ0aHw;tcp",
+            "-------c8Rk2mWq9TxB$",
+        ]);
+        assert_eq!(written(|out| response(out, b"c8Rk2mWq9TxB", 200, "OK", ALICE, CHAT)), want);
+    }
+
+    #[test]
+    fn a_bodiless_send_is_written_as_the_worked_example() {
+        // MSRP-FRAME-06, MSRP-CHUNK-03: I.1 F4
+        let want = lines(&[
+            "MSRP c8Rk2mWq9TxB SEND",
+            "To-Path: msrps://chat.example.com:2855/Yk3m8PzV1eRt6LqJ0aHw;tcp",
+            "From-Path: msrps://pc.alice.example.com:2855/q7Wc0ZrT4hNfK2uX9sBd;tcp",
+            "Message-ID: b0Zt7yQe3Ln4",
+            "Byte-Range: 1-0/0",
+            "-------c8Rk2mWq9TxB$",
+        ]);
+        let tail = TailHead {
+            message_id: b"b0Zt7yQe3Ln4",
+            range: ByteRange { start: 1, end: Some(0), total: Some(0) },
+            failure_report: FailureReport::Yes,
+            success_report: false,
+            content_type: None,
+        };
+        let have = written(|out| {
+            send_start(out, b"c8Rk2mWq9TxB");
+            out.extend_from_slice(&preamble(CHAT, ALICE));
+            send_tail_head(out, &tail);
+            end_line(out, b"c8Rk2mWq9TxB", Flag::End, false);
+        });
+        assert_eq!(have, want);
+    }
+
+    #[test]
+    fn a_send_with_a_body_has_its_type_last_and_then_a_blank_line() {
+        // MSRP-FRAME-05, MSRP-FRAME-12
+        let want = lines(&[
+            "Message-ID: y9Rb5cVo1Gt2",
+            "Success-Report: yes",
+            "Failure-Report: no",
+            "Byte-Range: 1-*/156",
+            "Content-Type: message/cpim",
+            "",
+            "body",
+            "-------f7Ux3zAl6KqN+",
+        ]);
+        let tail = TailHead {
+            message_id: b"y9Rb5cVo1Gt2",
+            range: ByteRange { start: 1, end: None, total: Some(156) },
+            failure_report: FailureReport::No,
+            success_report: true,
+            content_type: Some(b"message/cpim"),
+        };
+        let have = written(|out| {
+            send_tail_head(out, &tail);
+            out.extend_from_slice(b"body");
+            end_line(out, b"f7Ux3zAl6KqN", Flag::More, true);
+        });
+        assert_eq!(have, want);
+        let partial = TailHead { failure_report: FailureReport::Partial, ..tail };
+        assert!(written(|out| send_tail_head(out, &partial)).contains("\r\nFailure-Report: partial\r\n"));
+    }
+
+    #[test]
+    fn reports_are_written_as_the_worked_examples() {
+        // MSRP-REP-02, MSRP-REP-03: I.6 F2 and F5
+        let head = [
+            "MSRP v8Gq2oTf5JbR REPORT",
+            "To-Path: msrps://pc.alice.example.com:2855/q7Wc0ZrT4hNfK2uX9sBd;tcp",
+            "From-Path: msrps://chat.example.com:2855/Yk3m8PzV1eRt6LqJ0aHw;tcp",
+            "Message-ID: k3Iv7eLn9Fp4",
+            "Byte-Range: 1-147/147",
+            "Status: 000 200 OK",
+        ];
+        let mut r = ReportHead {
+            to_path: ALICE,
+            from_path: CHAT,
+            message_id: b"k3Iv7eLn9Fp4",
+            range: ByteRange { start: 1, end: Some(147), total: Some(147) },
+            code: 200,
+            comment: "OK",
+            cpim: None,
+        };
+        let bare = lines(&head) + "-------v8Gq2oTf5JbR$\r\n";
+        assert_eq!(written(|out| report(out, b"v8Gq2oTf5JbR", &r)), bare);
+        r.cpim = Some(b"From: <sip:alice@example.com>\r\n\r\n");
+        let body = [
+            "Content-Type: message/cpim",
+            "",
+            "From: <sip:alice@example.com>",
+            "",
+            "",
+            "-------v8Gq2oTf5JbR$",
+        ];
+        assert_eq!(written(|out| report(out, b"v8Gq2oTf5JbR", &r)), lines(&head) + &lines(&body));
+    }
+
+    #[test]
+    fn a_nickname_is_quoted_and_escaped() {
+        // I.3 F3, F6
+        let value = |name: &str| {
+            let text = written(|out| nickname(out, b"k7Ub1tIo6PzD", CHAT, ALICE, name));
+            let (_, rest) = text.split_once("Use-Nickname: ").unwrap();
+            rest.strip_suffix("\r\n-------k7Ub1tIo6PzD$\r\n").unwrap().to_owned()
+        };
+        assert_eq!(value("Alice \"of\" Wonderland"), r#""Alice \"of\" Wonderland""#);
+        assert_eq!(value("a\\b"), r#""a\\b""#);
+        assert_eq!(value(""), r#""""#);
+        assert_eq!(value("a\r\nStatus: x"), r#""a  Status: x""#);
+    }
+
+    #[test]
+    fn no_comment_begins_a_line_of_its_own() {
+        // SEC-09
+        let text = written(|out| response(out, b"abcd", 403, "no\r\nTo-Path: x\u{7f}\0", ALICE, CHAT));
+        assert!(text.starts_with("MSRP abcd 403 no  To-Path: x  \r\nTo-Path: msrps://pc.alice"));
+        let Ok(Step::Head { head, .. }) = Framer::default().step(text.as_bytes(), 0) else { panic!() };
+        assert_eq!(head.kind, Kind::Response { code: 403, comment: b"no  To-Path: x  " });
+        assert!(written(|out| response(out, b"abcd", 200, "", ALICE, CHAT)).starts_with("MSRP abcd 200\r\n"));
+    }
+
+    #[test]
+    fn numbers_are_written_in_decimal() {
+        for number in [0, 1, 9, 10, 2048, u64::from(u32::MAX), u64::MAX] {
+            assert_eq!(written(|out| put_number(out, number)), number.to_string());
+        }
+    }
+
+    #[test]
+    fn a_body_that_holds_its_end_line_is_noticed_anywhere() {
+        // MSRP-FRAME-10
+        for body in [
+            "-------abcd$",
+            "x-------abcd+",
+            "--------abcd#",
+            "-------abce-------abcd$y",
+            "----------abcd$\r\n",
+        ] {
+            assert!(holds_end_line(body.as_bytes(), b"abcd"), "{body}");
+        }
+        let long = "-".repeat(100_000);
+        for body in [
+            "",
+            "abcd$",
+            "------abcd$",
+            "-------abcd",
+            "-------abcd!",
+            "-------ABCD$",
+            "------- abcd$",
+            &long,
+        ] {
+            assert!(!holds_end_line(body.as_bytes(), b"abcd"), "{body}");
+        }
+    }
 }

@@ -128,11 +128,18 @@ impl Framer {
     /// After anything but [`Step::Partial`] the next call gets the buffer without the `used` octets;
     /// after an error the framer is of no further use.
     pub fn step<'b>(&mut self, buf: &'b [u8], part_min: usize) -> Result<Step<'b>, FrameError> {
-        match self.phase {
-            Phase::Head => self.step_head(buf, part_min),
-            Phase::Waiting => self.step_waiting(buf, part_min),
-            Phase::Fresh | Phase::Body => Ok(self.step_body(buf, part_min)),
-        }
+        let found = match self.phase {
+            Phase::Head => match self.before_head(buf)? {
+                Some(step) => return Ok(step),
+                None => None,
+            },
+            Phase::Waiting => match self.before_rest(buf, part_min) {
+                Some(found) => Some(found),
+                None => return Ok(Step::Partial),
+            },
+            Phase::Fresh | Phase::Body => return Ok(self.step_body(buf, part_min)),
+        };
+        self.read(buf, part_min, found)
     }
 
     /// True between messages: nothing is begun.
@@ -141,13 +148,15 @@ impl Framer {
         self.phase == Phase::Head && self.lines.seen == 0
     }
 
-    fn step_head<'b>(&mut self, buf: &'b [u8], part_min: usize) -> Result<Step<'b>, FrameError> {
+    /// Everything that may be said without reading the head; `None`: it is worth reading.
+    #[inline]
+    fn before_head<'b>(&mut self, buf: &'b [u8]) -> Result<Option<Step<'b>>, FrameError> {
         if self.lines.read == 0 {
             match buf {
-                [] | [b'\r'] => return Ok(Step::Partial),
+                [] | [b'\r'] => return Ok(Some(Step::Partial)),
                 [b'\r', b'\n', ..] => {
                     let pairs = buf.chunks_exact(2).take_while(|pair| *pair == b"\r\n").count();
-                    return Ok(Step::Skip { used: 2 * pairs });
+                    return Ok(Some(Step::Skip { used: 2 * pairs }));
                 }
                 _ if !b"MSRP ".iter().zip(buf).all(|(want, have)| want == have) => {
                     return Err(FrameError::NotMsrp);
@@ -157,35 +166,41 @@ impl Framer {
         }
         // A message under way is read only once its head is known to be whole; one that is new is
         // most likely whole, and read at once.
-        if self.lines.seen > 0 && !self.find_head_end(buf)? {
-            return Ok(Step::Partial);
-        }
+        let open = self.lines.seen > 0 && !self.find_head_end(buf)?;
+        Ok(open.then_some(Step::Partial))
+    }
+
+    /// Reads the head from its beginning and gives it out. `found`: what is known of the body's end.
+    #[inline]
+    fn read<'b>(
+        &mut self,
+        buf: &'b [u8],
+        part_min: usize,
+        found: Option<Found>,
+    ) -> Result<Step<'b>, FrameError> {
         let mut lines = Lines::default();
-        match read_head(buf, &mut lines)? {
-            Some(whole) => {
-                let found = match whole.end {
-                    Some(flag) => Found::End { at: whole.len, next: whole.len, flag },
-                    // The blank line's own CRLF may be the one before the end-line (MSRP-FRAME-08).
-                    None => find_end(buf, whole.len - 2, whole.head.tid),
-                };
-                Ok(self.give(buf, whole, found, part_min))
-            }
-            None => {
-                self.lines = lines;
-                if lines.read > 0 {
-                    let first = memchr(b'\r', buf).unwrap_or_default();
-                    self.keep_tid(start_line(&buf[..first])?.0);
-                }
-                Ok(Step::Partial)
-            }
+        if let Some(whole) = read_head(buf, &mut lines)? {
+            let found = match (whole.end, found) {
+                (Some(flag), _) => Found::End { at: whole.len, next: whole.len, flag },
+                (None, Some(found)) => found,
+                // The blank line's own CRLF may be the one before the end-line (MSRP-FRAME-08).
+                (None, None) => find_end(buf, whole.len - 2, whole.head.tid),
+            };
+            return Ok(self.give(buf, whole, found, part_min));
         }
+        self.lines = lines;
+        if lines.read > 0 {
+            let first = memchr(b'\r', buf).unwrap_or_default();
+            self.keep_tid(tid_of(&buf[..first])?);
+        }
+        Ok(Step::Partial)
     }
 
     /// Goes on from line to line until the head is whole.
     fn find_head_end(&mut self, buf: &[u8]) -> Result<bool, FrameError> {
         while let Some(line) = self.lines.next(buf)? {
             if self.lines.read == 1 {
-                self.keep_tid(start_line(line)?.0);
+                self.keep_tid(tid_of(line)?);
             } else if line.is_empty() || end_flag(line, self.tid()).is_some() {
                 return Ok(true);
             } else {
@@ -195,19 +210,16 @@ impl Framer {
         Ok(false)
     }
 
-    fn step_waiting<'b>(&mut self, buf: &'b [u8], part_min: usize) -> Result<Step<'b>, FrameError> {
+    /// Looks on for the end of the body; `None`: wait for more of it.
+    fn before_rest(&mut self, buf: &[u8], part_min: usize) -> Option<Found> {
         let found = find_end(buf, self.lines.seen, self.tid());
         if let Found::Open { keep } = found
             && keep.saturating_sub(self.lines.start) < part_min
         {
             self.lines.seen = keep;
-            return Ok(Step::Partial);
+            return None;
         }
-        // It was whole before, so it is whole now.
-        match read_head(buf, &mut Lines::default())? {
-            Some(whole) => Ok(self.give(buf, whole, found, part_min)),
-            None => Ok(Step::Partial),
-        }
+        Some(found)
     }
 
     /// Gives a head out with what is there of its body, or waits for more of it.
@@ -321,6 +333,12 @@ impl Lines {
     }
 }
 
+/// The transaction id of a start line. Apart from the fast path on purpose, which has its own copy.
+#[cold]
+fn tid_of(line: &[u8]) -> Result<&[u8], FrameError> {
+    Ok(start_line(line)?.0)
+}
+
 /// A head that is all there.
 struct Whole<'b> {
     head: Head<'b>,
@@ -370,22 +388,48 @@ enum Text {
     NotUtf8,
 }
 
+/// Octets looked at together in [`check_text`].
+const BLOCK: usize = 32;
+
 /// Looks for control characters beside the line ends of `lines` lines (MSRP-FRAME-16). Counting them all
-/// and comparing is one pass that the compiler turns into vector code.
+/// and comparing, block by block, is a pass that the compiler turns into vector code.
 #[inline]
 fn check_text(head: &[u8], lines: usize) -> Result<Text, FrameError> {
     let mut controls = 0;
-    // Short enough that a count fits one octet.
-    for piece in head.chunks(255) {
-        let count = piece.iter().fold(0_u8, |count, octet| {
-            count.wrapping_add(u8::from((*octet < 0x20 && *octet != b'\t') || *octet == 0x7f))
-        });
-        controls += usize::from(count);
+    let mut high = [0_u8; BLOCK];
+    // So many blocks that a lane's count fits one octet.
+    for stretch in head.chunks(255 * BLOCK) {
+        let mut counts = [0_u8; BLOCK];
+        let (blocks, rest) = stretch.as_chunks::<BLOCK>();
+        for block in blocks {
+            survey(block, 0, &mut counts, &mut high);
+        }
+        // The rest as the end of a whole block, if there is one before it: copying costs more.
+        match stretch.last_chunk::<BLOCK>() {
+            Some(block) => survey(block, BLOCK - rest.len(), &mut counts, &mut high),
+            None => {
+                let mut block = [b' '; BLOCK];
+                block[..rest.len()].copy_from_slice(rest);
+                survey(&block, 0, &mut counts, &mut high);
+            }
+        }
+        controls += counts.iter().map(|count| usize::from(*count)).sum::<usize>();
     }
     if controls != 2 * lines {
         return Err(FrameError::BareControl);
     }
-    if head.is_ascii() || std::str::from_utf8(head).is_ok() { Ok(Text::Utf8) } else { Ok(Text::NotUtf8) }
+    let ascii = high.iter().fold(0, |all, lane| all | lane) < 0x80;
+    if ascii || std::str::from_utf8(head).is_ok() { Ok(Text::Utf8) } else { Ok(Text::NotUtf8) }
+}
+
+/// Counts control characters lane by lane from lane `from` on, and gathers all bits that are set anywhere.
+#[inline]
+fn survey(block: &[u8; BLOCK], from: usize, counts: &mut [u8; BLOCK], high: &mut [u8; BLOCK]) {
+    for (lane, octet) in block.iter().copied().enumerate() {
+        let control = ((octet < 0x20) & (octet != b'\t')) | (octet == 0x7f);
+        counts[lane] = counts[lane].wrapping_add(u8::from(control & (lane as u8 >= from as u8)));
+        high[lane] |= octet;
+    }
 }
 
 /// Where a body ends.
@@ -420,6 +464,8 @@ fn find_end(buf: &[u8], from: usize, tid: &[u8]) -> Found {
 /// What ends a body, before the transaction id.
 const CUT: &[u8] = b"\r\n-------";
 
+/// Built once. Measured against a look at each CR: 168 to 195 ns for a chat line with its head, a
+/// hundred times faster over a body of line ends.
 static CUT_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(CUT));
 
 #[inline]
@@ -465,3 +511,6 @@ fn eat<'b>(octets: &'b [u8], want: &[u8]) -> Result<&'b [u8], Match> {
         _ => Err(Match::No),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -158,6 +158,7 @@ impl std::fmt::Display for HeadFault {
 }
 
 /// Takes a start line apart: transaction id and what it begins (RFC 4975 §9).
+#[inline]
 pub(super) fn start_line(line: &[u8]) -> Result<(&[u8], Kind<'_>), FrameError> {
     let rest = line.strip_prefix(b"MSRP ").ok_or(FrameError::NotMsrp)?;
     let end = memchr::memchr(b' ', rest).ok_or(FrameError::BadStartLine)?;

@@ -51,13 +51,15 @@ impl ByteRange {
 
 /// One or more digits up to [`OCTETS_MAX`], and what follows them.
 fn number(text: &[u8]) -> Option<(u64, &[u8])> {
-    let mut value = 0_u64;
-    let mut at = 0;
-    while let Some(digit) = text.get(at).map(|octet| octet.wrapping_sub(b'0')).filter(|digit| *digit <= 9) {
-        value = value.checked_mul(10)?.checked_add(u64::from(digit))?;
-        at += 1;
+    let end = text.iter().position(|octet| !octet.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, rest) = text.split_at(end);
+    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+    // Nineteen digits always fit and more never do: 2^63 has nineteen.
+    if digits.is_empty() || digits.len() - zeros > 19 {
+        return None;
     }
-    (at > 0 && value <= OCTETS_MAX).then(|| (value, &text[at..]))
+    let value = digits[zeros..].iter().fold(0, |value: u64, digit| value * 10 + u64::from(digit - b'0'));
+    (value <= OCTETS_MAX).then_some((value, rest))
 }
 
 fn number_or_star(text: &[u8]) -> Option<(Option<u64>, &[u8])> {

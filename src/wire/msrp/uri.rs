@@ -240,3 +240,153 @@ impl Iterator for Plain<'_> {
         Some(octet.to_ascii_lowercase())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> MsrpUri<'_> {
+        MsrpUri::parse(text.as_bytes()).unwrap_or_else(|why| panic!("{text}: {why}"))
+    }
+
+    #[test]
+    fn a_uri_is_taken_apart() {
+        // MSRP-URI-01, MSRP-URI-04
+        let uri = parsed("msrps://alice@chat.example.com:2855/a/B-9._~+=;tcp;x;y=z");
+        assert_eq!(uri.userinfo, Some(&b"alice"[..]));
+        assert_eq!((uri.secure, uri.host, uri.port), (true, &b"chat.example.com"[..], Some(2855)));
+        assert_eq!((uri.session_id, uri.transport), (Some(&b"a/B-9._~+="[..]), &b"tcp"[..]));
+        assert_eq!(uri.params, b"x;y=z");
+        let uri = parsed("MSRP://[2001:db8::1]:9/s;ws");
+        assert_eq!((uri.secure, uri.host, uri.port), (false, &b"2001:db8::1"[..], Some(9)));
+        assert_eq!(uri.transport, b"ws");
+        let uri = parsed("msrps://relay.example.com;tcp");
+        assert_eq!((uri.port, uri.session_id, uri.params), (None, None, &b""[..]));
+        assert_eq!(parsed("msrp://192.0.2.1:65535/s;tcp").port, Some(65_535));
+        assert_eq!(parsed("msrp://a%20b!$&'()*+,=@h%2d:1/s;tcp").host, b"h%2d");
+    }
+
+    #[test]
+    fn what_is_no_uri_says_where_it_fails() {
+        // MSRP-URI-01
+        for (text, why) in [
+            ("", UriError::Scheme),
+            ("msr", UriError::Scheme),
+            ("msrp", UriError::Scheme),
+            ("msrp:/h/s;tcp", UriError::Scheme),
+            ("sip://h:1/s;tcp", UriError::Scheme),
+            ("msrpss://h:1/s;tcp", UriError::Scheme),
+            (" msrp://h:1/s;tcp", UriError::Scheme),
+            ("msrp://user:pw@h:1/s;tcp", UriError::Userinfo),
+            ("msrp://us er@h:1/s;tcp", UriError::Userinfo),
+            ("msrp://a@b@h:1/s;tcp", UriError::Host),
+            ("msrp://:1/s;tcp", UriError::Host),
+            ("msrp:///s;tcp", UriError::Host),
+            ("msrp://h%2:1/s;tcp", UriError::Host),
+            ("msrp://h<:1/s;tcp", UriError::Host),
+            ("msrp://[::1:1/s;tcp", UriError::Host),
+            ("msrp://[::g]:1/s;tcp", UriError::Host),
+            ("msrp://[fe80::1%25eth0]:1/s;tcp", UriError::Host),
+            ("msrp://[::1]x:1/s;tcp", UriError::Host),
+            ("msrp://[]:1/s;tcp", UriError::Host),
+            ("msrp://::1:1/s;tcp", UriError::Host),
+            ("msrp://h:/s;tcp", UriError::Port),
+            ("msrp://h:65536/s;tcp", UriError::Port),
+            ("msrp://h:000001/s;tcp", UriError::Port),
+            ("msrp://h:-1/s;tcp", UriError::Port),
+            ("msrp://h:1:2/s;tcp", UriError::Port),
+            ("msrp://h:1/;tcp", UriError::SessionId),
+            ("msrp://h:1/a b;tcp", UriError::SessionId),
+            ("msrp://h:1/a%20;tcp", UriError::SessionId),
+            ("msrp://h:1/a@b;tcp", UriError::SessionId),
+            ("msrp://h:1/s", UriError::Transport),
+            ("msrp://h:1", UriError::Transport),
+            ("msrp://h:1/s;", UriError::Transport),
+            ("msrp://h:1/s;t-p", UriError::Transport),
+            ("msrp://h:1/s;tcp ", UriError::Transport),
+            ("msrp://h:1/s;tcp;", UriError::Param),
+            ("msrp://h:1/s;tcp;a=", UriError::Param),
+            ("msrp://h:1/s;tcp;=b", UriError::Param),
+            ("msrp://h:1/s;tcp;a=b=c", UriError::Param),
+            ("msrp://h:1/s;tcp;a b", UriError::Param),
+        ] {
+            assert_eq!(MsrpUri::parse(text.as_bytes()), Err(why), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_cut_of_a_uri_is_out_of_bounds() {
+        let text = b"msrps://al%41ice@[2001:db8::1]:2855/a/B;tcp;x;y=z";
+        for end in 0..text.len() {
+            let _ = MsrpUri::parse(&text[..end]);
+            let _ = only_session_id(&text[..end]);
+        }
+    }
+
+    #[test]
+    fn equality_follows_the_truth_table() {
+        // MSRP-URI-03
+        let base = "msrps://chat.example.com:2855/AbC;tcp";
+        for (one, other, same) in [
+            (base, base, true),
+            (base, "MSRPS://chat.example.com:2855/AbC;tcp", true),
+            (base, "msrps://CHAT.Example.com:2855/AbC;tcp", true),
+            (base, "msrps://chat.example.com:2855/AbC;TCP", true),
+            (base, "msrps://alice@chat.example.com:2855/AbC;tcp", true),
+            (base, "msrps://chat.example.com:2855/AbC;tcp;x=y", true),
+            (base, "msrps://ch%61t.ex%41mple.com:2855/AbC;tcp", true),
+            (base, "msrps://chat%2Eexample.com:2855/AbC;tcp", true),
+            (base, "msrp://chat.example.com:2855/AbC;tcp", false),
+            (base, "msrps://chat.example.org:2855/AbC;tcp", false),
+            (base, "msrps://chat.example.com.:2855/AbC;tcp", false),
+            (base, "msrps://chat.example.com:2856/AbC;tcp", false),
+            (base, "msrps://chat.example.com/AbC;tcp", false),
+            (base, "msrps://chat.example.com:2855/abc;tcp", false),
+            (base, "msrps://chat.example.com:2855/AbC/;tcp", false),
+            (base, "msrps://chat.example.com:2855;tcp", false),
+            (base, "msrps://chat.example.com:2855/AbC;ws", false),
+            ("msrp://[::1]:1/s;tcp", "msrp://[0:0:0:0:0:0:0:1]:1/s;tcp", true),
+            ("msrp://[2001:DB8::a]:1/s;tcp", "msrp://[2001:db8:0::A]:1/s;tcp", true),
+            ("msrp://[::1]:1/s;tcp", "msrp://[::2]:1/s;tcp", false),
+            ("msrp://[::1]:1/s;tcp", "msrp://localhost:1/s;tcp", false),
+            ("msrp://192.0.2.1:1/s;tcp", "msrp://192.0.2.1:1/s;tcp", true),
+            ("msrp://192.0.2.1:1/s;tcp", "msrp://[::ffff:192.0.2.1]:1/s;tcp", false),
+            ("msrp://a%2Fb:1/s;tcp", "msrp://a%2fb:1/s;tcp", true),
+            ("msrp://a%2Fb:1/s;tcp", "msrp://a%2cb:1/s;tcp", false),
+            ("msrp://h:01/s;tcp", "msrp://h:1/s;tcp", true),
+            ("msrp://h;tcp", "msrp://h;tcp", true),
+        ] {
+            assert_eq!(parsed(one).same(&parsed(other)), same, "{one} {other}");
+            assert_eq!(parsed(other).same(&parsed(one)), same, "{other} {one}");
+        }
+    }
+
+    #[test]
+    fn a_path_lists_its_uris_from_the_next_hop_to_the_far_end() {
+        // MSRP-URI-06
+        let uris: Vec<_> = path(b"msrp://a:1/x;tcp  msrp://b:2/y;tcp msrp://c:3/z;tcp").collect();
+        assert_eq!(uris, [&b"msrp://a:1/x;tcp"[..], b"msrp://b:2/y;tcp", b"msrp://c:3/z;tcp"]);
+        assert_eq!(path(b"").count(), 0);
+    }
+
+    #[test]
+    fn only_a_path_of_one_uri_names_a_session() {
+        // MSRP-URI-07
+        for (value, id) in [
+            ("msrps://chat.example.com:2855/Yk3m8;tcp", Some("Yk3m8")),
+            ("MSRP://[::1]:2855/a/b=;tcp;x=y", Some("a/b=")),
+            ("msrp://u@h/s;ws", Some("s")),
+            ("msrps://chat.example.com:2855/Yk3m8;tcp msrp://b:1/s;tcp", None),
+            ("msrps://chat.example.com:2855/Yk3m8;tcp;x y", None),
+            ("msrps://chat.example.com:2855;tcp msrp://b:1/s;tcp", None),
+            ("msrps://chat.example.com:2855;tcp;a/b;tcp", None),
+            ("msrps://chat.example.com:2855/;tcp", None),
+            ("msrps://chat.example.com:2855/Yk3m8", None),
+            ("msrps://chat.example.com:2855/Yk3 m8;tcp", None),
+            ("sip://chat.example.com:2855/Yk3m8;tcp", None),
+            ("", None),
+        ] {
+            assert_eq!(only_session_id(value.as_bytes()), id.map(str::as_bytes), "{value}");
+        }
+    }
+}

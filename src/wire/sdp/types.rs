@@ -101,3 +101,41 @@ fn is_type(text: &str) -> bool {
     };
     text == "*" || text.split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_match_without_case_and_parameters() {
+        // SDP-08, CHAT-MSG-11
+        let list =
+            TypeList::parse("text/plain;charset=utf-8  IMAGE/* application/im-iscomposing+xml text/plain");
+        assert_eq!(list.to_string(), "text/plain image/* application/im-iscomposing+xml");
+        for good in [
+            "text/plain",
+            "Text/PLAIN; charset=x",
+            "image/png",
+            "image/svg+xml",
+            "APPLICATION/im-iscomposing+XML",
+        ] {
+            assert!(list.allows(good), "{good}");
+        }
+        for bad in ["", "text/html", "text/plainx", "image", "imagex/png", "text", "x"] {
+            assert!(!list.allows(bad), "{bad}");
+        }
+        assert!(TypeList::parse("text/html *").allows("x/y"));
+        assert!(TypeList::parse("*/*").is_any());
+        assert!(TypeList::any().allows("x/y"));
+        assert!(TypeList::parse("text/pl ain/ * /x").is_any());
+        assert!(TypeList::parse("text /x y/ ü/x").is_empty());
+        assert!(!TypeList::parse("").allows("text/plain"));
+    }
+
+    #[test]
+    fn a_union_allows_what_either_list_allows() {
+        let (a, b) = (TypeList::parse("text/plain text/html"), TypeList::parse("Text/HTML image/*"));
+        assert_eq!(TypeList::union(&a, &b).to_string(), "text/plain text/html image/*");
+        assert!(TypeList::union(&a, &TypeList::any()).is_any());
+    }
+}

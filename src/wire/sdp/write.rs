@@ -122,3 +122,150 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     }
     out.push_str("\r\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn local<'a>() -> Local<'a> {
+        Local {
+            username: "focus",
+            session: 3_924_670_044,
+            version: 1,
+            host: "chat.example.com",
+            port: 2855,
+            path: "msrps://chat.example.com:2855/Yk3m8PzV1eRt6LqJ0aHw;tcp",
+            setup: Setup::Passive,
+            wrapped_types: "*",
+            accept_types: "message/cpim",
+            max_size: 10_485_760,
+            chatroom: Some("nickname private-messages"),
+            secure: true,
+        }
+    }
+
+    const SESSION: &str = "v=0\r\no=focus 3924670044 1 IN IP4 chat.example.com\r\ns=-\r\nc=IN IP4 chat.example.com\r\nt=0 0\r\n";
+    const LINES: &str = "a=path:msrps://chat.example.com:2855/Yk3m8PzV1eRt6LqJ0aHw;tcp\r\na=accept-types:message/cpim\r\n\
+        a=accept-wrapped-types:*\r\na=setup:passive\r\na=max-size:10485760\r\na=chatroom:nickname private-messages\r\n";
+
+    fn alice() -> Description {
+        let text = "v=0\r\no=alice 3924670013 1 IN IP4 pc.alice.example.com\r\ns=-\r\nc=IN IP4 pc.alice.example.com\r\n\
+            t=0 0\r\nm=message 2855 TCP/TLS/MSRP *\r\na=accept-types:message/cpim\r\n\
+            a=accept-wrapped-types:text/plain text/html image/* application/im-iscomposing+xml message/imdn+xml\r\n\
+            a=path:msrps://pc.alice.example.com:2855/q7Wc0ZrT4hNfK2uX9sBd;tcp\r\na=setup:actpass\r\n\
+            a=chatroom:nickname private-messages\r\n";
+        Description::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn the_answer_to_alice_is_written_octet_by_octet() {
+        // SDP-01, SDP-12, SDP-16, CHAT-JOIN-02, CHAT-JOIN-03
+        let offer = alice();
+        let chosen = offer.chat().unwrap();
+        assert_eq!(answering_role(chosen.setup), Setup::Passive);
+        let text = answer(&offer, chosen.index, &local());
+        assert_eq!(text, format!("{SESSION}m=message 2855 TCP/TLS/MSRP *\r\n{LINES}"));
+        assert_eq!(text.len(), 315);
+    }
+
+    #[test]
+    fn an_offer_reads_back_as_it_was_meant() {
+        // SDP-01, CHAT-JOIN-02, CHAT-JOIN-03
+        let text = offer(&Local { setup: Setup::Actpass, ..local() });
+        assert_eq!(
+            text,
+            format!("{SESSION}m=message 2855 TCP/TLS/MSRP *\r\n{LINES}").replace("passive", "actpass")
+        );
+        let read = Description::parse(text.as_bytes()).unwrap();
+        let m = read.chat().unwrap();
+        assert_eq!(
+            (m.port, m.secure, m.setup, m.max_size),
+            (2855, true, Some(Setup::Actpass), Some(10_485_760))
+        );
+        assert_eq!(read.origin.line, "focus 3924670044 1 IN IP4 chat.example.com");
+        assert_eq!((read.origin.session.as_str(), read.origin.version), ("3924670044", 1));
+        let plain =
+            offer(&Local { secure: false, chatroom: Some(""), max_size: 0, wrapped_types: "", ..local() });
+        assert!(
+            plain.contains("m=message 2855 TCP/MSRP *\r\n") && plain.ends_with("a=chatroom\r\n"),
+            "{plain}"
+        );
+        assert!(!plain.contains("max-size") && !plain.contains("wrapped"), "{plain}");
+        assert!(!offer(&Local { chatroom: None, ..local() }).contains("chatroom"));
+    }
+
+    #[test]
+    fn every_other_media_line_is_refused_in_its_place() {
+        // SDP-05, SDP-21
+        let text = "v=0\r\no=a 1 1 IN IP4 h\r\ns=-\r\nt=0 0\r\nm=audio 49170 RTP/AVP 0 8\r\na=rtpmap:0 PCMU/8000\r\n\
+            m=message 7 TCP/MSRP *\r\na=accept-types:message/cpim\r\na=path:msrp://h:7/f;tcp\r\na=sendonly\r\n\
+            a=file-selector:name:\"a b.png\" type:image/png size:4092\r\na=file-transfer-id:x1\r\n\
+            m=message 7 TCP/MSRP *\r\na=accept-types:message/cpim\r\na=path:msrp://h:7/s;tcp\r\na=sendonly\r\n\
+            m=weird 9 A/B c d\r\n";
+        let offer = Description::parse(text.as_bytes()).unwrap();
+        let text = answer(&offer, offer.chat().unwrap().index, &local());
+        let media = "m=audio 0 RTP/AVP 0 8\r\nm=message 0 TCP/MSRP *\r\na=file-selector:name:\"a b.png\" type:image/png size:4092\r\n\
+            a=file-transfer-id:x1\r\nm=message 2855 TCP/MSRP *\r\n";
+        assert_eq!(text, format!("{SESSION}{media}{LINES}a=recvonly\r\nm=weird 0 A/B c d\r\n"));
+    }
+
+    #[test]
+    fn four_offers_have_their_roles() {
+        // SDP-14, SDP-12
+        for (offered, ours) in [
+            (Some("active"), Setup::Passive),
+            (None, Setup::Passive),
+            (Some("holdconn"), Setup::Passive),
+            (Some("actpass"), Setup::Passive),
+            (Some("passive"), Setup::Active),
+        ] {
+            assert_eq!(answering_role(offered.and_then(Setup::parse)), ours, "{offered:?}");
+        }
+    }
+
+    #[test]
+    fn the_family_follows_the_host() {
+        for (host, line) in [
+            ("[2001:db8::1]", "c=IN IP6 2001:db8::1\r\n"),
+            ("::1", "c=IN IP6 ::1\r\n"),
+            ("192.0.2.1", "c=IN IP4 192.0.2.1\r\n"),
+            ("chat.example.com", "c=IN IP4 chat.example.com\r\n"),
+        ] {
+            assert!(offer(&Local { host, ..local() }).contains(line), "{host}");
+        }
+    }
+
+    #[test]
+    fn no_value_makes_a_line_of_its_own() {
+        // SEC-09
+        let text = offer(&Local {
+            username: "a b\r\nm=audio 1 RTP/AVP 0",
+            host: "h\r\na=x",
+            path: "msrp://h:1/s;tcp\r\na=y\0",
+            chatroom: Some("nickname\na=z"),
+            ..local()
+        });
+        assert_eq!(text.lines().count(), 12, "{text}");
+        assert!(text.starts_with("v=0\r\no=abm=audio1RTP/AVP0 3924670044 1 IN IP4 ha=x\r\n"), "{text}");
+        assert!(
+            text.contains("a=path:msrp://h:1/s;tcpa=y\r\n") && text.ends_with("a=chatroom:nicknamea=z\r\n")
+        );
+    }
+
+    #[test]
+    fn what_nothing_is_known_of_is_tried() {
+        // CHAT-MSG-12
+        let with = |lines: &str| {
+            let text = format!("v=0\r\nm=message 7 TCP/MSRP *\r\na=path:msrp://h:7/s;tcp\r\n{lines}");
+            Description::parse(text.as_bytes()).unwrap().chat().unwrap().wrapped_types()
+        };
+        assert!(with("a=accept-types:message/cpim\r\n").is_any());
+        assert!(with("a=accept-types:*\r\n").is_any());
+        assert!(with("a=accept-types:message/cpim\r\na=accept-wrapped-types:*\r\n").is_any());
+        // The offer of RFC 7701 §9.1.
+        let both = with("a=accept-types:message/cpim text/plain text/html\r\n");
+        assert!(both.allows("text/html") && !both.allows("image/png"));
+        let both = with("a=accept-types:message/cpim text/plain\r\na=accept-wrapped-types:image/*\r\n");
+        assert!(both.allows("text/plain") && both.allows("image/png") && !both.allows("text/html"));
+    }
+}

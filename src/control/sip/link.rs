@@ -1,0 +1,213 @@
+//! What all SIP tasks share: listeners, live connections, counters, and the one way in for a message.
+
+use super::{Event, FINISHED_MAX};
+use crate::base::limits;
+use crate::control::sip::transact;
+use crate::focus::signalling::{Flow, Method, Transport};
+use crate::focus::strict::{self, Fault, Message};
+use rsipstack::sip::{self as lib, SipMessage};
+use rsipstack::transaction::endpoint::EndpointInnerRef;
+use rsipstack::transport::udp::{UdpConnection, UdpInner};
+use rsipstack::transport::{SipAddr, SipConnection};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Counts since the start.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Messages that were no sound SIP, answered or not.
+    pub refused: AtomicU64,
+    /// Datagrams without an answer: no SIP at all, or a response to nothing.
+    pub dropped: AtomicU64,
+    /// Requests answered 503 because of the bounds on transactions.
+    pub overloaded: AtomicU64,
+    /// Connections closed because their octets made no sense.
+    pub broken: AtomicU64,
+    /// Connections closed at once because there were too many.
+    pub crowded: AtomicU64,
+    /// Connections closed because they took nothing.
+    pub stalled: AtomicU64,
+    /// Datagrams that the system did not take.
+    pub unsent: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn add(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// One address we listen on.
+pub(super) struct Listener {
+    pub(super) socket: Arc<UdpSocket>,
+    /// The same socket for the library.
+    pub(super) connection: SipConnection,
+    pub(super) address: SocketAddr,
+    pub(super) local: Arc<str>,
+}
+
+impl Listener {
+    pub(super) async fn new(socket: Arc<UdpSocket>, address: SocketAddr, local: Arc<str>) -> Self {
+        let inner = UdpInner { conn: socket.clone(), addr: SipAddr::from(address) };
+        let connection = SipConnection::Udp(UdpConnection::attach(inner, None, None).await);
+        Self { socket, connection, address, local }
+    }
+}
+
+/// A live TCP connection.
+#[derive(Clone)]
+pub(super) struct Conn {
+    pub(super) connection: SipConnection,
+    pub(super) peer: SocketAddr,
+    pub(super) local: Arc<str>,
+    /// Cancelled when the connection is, or is to be, closed.
+    pub(super) closed: CancellationToken,
+}
+
+/// Shared by all tasks of the SIP side.
+pub(super) struct Shared {
+    pub(super) endpoint: EndpointInnerRef,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) events: mpsc::Sender<Event>,
+    /// Everything ends with it.
+    pub(super) over: CancellationToken,
+    conns: Mutex<HashMap<u64, Conn>>,
+    last_link: AtomicU64,
+}
+
+/// Where a message came from.
+pub(super) struct Source<'a> {
+    pub(super) connection: &'a SipConnection,
+    pub(super) transport: Transport,
+    pub(super) link: u64,
+    pub(super) peer: SocketAddr,
+}
+
+impl Shared {
+    pub(super) fn new(
+        endpoint: EndpointInnerRef,
+        listeners: Vec<Listener>,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        // The first links are the listeners' UDP sockets.
+        let last_link = AtomicU64::new(listeners.len() as u64);
+        Self {
+            endpoint,
+            listeners,
+            counters: Arc::default(),
+            events,
+            over: CancellationToken::new(),
+            conns: Mutex::default(),
+            last_link,
+        }
+    }
+
+    fn conns(&self) -> MutexGuard<'_, HashMap<u64, Conn>> {
+        self.conns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Admits a connection; `None` if there are as many as there may be.
+    pub(super) fn admit(&self, conn: Conn) -> Option<u64> {
+        let mut conns = self.conns();
+        if conns.len() >= limits::SIP_CONNS_MAX {
+            Counters::add(&self.counters.crowded);
+            return None;
+        }
+        let link = self.last_link.fetch_add(1, Ordering::Relaxed);
+        conns.insert(link, conn);
+        Some(link)
+    }
+
+    pub(super) fn forget(&self, link: u64) {
+        if let Some(conn) = self.conns().remove(&link) {
+            conn.closed.cancel();
+        }
+    }
+
+    pub(super) fn conn(&self, link: u64) -> Option<Conn> {
+        self.conns().get(&link).filter(|c| !c.closed.is_cancelled()).cloned()
+    }
+
+    /// A live connection to `peer`.
+    pub(super) fn conn_to(&self, peer: SocketAddr) -> Option<Conn> {
+        self.conns().values().find(|c| c.peer == peer && !c.closed.is_cancelled()).cloned()
+    }
+
+    pub(super) fn close(&self) {
+        self.over.cancel();
+        self.conns().values().for_each(|c| c.closed.cancel());
+    }
+
+    /// The flow that a link stands for now.
+    pub(super) fn flow(&self, link: u64, peer: SocketAddr) -> Option<Flow> {
+        if let Some(listener) = usize::try_from(link).ok().and_then(|i| self.listeners.get(i)) {
+            return Some(Flow { transport: Transport::Udp, link, peer, local: listener.local.clone() });
+        }
+        let conn = self.conn(link)?;
+        Some(Flow { transport: Transport::Tcp, link, peer, local: conn.local })
+    }
+
+    /// Takes one whole message.
+    ///
+    /// # Errors
+    /// The [`Fault`] says what to answer without a transaction.
+    pub(super) async fn deliver(&self, raw: &[u8], from: Source<'_>) -> Result<(), Fault> {
+        let message = strict::read(raw).inspect_err(|_| Counters::add(&self.counters.refused))?;
+        let (message, request) = match message {
+            Message::Request(mut request) => {
+                strict::stamp(&mut request.headers, from.peer);
+                if self.is_busy(request.method) {
+                    Counters::add(&self.counters.overloaded);
+                    return Err(Fault::of(503, "Service Unavailable", &request));
+                }
+                let message = transact::mark(&request, from.link, from.peer)
+                    .ok_or_else(|| Fault::of(400, "Bad Request", &request))?;
+                (SipMessage::Request(message), Some(request))
+            }
+            Message::Response { code, headers, body } => {
+                let status_code = lib::StatusCode::try_from((code, "")).unwrap_or_default();
+                let headers = transact::library_headers(&headers);
+                let version = lib::Version::V2;
+                let response = lib::Response { status_code, wire_reason: None, version, headers, body };
+                (SipMessage::Response(response), None)
+            }
+        };
+        let address = SipAddr { r#type: Some(library_transport(from.transport)), ..SipAddr::from(from.peer) };
+        let done = self.endpoint.on_received_message(message, from.connection.clone(), &address).await;
+        match (done, request) {
+            (Err(error), Some(request)) => {
+                tracing::debug!(%error, "the library refuses a request");
+                Err(Fault::of(400, "Bad Request", &request))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a request of this method must wait for better times. What ends things never must.
+    fn is_busy(&self, method: Method) -> bool {
+        let ends = matches!(method, Method::Ack | Method::Cancel | Method::Bye);
+        let share = if ends { 2 } else { 1 };
+        self.endpoint.transactions.len() >= share * limits::SIP_TRANSACTIONS_MAX
+            || self.endpoint.finished_transactions.len() >= share * FINISHED_MAX
+    }
+}
+
+pub(super) fn library_transport(transport: Transport) -> lib::Transport {
+    match transport {
+        Transport::Udp => lib::Transport::Udp,
+        Transport::Tcp => lib::Transport::Tcp,
+    }
+}
+
+impl Source<'_> {
+    /// The start of a log line.
+    pub(super) fn name(&self) -> String {
+        super::name(self.transport, self.peer)
+    }
+}

@@ -1,0 +1,256 @@
+//! Between the focus's values and the library's: server transactions in, client transactions out.
+//!
+//! Bounds: a task per live transaction, ended after [`LIFE`] whatever happens; host names are looked up
+//! within [`LOOKUP_WAIT`].
+
+use super::Event;
+use super::link::{Conn, Shared, library_transport};
+use super::tcp;
+use crate::focus::signalling::{
+    Flow, Headers, Method, NameAddr, Outgoing, Request, Response, SipUri, Transport, phrase,
+};
+use crate::focus::{Input, RequestId, TxId};
+use rsipstack::sip as lib;
+use rsipstack::sip::headers::make_header;
+use rsipstack::sip::uri::parse_uri;
+use rsipstack::transaction::Transaction;
+use rsipstack::transaction::key::{TransactionKey, TransactionRole};
+use rsipstack::transaction::transaction::{TransactionEvent, TransactionEventSender};
+use rsipstack::transport::{SipAddr, SipConnection};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// The name of the header that carries our mark through the library: no token, so no wire has it.
+const MARK: &str = "(mark)";
+
+/// The longest life of a transaction: the shard's answer, then 64*T1 for the ACK, and some.
+const LIFE: Duration = Duration::from_secs(60);
+
+/// How long a name may take to become an address.
+const LOOKUP_WAIT: Duration = Duration::from_secs(5);
+
+/// A request longer than this is tried over TCP first (RFC 3261 §18.1.1).
+const UDP_BYTES_MAX: usize = 1300;
+
+/// Header lines as the library keeps them.
+pub(super) fn library_headers(headers: &Headers) -> lib::Headers {
+    lib::Headers(headers.iter().map(|(name, value)| make_header(name, value.to_owned())).collect())
+}
+
+/// A sound request as the library keeps it, with our mark; `None` if the library cannot hold it.
+pub(super) fn mark(request: &Request, link: u64, peer: SocketAddr) -> Option<lib::Request> {
+    let mut headers = library_headers(&request.headers);
+    headers.push(lib::Header::Other(MARK.into(), format!("{link} {peer} {}", request.uri)));
+    Some(lib::Request {
+        method: request.method.as_str().parse().ok()?,
+        uri: parse_uri(&request.uri).ok()?,
+        version: lib::Version::V2,
+        headers,
+        body: request.body.clone(),
+    })
+}
+
+/// What [`mark`] was given; `None` if the connection has closed since.
+pub(super) fn unmark(shared: &Shared, request: &lib::Request) -> Option<(Request, Flow)> {
+    let mut headers = Headers::default();
+    let mut mark = None;
+    for header in request.headers.iter() {
+        if header.name() == MARK {
+            mark = Some(header.value());
+        } else {
+            headers.push(header.name(), header.value());
+        }
+    }
+    let mut parts = mark?.splitn(3, ' ');
+    let (link, peer, uri) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?);
+    let method = Method::parse(&request.method.to_string())?;
+    let flow = shared.flow(link, peer)?;
+    Some((Request { method, uri: uri.into(), headers, body: request.body.clone() }, flow))
+}
+
+/// What is needed to answer a server transaction.
+pub(super) struct Answering {
+    queue: TransactionEventSender,
+    /// Via, From, To, Call-ID and CSeq of the request.
+    copied: Vec<lib::Header>,
+}
+
+impl Answering {
+    pub(super) fn of(transaction: &Transaction) -> Self {
+        let copied = transaction.original.headers.iter().filter(|h| {
+            matches!(
+                h,
+                lib::Header::Via(_)
+                    | lib::Header::From(_)
+                    | lib::Header::To(_)
+                    | lib::Header::CallId(_)
+                    | lib::Header::CSeq(_)
+            )
+        });
+        Self { queue: transaction.tu_sender.clone(), copied: copied.cloned().collect() }
+    }
+
+    /// Hands a response to the transaction, which sends and repeats it.
+    pub(super) fn respond(&self, response: &Response) {
+        let mut headers = lib::Headers(self.copied.clone());
+        for header in headers.iter_mut() {
+            if let lib::Header::To(to) = header {
+                *header = lib::Header::To(tagged(to.value(), response.to_tag.as_deref()).into());
+            }
+        }
+        for (name, value) in response.headers.iter() {
+            headers.push(make_header(name, value.to_owned()));
+        }
+        let body = response.body.clone().into_bytes();
+        headers.push(make_header("Server", "openmsrp".into()));
+        headers.push(make_header("Content-Length", body.len().to_string()));
+        let code = (response.code, phrase(response.code));
+        let status_code = lib::StatusCode::try_from(code).unwrap_or_default();
+        let response =
+            lib::Response { status_code, wire_reason: None, version: lib::Version::V2, headers, body };
+        // A transaction that has ended needs no answer.
+        let _ = self.queue.send(TransactionEvent::Respond(response));
+    }
+}
+
+/// To with a tag, as every response but 100 has it (RFC 3261 §8.2.6.2).
+fn tagged(to: &str, tag: Option<&str>) -> String {
+    if NameAddr::parse(to).is_some_and(|t| t.param("tag").is_some()) {
+        return to.to_owned();
+    }
+    tag.map_or(to.to_owned(), |tag| format!("{to};tag={tag}"))
+}
+
+/// Runs a server transaction to its end and tells the loop what the focus must know.
+pub(super) async fn serve(mut transaction: Transaction, tx: TxId, shared: Arc<Shared>) {
+    let mut acked = false;
+    let life = async {
+        while let Some(message) = transaction.receive().await {
+            let lib::SipMessage::Request(request) = message else { continue };
+            let input = match request.method {
+                lib::Method::Ack if is_success(&transaction) => {
+                    acked = true;
+                    let Some((request, flow)) = unmark(&shared, &request) else { continue };
+                    Input::Acked { tx, request, flow }
+                }
+                lib::Method::Cancel => Input::Cancelled { tx },
+                _ => continue,
+            };
+            // The loop is gone only when all is over.
+            let _ = shared.events.send(Event::Input(Box::new(input))).await;
+        }
+    };
+    let _ = timeout(LIFE, life).await;
+    if transaction.original.method == lib::Method::Invite && is_success(&transaction) && !acked {
+        let _ = shared.events.send(Event::Input(Box::new(Input::NotAcked { tx }))).await;
+    }
+    let _ = shared.events.send(Event::Over(tx)).await;
+}
+
+fn is_success(transaction: &Transaction) -> bool {
+    let last = transaction.last_response.as_ref();
+    last.is_some_and(|r| r.status_code.kind() == lib::StatusCodeKind::Successful)
+}
+
+/// Sends a request of ours and tells the loop how it ended.
+pub(super) async fn send(shared: Arc<Shared>, id: RequestId, request: Outgoing) {
+    let code = attempt(&shared, &request).await.unwrap_or(503);
+    let _ = shared.events.send(Event::Answer(id, code)).await;
+}
+
+/// The final status code; `None` if the request could not be sent.
+async fn attempt(shared: &Arc<Shared>, request: &Outgoing) -> Option<u16> {
+    let road = road(shared, request).await?;
+    let (connection, destination, conn) = match &road {
+        Road::Stream(conn) => (&conn.connection, None, Some(conn)),
+        Road::Datagrams(connection, to) => {
+            let address = SipAddr { r#type: Some(library_transport(Transport::Udp)), ..SipAddr::from(*to) };
+            (connection, Some(address), None)
+        }
+    };
+    let local = conn.map_or(&request.flow.local, |c| &c.local);
+    let transport = if conn.is_some() { Transport::Tcp } else { Transport::Udp };
+    let request = library_request(request, transport, local)?;
+    let key = TransactionKey::from_request(&request, TransactionRole::Client).ok()?;
+    let mut transaction =
+        Transaction::new_client(key, request, shared.endpoint.clone(), Some(connection.clone()));
+    transaction.destination = destination;
+    let answered = async {
+        transaction.send().await.ok()?;
+        while let Some(message) = transaction.receive().await {
+            if let lib::SipMessage::Response(response) = message
+                && response.status_code.kind() != lib::StatusCodeKind::Provisional
+            {
+                return Some(response.status_code.code());
+            }
+        }
+        Some(408)
+    };
+    let broken = async {
+        match conn {
+            Some(conn) => conn.closed.cancelled().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        code = timeout(LIFE, answered) => code.unwrap_or(Some(408)),
+        () = broken => None,
+    }
+}
+
+/// How a request travels.
+enum Road {
+    Stream(Conn),
+    Datagrams(SipConnection, SocketAddr),
+}
+
+/// The connection of the dialog while it lives; else what the next hop says.
+async fn road(shared: &Arc<Shared>, request: &Outgoing) -> Option<Road> {
+    let flow = &request.flow;
+    if flow.transport == Transport::Tcp
+        && let Some(conn) = shared.conn(flow.link)
+    {
+        return Some(Road::Stream(conn));
+    }
+    let hop = SipUri::parse(&request.hop)?;
+    let to = address(hop.host, hop.port.unwrap_or(5060)).await?;
+    let stream = async || match shared.conn_to(to) {
+        Some(conn) => Some(Road::Stream(conn)),
+        None => tcp::connect(shared, to, flow.local.clone()).await.map(Road::Stream),
+    };
+    if hop.param("transport").is_some_and(|t| t.eq_ignore_ascii_case("tcp")) {
+        return stream().await;
+    }
+    if request.body.len() > UDP_BYTES_MAX - 500
+        && let Some(road) = stream().await
+    {
+        return Some(road);
+    }
+    let fits = |l: &&super::Listener| l.address.is_ipv4() == to.is_ipv4();
+    let own = usize::try_from(flow.link).ok().and_then(|i| shared.listeners.get(i)).filter(fits);
+    let listener = own.or_else(|| shared.listeners.iter().find(fits))?;
+    Some(Road::Datagrams(listener.connection.clone(), to))
+}
+
+async fn address(host: &str, port: u16) -> Option<SocketAddr> {
+    if let Ok(ip) = host.parse() {
+        return Some(SocketAddr::new(ip, port));
+    }
+    timeout(LOOKUP_WAIT, tokio::net::lookup_host((host, port))).await.ok()?.ok()?.next()
+}
+
+fn library_request(request: &Outgoing, transport: Transport, local: &str) -> Option<lib::Request> {
+    let via = format!("SIP/2.0/{} {local};branch=z9hG4bK{};rport", transport.as_str(), request.branch);
+    let mut headers = lib::Headers(vec![make_header("Via", via)]);
+    headers.extend(library_headers(&request.headers).0);
+    headers.push(make_header("User-Agent", "openmsrp".into()));
+    Some(lib::Request {
+        method: request.method.as_str().parse().ok()?,
+        uri: parse_uri(&request.uri).ok()?,
+        version: lib::Version::V2,
+        headers,
+        body: request.body.clone().into_bytes(),
+    })
+}

@@ -1,0 +1,425 @@
+//! What a SIP message must be before anything believes it (SIP-PARSE-02, SIP-PARSE-03).
+//!
+//! [`read`] takes one whole message (a datagram, or what `stream.rs` cut out of a stream) and gives a
+//! sound [`Message`] or a [`Fault`] that knows the answer. A sound request is then written anew by
+//! [`encode`] for the library behind `control/sip.rs`, so that the lenient parser there sees canonical
+//! text only: long header names, unfolded lines, one Via per line, an exact body.
+//!
+//! Order of the checks: what can be read at all (400), version (505), method (501), URI scheme (416).
+//! What needs a dialog or a room (404, 405, 406, 415, 420, 481, 482) is the business of `mod.rs`.
+//! Max-Forwards 0 is fine here: we are an endpoint and forward nothing (RFC 4475 §3.3.11).
+//!
+//! Bounds: `limits::SIP_MESSAGE_BYTES_MAX`, `limits::SIP_HEADERS_MAX`; nothing is allocated by a number
+//! in the message. Proof: the tests below, and RFC 4475 in `tests/torture.rs`.
+
+use super::signalling::{
+    Headers, Method, NameAddr, Request, SipUri, host_port, is_token, is_uri, phrase, split,
+};
+use crate::base::limits;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+/// A sound message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Message {
+    /// A request.
+    Request(Request),
+    /// A response to one of our requests.
+    Response {
+        /// The status code, 100 to 699.
+        code: u16,
+        /// The header lines.
+        headers: Headers,
+        /// The body.
+        body: Vec<u8>,
+    },
+}
+
+/// Why a message was refused, and the answer to it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// The status code of the answer.
+    pub code: u16,
+    /// What is wrong, for the log and the reason phrase.
+    pub why: &'static str,
+    /// What the answer copies from the request; `None` if there must be no answer.
+    echo: Option<Headers>,
+}
+
+/// The bare verdict: code and reason.
+type Verdict<T> = Result<T, (u16, &'static str)>;
+
+/// Reads one message.
+///
+/// # Errors
+/// A [`Fault`] for whatever no sound implementation sends.
+pub fn read(raw: &[u8]) -> Result<Message, Fault> {
+    let silent = |why| Fault { code: 400, why, echo: None };
+    let (head, body) = cut(raw).ok_or_else(|| silent("no end of headers"))?;
+    let head = String::from_utf8_lossy(head);
+    let (start, lines) = head.split_once('\n').unwrap_or((&head, ""));
+    let start = start.strip_suffix('\r').unwrap_or(start);
+    let (headers, flaw) = header_lines(lines);
+    if start.starts_with("SIP/") {
+        return response(start, headers, flaw, body).map_err(|(code, why)| Fault { code, why, echo: None });
+    }
+    request(start, &headers, flaw, body).map(Message::Request).map_err(|(code, why)| Fault {
+        code,
+        why,
+        echo: echo(start, &headers),
+    })
+}
+
+/// Splits at the empty line; tolerates messages without one on datagrams cut short there.
+fn cut(raw: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = memchr::memmem::find(raw, b"\r\n\r\n")?;
+    Some((&raw[..at + 2], &raw[at + 4..]))
+}
+
+/// All header lines with long names and unfolded values, and the first flaw met.
+fn header_lines(lines: &str) -> (Headers, Option<&'static str>) {
+    let mut unfolded: Vec<String> = Vec::new();
+    let mut flaw = None;
+    for line in lines.split('\n') {
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        if line.starts_with([' ', '\t']) {
+            if let Some(last) = unfolded.last_mut() {
+                last.push(' ');
+                last.push_str(line.trim());
+            }
+        } else if !line.is_empty() {
+            if unfolded.len() == limits::SIP_HEADERS_MAX {
+                flaw = Some("Too many headers");
+                break;
+            }
+            unfolded.push(line.to_owned());
+        }
+    }
+    let mut headers = Headers::default();
+    for line in &unfolded {
+        let Some((name, value)) = line.split_once(':') else {
+            flaw = flaw.or(Some("Header without colon"));
+            continue;
+        };
+        let name = name.trim_end();
+        if !is_token(name) || value.contains('\r') {
+            flaw = flaw.or(Some("Bad header name"));
+            continue;
+        }
+        let name = long_name(name);
+        if name == "Via" {
+            // One line each: the top one is changed later, and the library looks at lines.
+            for via in split(value, ',') {
+                headers.push(name, via);
+            }
+        } else {
+            headers.push(name, value.trim());
+        }
+    }
+    (headers, flaw)
+}
+
+/// The long spelling of a header name (RFC 3261 §7.3.3 and the registry).
+fn long_name(name: &str) -> &str {
+    if name.len() != 1 {
+        return ["Via", "From", "To", "Call-ID", "CSeq", "Contact", "Content-Length", "Content-Type"]
+            .into_iter()
+            .find(|n| n.eq_ignore_ascii_case(name))
+            .unwrap_or(name);
+    }
+    match name.as_bytes()[0].to_ascii_lowercase() {
+        b'a' => "Accept-Contact",
+        b'b' => "Referred-By",
+        b'c' => "Content-Type",
+        b'd' => "Request-Disposition",
+        b'e' => "Content-Encoding",
+        b'f' => "From",
+        b'i' => "Call-ID",
+        b'j' => "Reject-Contact",
+        b'k' => "Supported",
+        b'l' => "Content-Length",
+        b'm' => "Contact",
+        b'n' => "Identity-Info",
+        b'o' => "Event",
+        b'r' => "Refer-To",
+        b's' => "Subject",
+        b't' => "To",
+        b'u' => "Allow-Events",
+        b'v' => "Via",
+        b'x' => "Session-Expires",
+        b'y' => "Identity",
+        _ => name,
+    }
+}
+
+fn request(start: &str, headers: &Headers, flaw: Option<&'static str>, body: &[u8]) -> Verdict<Request> {
+    let mut parts = start.split(' ');
+    let (Some(method), Some(uri), Some(version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err((400, "Bad request line"));
+    };
+    if !is_token(method) {
+        return Err((400, "Bad method"));
+    }
+    if !version.eq_ignore_ascii_case("SIP/2.0") {
+        let other = version.get(..4).is_some_and(|v| v.eq_ignore_ascii_case("SIP/"));
+        return Err(if other { (505, "Version Not Supported") } else { (400, "Bad request line") });
+    }
+    if let Some(why) = flaw {
+        return Err((400, why));
+    }
+    let mut headers = headers.clone();
+    common(&mut headers, method)?;
+    let Some(method) = Method::parse(method) else { return Err((501, "Not Implemented")) };
+    addresses(&headers)?;
+    numbers(&headers)?;
+    target(uri)?;
+    let body = exact_body(&headers, body)?;
+    Ok(Request { method, uri: uri.into(), headers, body: body.to_vec() })
+}
+
+fn response(start: &str, mut headers: Headers, flaw: Option<&'static str>, body: &[u8]) -> Verdict<Message> {
+    let rest = start.strip_prefix("SIP/2.0 ").ok_or((400, "Bad status line"))?;
+    let (code, _phrase) = rest.split_once(' ').unwrap_or((rest, ""));
+    let code = match code.parse::<u16>() {
+        Ok(n) if code.len() == 3 && (100..700).contains(&n) => n,
+        _ => return Err((400, "Bad status code")),
+    };
+    if let Some(why) = flaw {
+        return Err((400, why));
+    }
+    let method = headers.get("CSeq").and_then(|c| c.split_ascii_whitespace().nth(1)).unwrap_or("").to_owned();
+    common(&mut headers, &method)?;
+    let body = exact_body(&headers, body)?;
+    Ok(Message::Response { code, headers, body: body.to_vec() })
+}
+
+/// What every message has: Via, From, To, Call-ID and CSeq, the last four once (RFC 3261 §8.1.1).
+fn common(headers: &mut Headers, method: &str) -> Verdict<()> {
+    for name in ["From", "To", "Call-ID", "CSeq"] {
+        match headers.all(name).count() {
+            1 => {}
+            0 => return Err((400, "Missing header")),
+            _ => return Err((400, "Repeated header")),
+        }
+    }
+    for name in ["Content-Length", "Content-Type", "Max-Forwards", "Expires", "Event"] {
+        if headers.all(name).count() > 1 {
+            return Err((400, "Repeated header"));
+        }
+    }
+    let vias: Vec<Via> = headers.all("Via").map(Via::parse).collect::<Option<_>>().ok_or((400, "Bad Via"))?;
+    let top = vias.first().ok_or((400, "Missing Via"))?.to_string();
+    headers.set("Via", top);
+    let call_id = headers.get("Call-ID").unwrap_or("");
+    if call_id.is_empty() || call_id.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err((400, "Bad Call-ID"));
+    }
+    let cseq = headers.get("CSeq").unwrap_or("").to_owned();
+    let mut parts = cseq.split_ascii_whitespace();
+    let number = parts.next().filter(|n| n.bytes().all(|b| b.is_ascii_digit()));
+    match (number.and_then(|n| n.parse::<u32>().ok()), parts.next(), parts.next()) {
+        (Some(n), Some(m), None) if n < 1 << 31 && m == method => {}
+        _ => return Err((400, "Bad CSeq")),
+    }
+    let from = headers.get("From").and_then(NameAddr::parse).ok_or((400, "Bad From"))?;
+    if from.param("tag").is_none_or(str::is_empty) {
+        return Err((400, "From without tag"));
+    }
+    headers.get("To").and_then(NameAddr::parse).ok_or((400, "Bad To")).map(|_| ())
+}
+
+/// Contact, Route and Record-Route hold addresses.
+fn addresses(headers: &Headers) -> Verdict<()> {
+    for (name, why) in
+        [("Contact", "Bad Contact"), ("Route", "Bad Route"), ("Record-Route", "Bad Record-Route")]
+    {
+        for line in headers.all(name) {
+            let sound = split(line, ',').into_iter().all(|v| NameAddr::parse(v).is_some());
+            if !sound && !(name == "Contact" && line == "*") {
+                return Err((400, why));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn numbers(headers: &Headers) -> Verdict<()> {
+    let max_forwards = headers.get("Max-Forwards").map(str::parse::<u8>);
+    if matches!(max_forwards, Some(Err(_))) {
+        return Err((400, "Bad Max-Forwards"));
+    }
+    if matches!(headers.get("Expires").map(str::parse::<u32>), Some(Err(_))) {
+        return Err((400, "Bad Expires"));
+    }
+    Ok(())
+}
+
+/// The Request-URI: a `sip:` URI without headers (RFC 3261 §19.1.5). `sips:` needs TLS, which this
+/// listener has not, so it is refused like a foreign scheme (SIP-TRANS-05).
+fn target(uri: &str) -> Verdict<()> {
+    if !is_uri(uri) {
+        return Err((400, "Bad Request-URI"));
+    }
+    let scheme = uri.split(':').next().unwrap_or("");
+    if !scheme.eq_ignore_ascii_case("sip") {
+        return Err((416, "Unsupported URI Scheme"));
+    }
+    if uri.contains('?') || SipUri::parse(uri).is_none() {
+        return Err((400, "Bad Request-URI"));
+    }
+    Ok(())
+}
+
+/// The octets that Content-Length claims; all there are if it is absent (datagrams only).
+fn exact_body<'a>(headers: &Headers, body: &'a [u8]) -> Verdict<&'a [u8]> {
+    let Some(value) = headers.get("Content-Length") else { return Ok(body) };
+    if value.is_empty() || !value.bytes().all(|b| b.is_ascii_digit()) {
+        return Err((400, "Bad Content-Length"));
+    }
+    let length = value.parse::<usize>().map_err(|_| (400, "Bad Content-Length"))?;
+    body.get(..length).ok_or((400, "Body shorter than Content-Length"))
+}
+
+/// What a stateless answer copies (RFC 3261 §8.2.6); `None` for an ACK, and without a usable Via.
+fn echo(start: &str, headers: &Headers) -> Option<Headers> {
+    if start.starts_with("ACK ") {
+        return None;
+    }
+    Via::parse(headers.get("Via")?)?;
+    let mut kept = Headers::default();
+    for (name, value) in headers.iter() {
+        let once = ["From", "To", "Call-ID", "CSeq"].contains(&name) && kept.get(name).is_none();
+        if name == "Via" || once {
+            kept.push(name, value);
+        }
+    }
+    Some(kept)
+}
+
+impl Fault {
+    /// The octets of the answer and where a datagram with it goes; `None` if there is no answer.
+    #[must_use]
+    pub fn answer(&self, source: SocketAddr) -> Option<(Vec<u8>, SocketAddr)> {
+        let headers = self.echo.as_ref()?;
+        Some(stateless(self.code, self.why, headers, source))
+    }
+
+    /// The fault of a request that was sound so far.
+    #[must_use]
+    pub fn of(code: u16, why: &'static str, request: &Request) -> Self {
+        Self { code, why, echo: echo(&format!("{} ", request.method), &request.headers) }
+    }
+}
+
+/// Writes a response without a transaction. The tag of To is made of what the request always
+/// repeats, so that each retransmission gets the same one (RFC 3261 §8.2.7).
+fn stateless(code: u16, why: &str, echo: &Headers, source: SocketAddr) -> (Vec<u8>, SocketAddr) {
+    let mut headers = echo.clone();
+    let destination = stamp(&mut headers, source);
+    let untagged = |to: &str| {
+        NameAddr::parse(to).map_or(!to.to_ascii_lowercase().contains(";tag="), |t| t.param("tag").is_none())
+    };
+    if let Some(to) = headers.get("To").filter(|to| untagged(to)) {
+        let seed = headers.all("Via").chain(headers.get("Call-ID")).flat_map(str::bytes);
+        let hash =
+            seed.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+        let tagged = format!("{to};tag={hash:016x}");
+        headers.set("To", tagged);
+    }
+    if code == 503 {
+        headers.push("Retry-After", "5");
+    }
+    let why = if why.is_empty() { phrase(code) } else { why };
+    (encode(&format!("SIP/2.0 {code} {why}"), &headers, &[]), destination)
+}
+
+/// Adds `received` and fills `rport` in the top Via (RFC 3261 §18.2.1, RFC 3581 §4), and says where a
+/// datagram that answers the request goes.
+pub fn stamp(headers: &mut Headers, source: SocketAddr) -> SocketAddr {
+    let Some(mut via) = headers.get("Via").and_then(Via::parse) else { return source };
+    let wants_port = via.params.iter().any(|p| p.eq_ignore_ascii_case("rport"));
+    let same_host = via.host.parse().is_ok_and(|ip: std::net::IpAddr| ip == source.ip());
+    via.params.retain(|p| {
+        let name = p.split('=').next().unwrap_or("").trim_end().to_ascii_lowercase();
+        name != "rport" && name != "received"
+    });
+    if wants_port || !same_host {
+        // An IPv6 address stands here without brackets (RFC 3261 §25.1).
+        via.params.push(format!("received={}", source.ip()));
+    }
+    if wants_port {
+        via.params.push(format!("rport={}", source.port()));
+    }
+    let port = if wants_port { source.port() } else { via.port.unwrap_or(5060) };
+    let text = via.to_string();
+    headers.set("Via", text);
+    SocketAddr::new(source.ip(), port)
+}
+
+/// Writes a message; Content-Length is set to the body's.
+#[must_use]
+pub fn encode(start: &str, headers: &Headers, body: &[u8]) -> Vec<u8> {
+    let mut text = String::with_capacity(512 + body.len());
+    let _ = write!(text, "{start}\r\n");
+    for (name, value) in headers.iter().filter(|(n, _)| *n != "Content-Length") {
+        let _ = write!(text, "{name}: {value}\r\n");
+    }
+    let _ = write!(text, "Content-Length: {}\r\n\r\n", body.len());
+    let mut octets = text.into_bytes();
+    octets.extend_from_slice(body);
+    octets
+}
+
+/// One Via value.
+struct Via {
+    transport: String,
+    host: String,
+    port: Option<u16>,
+    params: Vec<String>,
+}
+
+impl Via {
+    /// `SIP / 2.0 / UDP host:port ;params`: blanks are allowed around the slashes (RFC 4475 §3.1.1.1).
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, '/');
+        let (name, version, rest) = (parts.next()?.trim(), parts.next()?.trim(), parts.next()?.trim());
+        if !name.eq_ignore_ascii_case("SIP") || version != "2.0" {
+            return None;
+        }
+        let (transport, rest) = rest.split_once([' ', '\t'])?;
+        let mut pieces = split(rest, ';').into_iter();
+        let sent_by: String = pieces.next()?.split_ascii_whitespace().collect();
+        let (host, port) = host_port(&sent_by)?;
+        let params: Vec<String> = pieces.map(|p| p.split_once('=').map_or(p.to_owned(), equals)).collect();
+        let sound = params.iter().all(|p| is_token(p.split('=').next().unwrap_or("")));
+        let branch_ok = params.iter().all(|p| !p.eq_ignore_ascii_case("branch="));
+        (is_token(transport) && sound && branch_ok).then(|| Self {
+            transport: transport.to_owned(),
+            host: host.to_owned(),
+            port,
+            params,
+        })
+    }
+}
+
+/// `name=value` without the blanks that may stand around the sign.
+fn equals((name, value): (&str, &str)) -> String {
+    format!("{}={}", name.trim_end(), value.trim_start())
+}
+
+impl std::fmt::Display for Via {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SIP/2.0/{} ", self.transport)?;
+        if self.host.contains(':') {
+            write!(f, "[{}]", self.host)?;
+        } else {
+            f.write_str(&self.host)?;
+        }
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        self.params.iter().try_for_each(|p| write!(f, ";{p}"))
+    }
+}

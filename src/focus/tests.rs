@@ -1,0 +1,784 @@
+//! The focus by value: requests as text, a virtual clock, and shards that answer when told to.
+
+use super::signalling::{Transport, host_port};
+use super::strict::{Message, read};
+use super::*;
+use crate::base::id::SessionId;
+use crate::base::limits;
+use crate::base::refusal::Refusal;
+use crate::shard::message::{Ended, Join, Terms};
+use crate::wire::conference::{self, State};
+
+const ROOM: &str = "sip:lobby@chat.example";
+
+struct World {
+    focus: Focus,
+    now: Now,
+    last_tx: u64,
+    responses: Vec<(TxId, Response)>,
+    sent: Vec<(RequestId, Outgoing)>,
+    told: Vec<ToShard>,
+}
+
+/// A client's side of a call.
+struct Caller {
+    name: &'static str,
+    seq: u32,
+    /// The tag the focus gave us.
+    tag: String,
+    endpoint: EndpointId,
+}
+
+impl World {
+    fn new() -> Self {
+        let config = Config {
+            domains: vec!["chat.example".into()],
+            addresses: vec!["127.0.0.1".parse().unwrap()],
+            msrp_host: "chat.example".into(),
+            msrp_port: 2855,
+            max_message: 1000,
+            chatroom: String::new(),
+            shards: 4,
+        };
+        let focus = Focus::new(config, Entropy::from_seed(1));
+        Self { focus, now: Now(1), last_tx: 0, responses: vec![], sent: vec![], told: vec![] }
+    }
+
+    fn input(&mut self, input: Input) {
+        self.focus.handle(self.now, input);
+        self.drain_outputs();
+    }
+
+    fn drain_outputs(&mut self) {
+        while let Some(output) = self.focus.poll() {
+            match output {
+                Output::Respond { tx, response } => self.responses.push((tx, response)),
+                Output::Send { id, request } => self.sent.push((id, *request)),
+                Output::Tell { message, .. } => self.told.push(message),
+            }
+        }
+    }
+
+    /// Lets time pass, with every deadline on the way.
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(at) = self.focus.deadline().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            self.focus.tick(self.now);
+            self.drain_outputs();
+        }
+        self.now = end;
+    }
+
+    fn request(&mut self, text: &str) -> TxId {
+        self.last_tx += 1;
+        let tx = TxId(self.last_tx);
+        self.input(Input::Request { tx, request: parse(text), flow: flow() });
+        tx
+    }
+
+    /// The one response since the last look.
+    fn response(&mut self) -> Response {
+        assert_eq!(self.responses.len(), 1, "{:?}", self.responses);
+        self.responses.remove(0).1
+    }
+
+    fn code(&mut self, text: &str) -> u16 {
+        self.request(text);
+        self.response().code
+    }
+
+    fn told(&mut self) -> ToShard {
+        assert_eq!(self.told.len(), 1, "{:?}", self.told);
+        self.told.remove(0)
+    }
+
+    fn join(&mut self) -> Join {
+        match self.told() {
+            ToShard::Join(join) => *join,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn revise(&mut self) -> (Terms, bool) {
+        match self.told() {
+            ToShard::Revise { terms, rebind, .. } => (*terms, rebind),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn left(&mut self) -> EndpointId {
+        match self.told() {
+            ToShard::Leave { endpoint, .. } => endpoint,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn sent(&mut self) -> (RequestId, Outgoing) {
+        assert_eq!(self.sent.len(), 1, "{:?}", self.sent);
+        self.sent.remove(0)
+    }
+
+    fn grant(&mut self, endpoint: EndpointId) {
+        let session = SessionId::new(ShardId(0), *b"0123456789abcdefghijAB");
+        self.input(Input::Shard(FromShard::Granted { endpoint, session }));
+    }
+
+    /// INVITE and 200, without the ACK.
+    fn answered(&mut self, name: &'static str) -> (Caller, TxId, Response) {
+        let tx = self.request(&invite(name, 1, "", OFFER));
+        let endpoint = self.join().endpoint;
+        self.grant(endpoint);
+        let ok = self.response();
+        assert_eq!(ok.code, 200);
+        (Caller { name, seq: 1, tag: ok.to_tag.clone().unwrap().into(), endpoint }, tx, ok)
+    }
+
+    fn ack(&mut self, caller: &Caller, tx: TxId, body: &str) {
+        let request = parse(&caller.text("ACK", caller.seq, "", body));
+        self.input(Input::Acked { tx, request, flow: flow() });
+    }
+
+    /// A call that is up, its session bound.
+    fn call(&mut self, name: &'static str) -> Caller {
+        let (caller, tx, _) = self.answered(name);
+        self.ack(&caller, tx, "");
+        self.input(Input::Shard(FromShard::Bound { endpoint: caller.endpoint }));
+        caller
+    }
+
+    fn reinvite(&mut self, caller: &mut Caller, offer: &str) -> TxId {
+        caller.seq += 1;
+        let text = caller.text("INVITE", caller.seq, SDP, offer);
+        self.request(&text)
+    }
+
+    /// Answers the one notice that was sent; gives its state and document.
+    fn notice(&mut self) -> (String, conference::RosterUpdate) {
+        let (id, notify) = self.sent();
+        assert_eq!(notify.method, Method::Notify);
+        self.input(Input::Answer { id, code: 200 });
+        let state = notify.headers.get("Subscription-State").unwrap().to_owned();
+        (state, conference::read(notify.body.as_bytes()).unwrap())
+    }
+}
+
+impl Caller {
+    fn text(&self, method: &str, seq: u32, extra: &str, body: &str) -> String {
+        text(method, self.name, seq, &format!(";tag={}", self.tag), extra, body)
+    }
+
+    fn next(&mut self, method: &str) -> String {
+        self.seq += 1;
+        self.text(method, self.seq, "", "")
+    }
+}
+
+const SDP: &str = "Content-Type: application/sdp\r\n";
+const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
+    m=message 9 TCP/MSRP *\r\na=path:msrp://192.0.2.1:9/a1;tcp\r\na=setup:active\r\n\
+    a=accept-types:message/cpim\r\na=accept-wrapped-types:*\r\na=chatroom\r\n";
+
+fn text(method: &str, name: &str, seq: u32, to_tag: &str, extra: &str, body: &str) -> String {
+    format!(
+        "{method} {ROOM} SIP/2.0\r\nVia: SIP/2.0/TCP pc;branch=z9hG4bK{name}{seq}\r\nMax-Forwards: 70\r\n\
+         From: \"{name}\" <sip:{name}@example.com>;tag=t{name}\r\nTo: <{ROOM}>{to_tag}\r\nCall-ID: c{name}\r\n\
+         CSeq: {seq} {method}\r\nContact: <sip:{name}@pc.example>\r\n{extra}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn invite(name: &str, seq: u32, extra: &str, offer: &str) -> String {
+    let sdp = if offer.is_empty() { "" } else { SDP };
+    text("INVITE", name, seq, "", &format!("{sdp}{extra}"), offer)
+}
+
+fn subscribe(extra: &str) -> String {
+    text("SUBSCRIBE", "watcher", 1, "", &format!("Event: conference\r\n{extra}"), "")
+}
+
+fn parse(text: &str) -> Request {
+    match read(text.as_bytes()).unwrap() {
+        Message::Request(request) => request,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn flow() -> Flow {
+    let peer = "192.0.2.1:40000".parse().unwrap();
+    Flow { transport: Transport::Tcp, link: 9, peer, local: "chat.example:5060".into() }
+}
+
+#[test]
+fn an_invite_gets_the_answer_with_the_granted_session() {
+    // FOCUS-01, CHAT-JOIN-02, CHAT-JOIN-03, SDP-01, SDP-12, SDP-14
+    let mut w = World::new();
+    w.request(&invite("alice", 1, "Record-Route: <sip:p1;lr>\r\n", OFFER));
+    let join = w.join();
+    assert_eq!((join.room.as_str(), join.participant.as_str()), (ROOM, "sip:alice@example.com"));
+    assert_eq!((&*join.display_name, &*join.contact), ("alice", "sip:alice@pc.example"));
+    let terms = join.terms.unwrap();
+    assert_eq!(&terms.peer_path[..], b"msrp://192.0.2.1:9/a1;tcp");
+    assert!(terms.may_send && terms.may_receive && terms.connect_to.is_none());
+    assert!(w.responses.is_empty());
+    w.grant(join.endpoint);
+    let ok = w.response();
+    assert_eq!(ok.headers.get("Contact"), Some("<sip:lobby@chat.example:5060;transport=tcp>;isfocus"));
+    assert_eq!(ok.headers.get("Record-Route"), Some("<sip:p1;lr>"));
+    assert!(ok.headers.get("Allow").unwrap().contains("SUBSCRIBE") && ok.headers.get("Supported").is_some());
+    for line in [
+        "m=message 2855 TCP/MSRP *\r\n",
+        "a=path:msrp://chat.example:2855/aa0123456789abcdefghijAB;tcp\r\n",
+        "a=setup:passive\r\n",
+        "a=accept-types:message/cpim\r\n",
+        "a=accept-wrapped-types:*\r\n",
+        "a=max-size:1000\r\n",
+        "a=chatroom\r\n",
+    ] {
+        assert!(ok.body.contains(line), "{line} in {}", ok.body);
+    }
+}
+
+#[test]
+fn each_fault_of_an_invite_has_its_code() {
+    // FOCUS-03, SIP-UAS-01, SDP-02, SDP-09, CHAT-JOIN-01
+    let plain = |from: &str, to: &str| OFFER.replace(from, to);
+    let good = || invite("alice", 1, "", OFFER);
+    let cases = [
+        (good().replacen("lobby@chat.example", "lobby@elsewhere.example", 1), 404),
+        (good().replacen("lobby@chat.example", "chat.example", 1), 404),
+        (invite("alice", 1, "Require: 100rel, timer\r\n", OFFER), 420),
+        (good().replace("application/sdp", "text/plain"), 415),
+        (invite("alice", 1, "Content-Encoding: gzip\r\n", OFFER), 415),
+        (invite("alice", 1, "Accept: text/html\r\n", OFFER), 406),
+        (good().replace("Contact: <sip:alice@pc.example>\r\n", ""), 400),
+        (invite("alice", 1, "", "this is no description"), 400),
+        (invite("alice", 1, "", &plain("m=message 9 TCP/MSRP *", "m=audio 9 RTP/AVP 0")), 488),
+        (invite("alice", 1, "", &plain("TCP/MSRP", "TCP/TLS/MSRP")), 488),
+        (invite("alice", 1, "", &plain("TCP/MSRP", "TCP/TLS/MSRP").replace("msrp:", "msrps:")), 488),
+        (invite("alice", 1, "", &plain("accept-types:message/cpim", "accept-types:text/plain")), 488),
+        (invite("alice", 1, "", &plain("a=path:msrp://192.0.2.1:9/a1;tcp\r\n", "")), 488),
+        (invite("alice", 1, "", &plain("m=message 9", "m=message 0")), 488),
+    ];
+    for (request, code) in cases {
+        let mut w = World::new();
+        w.request(&request);
+        let response = w.response();
+        assert_eq!(response.code, code, "{request}");
+        assert_eq!(response.headers.get("Warning").is_some(), code == 488 || request.contains("no desc"));
+        assert!(w.told.is_empty() && w.focus.core.dialogs.is_empty() && w.focus.calls.is_empty());
+    }
+    let mut w = World::new();
+    w.request(&invite("alice", 1, "Require: 100rel, timer\r\n", OFFER));
+    assert_eq!(w.response().headers.get("Unsupported"), Some("100rel, timer"));
+}
+
+#[test]
+fn other_methods_have_their_codes_too() {
+    // SIP-UAS-01, SIP-DLG-01
+    let mut w = World::new();
+    for method in ["REGISTER", "MESSAGE", "INFO", "UPDATE", "REFER", "PUBLISH", "PRACK", "NOTIFY"] {
+        w.request(&text(method, "alice", 1, "", "", ""));
+        let response = w.response();
+        assert_eq!((response.code, response.headers.get("Allow").is_some()), (405, true), "{method}");
+    }
+    for method in ["BYE", "INVITE", "OPTIONS", "SUBSCRIBE"] {
+        let request = text(method, "alice", 1, ";tag=unknown", "Event: conference\r\n", "");
+        assert_eq!(w.code(&request), 481, "{method}");
+    }
+    assert_eq!(w.code(&text("BYE", "alice", 1, "", "", "")), 481);
+}
+
+#[test]
+fn a_refusal_of_the_room_becomes_a_code_and_leaves_nothing() {
+    // FOCUS-03
+    for (why, code) in [(Refusal::RoomFull, 486), (Refusal::ShuttingDown, 503), (Refusal::Overloaded, 503)] {
+        let mut w = World::new();
+        w.request(&invite("alice", 1, "", OFFER));
+        let endpoint = w.join().endpoint;
+        w.input(Input::Shard(FromShard::Refused { endpoint, why }));
+        assert_eq!(w.response().code, code);
+        assert_eq!(w.left(), endpoint);
+        assert!(w.focus.core.dialogs.is_empty() && w.focus.calls.is_empty());
+    }
+}
+
+#[test]
+fn a_full_inbox_is_answered_503_and_a_leave_is_tried_again() {
+    // FOCUS-03
+    let mut w = World::new();
+    w.request(&invite("alice", 1, "", OFFER));
+    let join = w.join();
+    let endpoint = join.endpoint;
+    w.input(Input::Undelivered { shard: ShardId(0), message: ToShard::Join(Box::new(join)) });
+    let response = w.response();
+    assert_eq!((response.code, response.headers.get("Retry-After").is_some()), (503, true));
+    let leave = w.told();
+    w.input(Input::Undelivered { shard: ShardId(0), message: leave });
+    assert!(w.told.is_empty());
+    w.pass(LEAVE_RETRY);
+    assert_eq!(w.left(), endpoint);
+}
+
+#[test]
+fn a_shard_that_does_not_answer_costs_a_503() {
+    // FOCUS-03
+    let mut w = World::new();
+    w.request(&invite("alice", 1, "", OFFER));
+    let endpoint = w.join().endpoint;
+    w.pass(Duration::from_secs(9));
+    assert_eq!(w.response().code, 503);
+    assert_eq!(w.left(), endpoint);
+    w.grant(endpoint);
+    assert!(w.responses.is_empty() && w.told.is_empty());
+}
+
+#[test]
+fn a_merged_request_is_refused() {
+    // SIP-UAS-01
+    let mut w = World::new();
+    w.request(&invite("alice", 1, "", OFFER));
+    w.join();
+    assert_eq!(w.code(&invite("alice", 1, "", OFFER).replace("z9hG4bKalice1", "z9hG4bKother")), 482);
+    assert!(w.told.is_empty());
+}
+
+#[test]
+fn a_cancel_before_the_answer_gives_the_grant_back() {
+    // SIP-TXN-03
+    let mut w = World::new();
+    let tx = w.request(&invite("alice", 1, "", OFFER));
+    let endpoint = w.join().endpoint;
+    w.input(Input::Cancelled { tx });
+    assert_eq!(w.response().code, 487);
+    assert_eq!(w.left(), endpoint);
+    w.grant(endpoint);
+    w.input(Input::Shard(FromShard::Bound { endpoint }));
+    assert!(w.responses.is_empty() && w.told.is_empty() && w.focus.core.dialogs.is_empty());
+}
+
+#[test]
+fn a_cancel_after_the_answer_changes_nothing() {
+    // SIP-TXN-03
+    let mut w = World::new();
+    let (mut caller, tx, _) = w.answered("alice");
+    w.input(Input::Cancelled { tx });
+    assert!(w.responses.is_empty() && w.told.is_empty());
+    w.ack(&caller, tx, "");
+    assert_eq!(w.code(&caller.next("BYE")), 200);
+    assert_eq!(w.left(), caller.endpoint);
+}
+
+#[test]
+fn a_bye_ends_the_call_once() {
+    // FOCUS-04, SIP-DLG-01
+    let mut w = World::new();
+    let mut caller = w.call("alice");
+    let stale = caller.text("BYE", 1, "", "");
+    assert_eq!(w.code(&stale), 500);
+    assert_eq!(w.code(&caller.next("BYE")), 200);
+    assert_eq!(w.left(), caller.endpoint);
+    assert_eq!(w.code(&caller.next("BYE")), 481);
+    assert!(w.told.is_empty() && w.focus.core.dialogs.is_empty());
+}
+
+#[test]
+fn a_bye_ends_a_pending_reinvite_with_487() {
+    // SIP-DLG-01
+    let mut w = World::new();
+    let mut caller = w.call("alice");
+    w.reinvite(&mut caller, &OFFER.replace("o=- 1 1", "o=- 1 2").replace("a1;", "a2;"));
+    w.revise();
+    w.request(&caller.next("BYE"));
+    let codes: Vec<u16> = w.responses.drain(..).map(|(_, r)| r.code).collect();
+    assert_eq!(codes, [487, 200]);
+    assert_eq!(w.left(), caller.endpoint);
+}
+
+#[test]
+fn without_ack_the_call_ends_with_bye() {
+    // SIP-TXN-02
+    let mut w = World::new();
+    let (caller, tx, _) = w.answered("alice");
+    w.input(Input::NotAcked { tx });
+    let (_, bye) = w.sent();
+    assert_eq!((bye.method, &*bye.uri), (Method::Bye, "sip:alice@pc.example"));
+    assert_eq!(w.left(), caller.endpoint);
+}
+
+#[test]
+fn a_session_that_never_binds_ends_the_call_after_the_ack() {
+    // FOCUS-05
+    let mut w = World::new();
+    let (caller, tx, _) = w.answered("alice");
+    let endpoint = caller.endpoint;
+    w.input(Input::Shard(FromShard::Lost { endpoint, why: Ended::NeverBound }));
+    assert!(w.sent.is_empty(), "no BYE before the ACK");
+    w.ack(&caller, tx, "");
+    let (id, bye) = w.sent();
+    assert_eq!(bye.headers.get("Reason"), Some("SIP;cause=408;text=\"No MSRP session\""));
+    assert_eq!(w.left(), endpoint);
+    w.input(Input::Answer { id, code: 200 });
+    assert!(w.focus.core.sent.is_empty());
+}
+
+#[test]
+fn a_lost_session_may_be_negotiated_anew_for_a_minute() {
+    // FOCUS-05
+    let mut w = World::new();
+    let mut caller = w.call("alice");
+    let endpoint = caller.endpoint;
+    w.input(Input::Shard(FromShard::Lost { endpoint, why: Ended::Closed }));
+    w.pass(limits::REBIND_WAIT - Duration::from_secs(1));
+    // Even the same description asks for a new session now.
+    let tx = w.reinvite(&mut caller, OFFER);
+    assert!(w.revise().1);
+    w.grant(endpoint);
+    assert_eq!(w.response().code, 200);
+    w.ack(&caller, tx, "");
+    w.pass(limits::REBIND_WAIT * 2);
+    assert!(w.sent.is_empty());
+    w.input(Input::Shard(FromShard::Lost { endpoint, why: Ended::TooSlow }));
+    w.pass(limits::REBIND_WAIT);
+    assert_eq!(w.sent().1.headers.get("Reason"), Some("SIP;cause=408;text=\"MSRP session lost\""));
+    assert_eq!(w.left(), endpoint);
+}
+
+#[test]
+fn a_refresh_repeats_the_answer() {
+    // SDP-06
+    let mut w = World::new();
+    let (mut caller, tx, first) = w.answered("alice");
+    w.ack(&caller, tx, "");
+    w.reinvite(&mut caller, OFFER);
+    assert_eq!(w.response().body, first.body);
+    assert!(w.told.is_empty());
+}
+
+#[test]
+fn a_changed_path_asks_for_a_new_session() {
+    // SDP-06, SIP-DLG-03
+    let mut w = World::new();
+    let mut caller = w.call("alice");
+    w.reinvite(&mut caller, &OFFER.replace("o=- 1 1", "o=- 1 2").replace("a1;", "a2;"));
+    let (terms, rebind) = w.revise();
+    assert!(rebind && &terms.peer_path[..] == b"msrp://192.0.2.1:9/a2;tcp");
+    // The next one comes before the first is answered.
+    w.reinvite(&mut caller, OFFER);
+    let early = w.response();
+    assert_eq!((early.code, early.headers.get("Retry-After").is_some()), (500, true));
+    let session = SessionId::new(ShardId(0), *b"ANOTHER789abcdefghijAB");
+    w.input(Input::Shard(FromShard::Granted { endpoint: caller.endpoint, session }));
+    let ok = w.response();
+    assert!(ok.body.contains("/aaANOTHER789abcdefghijAB;tcp"));
+    assert!(ok.body.lines().any(|l| l.starts_with("o=") && l.contains(" 2 IN ")), "{}", ok.body);
+}
+
+#[test]
+fn other_changes_revise_the_terms_at_once() {
+    // SDP-06, SDP-11, CHAT-JOIN-05
+    let mut w = World::new();
+    let mut caller = w.call("alice");
+    w.reinvite(&mut caller, &format!("{}a=recvonly\r\n", OFFER.replace("o=- 1 1", "o=- 1 2")));
+    let (terms, rebind) = w.revise();
+    assert!(!rebind && !terms.may_send && terms.may_receive);
+    assert!(w.response().body.contains("a=sendonly\r\n"));
+}
+
+#[test]
+fn port_zero_closes_the_session_and_a_later_offer_opens_a_new_one() {
+    // SDP-07
+    let mut w = World::new();
+    let mut caller = w.call("alice");
+    let tx =
+        w.reinvite(&mut caller, &OFFER.replace("o=- 1 1", "o=- 1 2").replace("m=message 9", "m=message 0"));
+    assert_eq!(w.left(), caller.endpoint);
+    assert!(w.response().body.contains("m=message 0 TCP/MSRP *"));
+    w.ack(&caller, tx, "");
+    w.reinvite(&mut caller, &OFFER.replace("o=- 1 1", "o=- 1 3"));
+    let again = w.join().endpoint;
+    assert_ne!(again, caller.endpoint);
+    w.grant(again);
+    assert!(w.response().body.contains("m=message 2855 TCP/MSRP *"));
+    w.request(&caller.next("BYE"));
+    assert_eq!(w.left(), again);
+}
+
+#[test]
+fn an_unusable_later_offer_leaves_the_call_as_it_was() {
+    // SIP-DLG-03
+    let mut w = World::new();
+    let mut caller = w.call("alice");
+    w.reinvite(&mut caller, &OFFER.replace("message/cpim", "text/plain"));
+    let response = w.response();
+    assert_eq!((response.code, response.headers.get("Warning").is_some()), (488, true));
+    assert!(w.told.is_empty());
+    w.reinvite(&mut caller, OFFER);
+    assert_eq!(w.response().code, 200);
+}
+
+#[test]
+fn we_connect_only_to_where_the_invite_came_from() {
+    // SEC-10, SDP-03, SDP-14
+    let passive = OFFER.replace("setup:active", "setup:passive");
+    let mut w = World::new();
+    w.request(&invite("alice", 1, "", &passive));
+    let join = w.join();
+    assert_eq!(join.terms.unwrap().connect_to, Some("192.0.2.1:9".parse().unwrap()));
+    w.grant(join.endpoint);
+    assert!(w.response().body.contains("a=setup:active\r\n"));
+    for path in ["msrp://127.0.0.1:22/x;tcp", "msrp://pc.example:9/x;tcp", "msrp://192.0.2.2:9/x;tcp"] {
+        let offer = passive.replace("msrp://192.0.2.1:9/a1;tcp", path);
+        assert_eq!(w.code(&invite("bob", 1, "", &offer)), 488, "{path}");
+    }
+}
+
+#[test]
+fn an_invite_without_offer_gets_ours_and_the_ack_brings_the_answer() {
+    // FOCUS-02, SDP-13
+    let mut w = World::new();
+    let tx = w.request(&invite("alice", 1, "", ""));
+    let join = w.join();
+    assert!(join.terms.is_none());
+    w.grant(join.endpoint);
+    let ok = w.response();
+    assert!(ok.body.contains("a=setup:actpass\r\n") && ok.body.contains("m=message 2855 TCP/MSRP *"));
+    let mut caller =
+        Caller { name: "alice", seq: 1, tag: ok.to_tag.unwrap().into(), endpoint: join.endpoint };
+    // While our offer is open, another one is glare.
+    caller.seq = 2;
+    assert_eq!(w.code(&caller.text("INVITE", 2, SDP, OFFER)), 491);
+    caller.seq = 1;
+    w.ack(&caller, tx, OFFER);
+    let (terms, rebind) = w.revise();
+    assert!(!rebind && &terms.peer_path[..] == b"msrp://192.0.2.1:9/a1;tcp");
+    assert!(w.sent.is_empty());
+}
+
+#[test]
+fn an_ack_without_a_usable_answer_ends_the_call() {
+    // FOCUS-02
+    for body in ["", "nonsense", &OFFER.replace("message/cpim", "text/plain")] {
+        let mut w = World::new();
+        let tx = w.request(&invite("alice", 1, "", ""));
+        let endpoint = w.join().endpoint;
+        w.grant(endpoint);
+        let tag = w.response().to_tag.unwrap().into();
+        w.ack(&Caller { name: "alice", seq: 1, tag, endpoint }, tx, body);
+        assert_eq!(w.sent().1.method, Method::Bye);
+        assert_eq!(w.left(), endpoint);
+    }
+}
+
+#[test]
+fn options_tells_what_an_invite_would_get_and_creates_nothing() {
+    // FOCUS-06
+    let mut w = World::new();
+    w.request(&text("OPTIONS", "alice", 1, "", "", ""));
+    let ok = w.response();
+    assert_eq!(ok.code, 200);
+    assert!(ok.headers.get("Contact").unwrap().ends_with(";isfocus"));
+    for name in ["Allow", "Accept", "Supported", "Allow-Events"] {
+        assert!(ok.headers.get(name).is_some(), "{name}");
+    }
+    assert_eq!(w.code(&text("OPTIONS", "a", 1, "", "", "").replacen(ROOM, "sip:127.0.0.1:5060", 1)), 200);
+    assert_eq!(w.code(&text("OPTIONS", "a", 1, "", "", "").replacen(ROOM, "sip:x@elsewhere", 1)), 404);
+    assert!(w.told.is_empty() && w.focus.core.dialogs.is_empty());
+}
+
+#[test]
+fn any_user_at_our_hosts_is_a_room_whatever_port_and_parameters_say() {
+    // FOCUS-03
+    let mut w = World::new();
+    for uri in ["sip:lobby@CHAT.example:5070;transport=tcp", "sip:lobby@chat.example;x=y"] {
+        w.request(
+            &invite("alice", 1, "", OFFER)
+                .replacen(ROOM, uri, 1)
+                .replace("calice", uri.split(';').next().unwrap()),
+        );
+        assert_eq!(w.join().room.as_str(), ROOM);
+    }
+    w.request(&invite("bob", 1, "", OFFER).replacen(ROOM, "sip:lobby@127.0.0.1:5060", 1));
+    assert_eq!(w.join().room.as_str(), "sip:lobby@127.0.0.1");
+    assert!(host_port("chat.example").is_some());
+}
+
+#[test]
+fn draining_ends_everything_and_admits_nothing() {
+    // FOCUS-03, FOCUS-04, CHAT-JOIN-10
+    let mut w = World::new();
+    let up = w.call("alice");
+    let (late, late_tx, _) = w.answered("bob");
+    let waiting = w.request(&invite("carol", 1, "", OFFER));
+    w.join();
+    w.request(&subscribe(""));
+    w.responses.clear();
+    w.notice();
+    w.input(Input::Drain);
+    assert_eq!(w.responses, [(waiting, w.responses[0].1.clone())]);
+    assert_eq!(w.response().code, 503);
+    assert_eq!(w.code(&invite("dave", 1, "", OFFER)), 503);
+    assert_eq!(w.code(&subscribe("").replace("cwatcher", "other")), 503);
+    let methods: Vec<_> = w.sent.iter().map(|(_, r)| r.method).collect();
+    assert_eq!(methods, [Method::Bye, Method::Notify]);
+    assert_eq!(
+        w.sent[1].1.headers.get("Subscription-State"),
+        Some("terminated;reason=probation;retry-after=30")
+    );
+    // The one whose ACK is still out has its BYE afterwards.
+    w.ack(&late, late_tx, "");
+    assert_eq!(w.sent.len(), 3);
+    assert!(!w.focus.is_drained());
+    for (id, _) in std::mem::take(&mut w.sent) {
+        w.input(Input::Answer { id, code: 200 });
+    }
+    assert!(w.focus.is_drained());
+    let left = w.told.iter().filter_map(|m| match m {
+        ToShard::Leave { endpoint, .. } => Some(*endpoint),
+        _ => None,
+    });
+    let left: Vec<_> = left.collect();
+    assert!(left.contains(&up.endpoint) && left.contains(&late.endpoint) && left.len() == 3);
+}
+
+#[test]
+fn each_fault_of_a_subscription_has_its_code() {
+    // CONF-01, CONF-02
+    let mut w = World::new();
+    let cases = [
+        (subscribe("").replace("Event: conference\r\n", ""), 489),
+        (subscribe("").replace("Event: conference", "Event: presence"), 489),
+        (subscribe("Accept: text/plain\r\n"), 406),
+        (subscribe("Expires: 5\r\n"), 423),
+        (subscribe("").replacen("chat.example", "elsewhere", 1), 404),
+        (subscribe("").replace("Contact: <sip:watcher@pc.example>\r\n", ""), 400),
+    ];
+    for (request, code) in cases {
+        assert_eq!(w.code(&request), code, "{request}");
+    }
+    assert!(w.sent.is_empty() && w.focus.core.dialogs.is_empty());
+}
+
+#[test]
+fn a_subscriber_sees_everything_then_only_changes_at_their_pace() {
+    // CONF-02, CONF-04, CONF-05, CONF-07
+    let mut w = World::new();
+    let mut alice = w.call("alice");
+    w.request(&subscribe("Accept: application/conference-info+xml\r\nExpires: 600\r\n"));
+    let ok = w.response();
+    assert_eq!((ok.code, ok.headers.get("Expires")), (200, Some("600")));
+    let (state, document) = w.notice();
+    assert_eq!(state, "active;expires=600");
+    assert_eq!((document.state, document.version, document.users.len()), (State::Full, 1, 1));
+    // Three changes within a second are one notice.
+    w.pass(Duration::from_millis(100));
+    w.call("bob");
+    w.call("carol");
+    w.request(&alice.next("BYE"));
+    w.responses.clear();
+    assert!(w.sent.is_empty());
+    w.pass(Duration::from_secs(1));
+    let (_, document) = w.notice();
+    assert_eq!((document.state, document.version, document.users.len()), (State::Partial, 2, 3));
+    let gone: Vec<_> = document.users.iter().filter(|u| u.state == State::Deleted).collect();
+    assert_eq!((gone.len(), &*gone[0].entity), (1, "sip:alice@example.com"));
+    w.pass(Duration::from_secs(60));
+    assert!(w.sent.is_empty());
+}
+
+#[test]
+fn an_unanswered_notice_holds_the_next_one_back() {
+    // CONF-07
+    let mut w = World::new();
+    w.request(&subscribe(""));
+    w.responses.clear();
+    let (id, _) = w.sent();
+    w.call("alice");
+    w.pass(Duration::from_secs(5));
+    assert!(w.sent.is_empty());
+    w.input(Input::Answer { id, code: 200 });
+    w.pass(Duration::ZERO);
+    assert_eq!(w.notice().1.users.len(), 1);
+}
+
+#[test]
+fn a_refresh_repeats_the_whole_roster_with_its_number() {
+    // CONF-02, CONF-04
+    let mut w = World::new();
+    w.request(&subscribe(""));
+    let tag = w.response().to_tag.unwrap();
+    assert_eq!(w.notice().1.version, 1);
+    let refresh =
+        text("SUBSCRIBE", "watcher", 2, &format!(";tag={tag}"), "Event: conference\r\nExpires: 99\r\n", "");
+    w.request(&refresh);
+    assert_eq!(w.response().headers.get("Expires"), Some("99"));
+    let (state, document) = w.notice();
+    assert_eq!((state.as_str(), document.state, document.version), ("active;expires=99", State::Full, 1));
+    w.pass(Duration::from_secs(99));
+    assert_eq!(w.notice().0, "terminated;reason=timeout");
+    assert!(w.focus.core.dialogs.is_empty());
+}
+
+#[test]
+fn asking_once_gets_one_notice_and_no_subscription() {
+    // CONF-03
+    let mut w = World::new();
+    w.call("alice");
+    w.request(&subscribe("Expires: 0\r\n"));
+    assert_eq!(w.response().headers.get("Expires"), Some("0"));
+    let (state, document) = w.notice();
+    assert_eq!((state.as_str(), document.users.len()), ("terminated;reason=timeout", 1));
+    w.call("bob");
+    w.pass(Duration::from_secs(9));
+    assert!(w.sent.is_empty());
+}
+
+#[test]
+fn the_end_of_a_room_ends_its_subscriptions() {
+    // CHAT-JOIN-10, CONF-03
+    let mut w = World::new();
+    w.request(&subscribe(""));
+    w.responses.clear();
+    w.notice();
+    let mut alice = w.call("alice");
+    w.pass(Duration::from_secs(1));
+    w.notice();
+    w.request(&alice.next("BYE"));
+    let (state, document) = w.notice();
+    assert_eq!((state.as_str(), document.users.len()), ("terminated;reason=noresource", 0));
+    assert!(w.focus.core.dialogs.is_empty());
+}
+
+#[test]
+fn a_subscription_in_the_dialog_of_a_call_outlives_the_call() {
+    // CONF-09
+    let mut w = World::new();
+    let mut alice = w.call("alice");
+    w.call("bob");
+    alice.seq += 1;
+    w.request(&alice.text("SUBSCRIBE", alice.seq, "Event: conference;id=7\r\n", ""));
+    assert_eq!(w.response().code, 200);
+    let (id, first) = w.sent();
+    assert_eq!(first.headers.get("Event"), Some("conference;id=7"));
+    w.input(Input::Answer { id, code: 200 });
+    assert_eq!(w.code(&alice.next("BYE")), 200);
+    w.pass(Duration::from_secs(2));
+    let (id, next) = w.sent();
+    assert!(next.body.contains("state=\"deleted\""));
+    // Who answers 481 knows nothing of the subscription any more.
+    w.input(Input::Answer { id, code: 481 });
+    assert_eq!(w.focus.core.dialogs.len(), 1);
+}
+
+#[test]
+fn clients_of_the_sdk_get_whole_rosters_only() {
+    // CONF-05
+    let mut w = World::new();
+    w.request(&subscribe("User-Agent: Blink 5.9.1 (Linux)\r\n"));
+    w.responses.clear();
+    w.notice();
+    w.call("alice");
+    w.pass(Duration::from_secs(2));
+    let document = w.notice().1;
+    assert_eq!((document.state, document.version, document.users.len()), (State::Full, 2, 1));
+}

@@ -1,0 +1,279 @@
+//! Writing a document: full, or partial with the users that changed.
+
+use super::{NAMESPACE, XCON_NAMESPACE};
+use std::fmt::Write;
+
+/// What a document says of a room.
+#[derive(Clone, Copy, Debug)]
+pub struct Roster<'a> {
+    /// The room's URI.
+    pub entity: &'a str,
+    /// One more than in the last document of this subscription (CONF-04).
+    pub version: u32,
+    /// All users are listed; else only those that changed.
+    pub full: bool,
+    /// The room's name. Full documents only.
+    pub display_text: &'a str,
+    /// The room's subject; may be empty. Full documents only.
+    pub subject: &'a str,
+    /// The users: all, or those that changed.
+    pub users: &'a [User<'a>],
+    /// How many users there are; a partial document may leave it out.
+    pub user_count: Option<u32>,
+}
+
+/// A participant.
+#[derive(Clone, Copy, Debug)]
+pub struct User<'a> {
+    /// The participant's URI, unique in the room (CONF-06).
+    pub entity: &'a str,
+    /// The name shown; if empty, nickname or URI take its place, because clients need one.
+    pub display_text: &'a str,
+    /// The nickname, if reserved.
+    pub nickname: Option<&'a str>,
+    /// The participant is gone: nothing but the URI is told (CONF-05).
+    pub deleted: bool,
+    /// The participant's endpoints: all, or with `deleted` ones among them those that changed.
+    pub endpoints: &'a [Endpoint<'a>],
+}
+
+/// A session of a participant.
+#[derive(Clone, Copy, Debug)]
+pub struct Endpoint<'a> {
+    /// The Contact URI, unique for the user (CONF-06).
+    pub entity: &'a str,
+    /// `connected` or `disconnected` (RFC 4575 §5.7.4); only a connected one has a message medium.
+    pub status: &'a str,
+    /// `dialed-in` or `dialed-out` (RFC 4575 §5.7.5); left out if empty.
+    pub joining_method: &'a str,
+    /// The endpoint is gone.
+    pub deleted: bool,
+}
+
+/// Writes a document. In a full one, deleted users and endpoints are left out (RFC 4575 §4.4).
+pub fn write(out: &mut String, roster: &Roster<'_>) {
+    let state = if roster.full { "full" } else { "partial" };
+    out.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<conference-info");
+    attribute(out, "xmlns", NAMESPACE);
+    attribute(out, "xmlns:xcon", XCON_NAMESPACE);
+    attribute(out, "entity", roster.entity);
+    attribute(out, "state", state);
+    // Writing to a String cannot fail.
+    let _ = write!(out, " version=\"{}\">\r\n", roster.version);
+    if roster.full {
+        description(out, roster);
+    }
+    if let Some(count) = roster.user_count {
+        let _ = write!(
+            out,
+            "  <conference-state><user-count>{count}</user-count><active>true</active></conference-state>\r\n"
+        );
+    }
+    let _ = write!(out, "  <users state=\"{state}\">\r\n");
+    roster.users.iter().filter(|u| !(roster.full && u.deleted)).for_each(|u| user(out, u, roster.full));
+    out.push_str("  </users>\r\n</conference-info>\r\n");
+}
+
+/// In the order of the schema (RFC 4575 §7).
+fn description(out: &mut String, roster: &Roster<'_>) {
+    out.push_str("  <conference-description>\r\n");
+    element(out, "    ", "display-text", roster.display_text);
+    element(out, "    ", "subject", roster.subject);
+    out.push_str("    <conf-uris>\r\n      <entry>\r\n");
+    element(out, "        ", "uri", roster.entity);
+    element(out, "        ", "purpose", "participation");
+    out.push_str("      </entry>\r\n    </conf-uris>\r\n  </conference-description>\r\n");
+}
+
+fn user(out: &mut String, user: &User<'_>, full: bool) {
+    out.push_str("    <user");
+    attribute(out, "entity", user.entity);
+    if user.deleted {
+        out.push_str(" state=\"deleted\"/>\r\n");
+        return;
+    }
+    // A full parent has only full children (CONF-05).
+    let partial = !full && user.endpoints.iter().any(|e| e.deleted);
+    attribute(out, "state", if partial { "partial" } else { "full" });
+    user.nickname.iter().for_each(|nickname| attribute(out, "xcon:nickname", nickname));
+    out.push_str(">\r\n");
+    let names = [user.display_text, user.nickname.unwrap_or(""), user.entity];
+    element(out, "      ", "display-text", names.into_iter().find(|name| !name.is_empty()).unwrap_or(""));
+    user.endpoints.iter().filter(|e| !(full && e.deleted)).for_each(|e| endpoint(out, e));
+    out.push_str("    </user>\r\n");
+}
+
+fn endpoint(out: &mut String, endpoint: &Endpoint<'_>) {
+    out.push_str("      <endpoint");
+    attribute(out, "entity", endpoint.entity);
+    if endpoint.deleted {
+        out.push_str(" state=\"deleted\"/>\r\n");
+        return;
+    }
+    out.push_str(" state=\"full\">\r\n");
+    element(out, "        ", "status", endpoint.status);
+    if !endpoint.joining_method.is_empty() {
+        element(out, "        ", "joining-method", endpoint.joining_method);
+    }
+    if endpoint.status == "connected" {
+        // The id need be unique for the endpoint only, and it has one medium.
+        out.push_str("        <media id=\"1\"><type>message</type><status>sendrecv</status></media>\r\n");
+    }
+    out.push_str("      </endpoint>\r\n");
+}
+
+fn attribute(out: &mut String, name: &str, value: &str) {
+    out.push(' ');
+    out.push_str(name);
+    out.push_str("=\"");
+    escape(out, value);
+    out.push('"');
+}
+
+fn element(out: &mut String, indent: &str, name: &str, value: &str) {
+    let _ = write!(out, "{indent}<{name}>");
+    escape(out, value);
+    let _ = write!(out, "</{name}>\r\n");
+}
+
+/// Escapes markup and white space that a reader would change; what no XML document may hold becomes
+/// U+FFFD (XML 1.0 §2.2).
+fn escape(out: &mut String, value: &str) {
+    for c in value.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&apos;"),
+            '\t' => out.push_str("&#9;"),
+            '\n' => out.push_str("&#10;"),
+            '\r' => out.push_str("&#13;"),
+            '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => out.push(char::REPLACEMENT_CHARACTER),
+            '\u{7f}'..='\u{9f}' => {
+                let _ = write!(out, "&#{};", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::conference::{State, read};
+
+    fn alice<'a>(endpoints: &'a [Endpoint<'a>]) -> User<'a> {
+        User {
+            entity: "sip:alice@example.com",
+            display_text: "Alice",
+            nickname: Some("Alice \"of\" Wonderland"),
+            deleted: false,
+            endpoints,
+        }
+    }
+
+    fn partial<'a>(users: &'a [User<'a>]) -> Roster<'a> {
+        Roster {
+            entity: "sip:lobby@chat.example.com",
+            version: 7,
+            full: false,
+            display_text: "Lobby",
+            subject: "",
+            users,
+            user_count: None,
+        }
+    }
+
+    const PHONE: Endpoint<'static> = Endpoint {
+        entity: "sip:alice@pc.alice.example.com:5060;transport=tcp",
+        status: "connected",
+        joining_method: "dialed-in",
+        deleted: false,
+    };
+
+    fn written(roster: &Roster<'_>) -> String {
+        let mut out = String::new();
+        write(&mut out, roster);
+        out
+    }
+
+    #[test]
+    fn the_sample_is_written_octet_by_octet() {
+        // CONF-05, CONF-06
+        let sample = r#"<?xml version="1.0" encoding="UTF-8"?>
+<conference-info xmlns="urn:ietf:params:xml:ns:conference-info" xmlns:xcon="urn:ietf:params:xml:ns:xcon-conference-info" entity="sip:lobby@chat.example.com" state="partial" version="7">
+  <users state="partial">
+    <user entity="sip:alice@example.com" state="full" xcon:nickname="Alice &quot;of&quot; Wonderland">
+      <display-text>Alice</display-text>
+      <endpoint entity="sip:alice@pc.alice.example.com:5060;transport=tcp" state="full">
+        <status>connected</status>
+        <joining-method>dialed-in</joining-method>
+        <media id="1"><type>message</type><status>sendrecv</status></media>
+      </endpoint>
+    </user>
+  </users>
+</conference-info>
+"#;
+        let text = written(&partial(&[alice(&[PHONE])]));
+        assert_eq!(text, sample.replace('\n', "\r\n"));
+        assert_eq!(text.len(), 719);
+    }
+
+    #[test]
+    fn who_is_gone_is_told_without_children_and_only_in_partial_documents() {
+        // CONF-05
+        let gone = Endpoint { deleted: true, entity: "sip:alice@tablet", ..PHONE };
+        let endpoints = [PHONE, gone];
+        let users =
+            [alice(&endpoints), User { deleted: true, entity: "sip:bob@example.net", ..alice(&endpoints) }];
+        let text = written(&partial(&users));
+        assert!(text.contains("<user entity=\"sip:alice@example.com\" state=\"partial\""), "{text}");
+        assert!(text.contains("<endpoint entity=\"sip:alice@tablet\" state=\"deleted\"/>"), "{text}");
+        assert!(text.contains("<user entity=\"sip:bob@example.net\" state=\"deleted\"/>"), "{text}");
+        let text = written(&Roster { full: true, user_count: Some(1), ..partial(&users) });
+        assert!(!text.contains("deleted") && !text.contains("partial") && !text.contains("bob"), "{text}");
+        assert!(
+            text.contains("<conference-description>") && text.contains("<user-count>1</user-count>"),
+            "{text}"
+        );
+        assert!(
+            text.contains("<uri>sip:lobby@chat.example.com</uri>") && text.contains("<users state=\"full\">")
+        );
+    }
+
+    #[test]
+    fn every_user_has_a_name_to_show() {
+        let user = User { display_text: "", ..alice(&[]) };
+        let text = written(&partial(&[user, User { nickname: None, ..user }]));
+        assert!(text.contains("<display-text>Alice &quot;of&quot; Wonderland</display-text>"), "{text}");
+        assert!(text.contains("<display-text>sip:alice@example.com</display-text>"), "{text}");
+    }
+
+    #[test]
+    fn no_value_becomes_markup() {
+        // SEC-09
+        let evil = "</display-text>\"'<x a=\"&amp;]]>\r\n\t\u{85}";
+        let endpoints = [Endpoint { entity: evil, status: evil, joining_method: evil, deleted: false }];
+        let users = [User {
+            entity: evil,
+            display_text: evil,
+            nickname: Some(evil),
+            deleted: false,
+            endpoints: &endpoints,
+        }];
+        let roster =
+            Roster { full: true, entity: evil, display_text: evil, subject: evil, ..partial(&users) };
+        let update = read(written(&roster).as_bytes()).unwrap();
+        let user = &update.users[0];
+        assert_eq!((update.state, update.entity.as_str(), user.entity.as_str()), (State::Full, evil, evil));
+        assert_eq!((user.nickname.as_deref(), user.endpoints[0].entity.as_str()), (Some(evil), evil));
+        // Blanks around an element's text mean nothing to the reader.
+        assert_eq!(
+            (user.display_text.as_deref(), update.subject.as_deref()),
+            (Some(evil.trim()), Some(evil.trim()))
+        );
+        let text = written(&Roster { entity: "a\0b\u{1b}\u{ffff}", ..partial(&[]) });
+        assert!(text.contains("entity=\"a\u{fffd}b\u{fffd}\u{fffd}\""), "{text}");
+    }
+}

@@ -1,0 +1,367 @@
+//! The SIP side on real sockets of 127.0.0.1, with shards that grant everything.
+
+use openmsrp::base::entropy::Entropy;
+use openmsrp::base::id::{EndpointId, ShardId};
+use openmsrp::control::shards::{ShardEnd, Shards};
+use openmsrp::control::sip::{Counters, Sip, SipConfig};
+use openmsrp::shard::io::Bell;
+use openmsrp::shard::message::{FromShard, ToShard};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+/// How long a test waits for something that must come.
+const WAIT: Duration = Duration::from_secs(5);
+
+const ROOM: &str = "sip:lobby@chat.example";
+const SDP_TYPE: &str = "Content-Type: application/sdp\r\n";
+
+/// A running server.
+struct Server {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    done: JoinHandle<()>,
+    /// What the shard was told, by name.
+    told: mpsc::UnboundedReceiver<(&'static str, EndpointId)>,
+    counters: Arc<Counters>,
+}
+
+async fn server() -> Server {
+    let config = SipConfig {
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        domains: vec!["chat.example".into()],
+        public_host: None,
+        msrp_host: "127.0.0.1".into(),
+        msrp_port: 2855,
+        max_message: 1 << 20,
+        chatroom: String::new(),
+    };
+    let sip = Sip::bind(config).await.unwrap();
+    let (address, counters) = (sip.local_addrs()[0], sip.counters());
+    let (tell, told) = mpsc::unbounded_channel();
+    let (mut shards, ends) = Shards::connect(&[Bell::new().unwrap()]).unwrap();
+    for end in ends {
+        tokio::spawn(shard(end, tell.clone()));
+    }
+    let (stop, stopped) = oneshot::channel::<()>();
+    let done = tokio::spawn(async move {
+        sip.run(&mut shards, async {
+            let _ = stopped.await;
+        })
+        .await;
+    });
+    Server { address, stop: Some(stop), done, told, counters }
+}
+
+/// A shard that grants everything, and binds it at once.
+async fn shard(mut end: ShardEnd, tell: mpsc::UnboundedSender<(&'static str, EndpointId)>) {
+    let mut entropy = Entropy::from_seed(1);
+    loop {
+        let Some(order) = end.inbox.pop() else {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            continue;
+        };
+        let (name, endpoint) = match order {
+            ToShard::Join(join) => ("join", join.endpoint),
+            ToShard::Revise { endpoint, .. } => ("revise", endpoint),
+            ToShard::Leave { endpoint, .. } => ("leave", endpoint),
+            ToShard::Drain => continue,
+        };
+        let _ = tell.send((name, endpoint));
+        if name == "join" {
+            let session = entropy.session_id(ShardId(0));
+            end.outbox.push(FromShard::Granted { endpoint, session });
+            end.outbox.push(FromShard::Bound { endpoint });
+            end.outbox.flush();
+        }
+    }
+}
+
+/// A client on either transport.
+enum Client {
+    Udp(UdpSocket),
+    Tcp(TcpStream, Vec<u8>),
+}
+
+impl Client {
+    async fn udp(server: &Server) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.connect(server.address).await.unwrap();
+        Self::Udp(socket)
+    }
+
+    async fn tcp(server: &Server) -> Self {
+        Self::Tcp(TcpStream::connect(server.address).await.unwrap(), Vec::new())
+    }
+
+    async fn both(server: &Server) -> [Self; 2] {
+        [Self::udp(server).await, Self::tcp(server).await]
+    }
+
+    fn address(&self) -> SocketAddr {
+        match self {
+            Self::Udp(s) => s.local_addr().unwrap(),
+            Self::Tcp(s, _) => s.local_addr().unwrap(),
+        }
+    }
+
+    fn transport(&self) -> &'static str {
+        match self {
+            Self::Udp(_) => "UDP",
+            Self::Tcp(..) => "TCP",
+        }
+    }
+
+    async fn send(&mut self, text: &str) {
+        match self {
+            Self::Udp(s) => assert_eq!(s.send(text.as_bytes()).await.unwrap(), text.len()),
+            Self::Tcp(s, _) => s.write_all(text.as_bytes()).await.unwrap(),
+        }
+    }
+
+    /// The next whole message.
+    async fn receive(&mut self) -> String {
+        self.next().await.expect("the connection was closed")
+    }
+
+    /// The next whole message; `None` at the end of a stream.
+    async fn next(&mut self) -> Option<String> {
+        tokio::time::timeout(WAIT, self.read()).await.expect("nothing came")
+    }
+
+    async fn read(&mut self) -> Option<String> {
+        match self {
+            Self::Udp(s) => {
+                let mut buffer = vec![0; 65536];
+                let n = s.recv(&mut buffer).await.unwrap();
+                Some(String::from_utf8_lossy(&buffer[..n]).into_owned())
+            }
+            Self::Tcp(s, buffer) => loop {
+                let text = String::from_utf8_lossy(buffer).into_owned();
+                if let Some((head, _)) = text.split_once("\r\n\r\n") {
+                    let length: usize = header(head, "Content-Length").parse().unwrap();
+                    let whole = head.len() + 4 + length;
+                    if text.len() >= whole {
+                        buffer.drain(..whole);
+                        return Some(text[..whole].to_owned());
+                    }
+                }
+                if s.read_buf(buffer).await.unwrap() == 0 {
+                    return None;
+                }
+            },
+        }
+    }
+
+    /// A request with the usual headers; `extra` are whole lines.
+    fn request(&self, method: &str, uri: &str, seq: u32, to: &str, extra: &str, body: &str) -> String {
+        let (me, transport) = (self.address(), self.transport());
+        format!(
+            "{method} {uri} SIP/2.0\r\n\
+             Via: SIP/2.0/{transport} 10.9.8.7:1111;branch=z9hG4bK{transport}{method}{seq};rport\r\n\
+             Max-Forwards: 70\r\nFrom: \"Al\" <sip:alice@example.com>;tag=al{transport}\r\nTo: {to}\r\n\
+             Call-ID: call-{transport}\r\nCSeq: {seq} {method}\r\n\
+             Contact: <sip:alice@{me};transport={}>\r\n{extra}Content-Length: {}\r\n\r\n{body}",
+            transport.to_lowercase(),
+            body.len()
+        )
+    }
+
+    fn options(&self, seq: u32) -> String {
+        self.request("OPTIONS", ROOM, seq, &format!("<{ROOM}>"), "", "").replace("call-", "options-")
+    }
+
+    fn invite(&self) -> String {
+        self.request("INVITE", ROOM, 1, &format!("<{ROOM}>"), SDP_TYPE, OFFER)
+    }
+
+    /// INVITE, 200, ACK; returns the 200.
+    async fn join(&mut self) -> String {
+        let invite = self.invite();
+        self.send(&invite).await;
+        let ok = self.receive().await;
+        assert!(ok.starts_with("SIP/2.0 200 OK\r\n"), "{ok}");
+        let ack = self.request("ACK", &target(&ok), 1, header(&ok, "To"), "", "");
+        self.send(&ack).await;
+        ok
+    }
+
+    /// Answers a request of the server.
+    async fn accept(&mut self, request: &str) {
+        let copied =
+            ["Via", "From", "To", "Call-ID", "CSeq"].map(|n| format!("{n}: {}\r\n", header(request, n)));
+        self.send(&format!("SIP/2.0 200 OK\r\n{}Content-Length: 0\r\n\r\n", copied.concat())).await;
+    }
+}
+
+const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+    m=message 9 TCP/MSRP *\r\na=path:msrp://127.0.0.1:9/a1;tcp\r\na=setup:active\r\n\
+    a=accept-types:message/cpim\r\na=accept-wrapped-types:*\r\na=chatroom\r\n";
+
+fn header<'a>(message: &'a str, name: &str) -> &'a str {
+    let head = message.split("\r\n\r\n").next().unwrap();
+    let mut lines = head.lines().filter_map(|l| l.split_once(':'));
+    lines.find(|(n, _)| n.eq_ignore_ascii_case(name)).map_or("", |(_, v)| v.trim())
+}
+
+fn target(ok: &str) -> String {
+    let contact = header(ok, "Contact");
+    contact[1..contact.find('>').unwrap()].to_owned()
+}
+
+#[tokio::test]
+async fn a_call_comes_and_goes_over_udp_and_tcp() {
+    // FOCUS-01, FOCUS-04, SIP-TRANS-01
+    let mut server = server().await;
+    for mut client in Client::both(&server).await {
+        let ok = client.join().await;
+        let parameter = if client.transport() == "TCP" { ";transport=tcp" } else { "" };
+        assert_eq!(header(&ok, "Contact"), format!("<sip:lobby@{}{parameter}>;isfocus", server.address));
+        assert_eq!(header(&ok, "Allow-Events"), "conference");
+        assert!(ok.contains("m=message 2855 TCP/MSRP *\r\n") && ok.contains("a=setup:passive\r\n"), "{ok}");
+        assert!(
+            ok.contains("a=path:msrp://127.0.0.1:2855/") && ok.contains("a=accept-types:message/cpim\r\n")
+        );
+        let (joined, endpoint) = server.told.recv().await.unwrap();
+        assert_eq!(joined, "join");
+        let bye = client.request("BYE", &target(&ok), 2, header(&ok, "To"), "", "");
+        client.send(&bye).await;
+        let answer = client.receive().await;
+        assert!(answer.starts_with("SIP/2.0 200 OK\r\n") && header(&answer, "CSeq") == "2 BYE", "{answer}");
+        assert_eq!(server.told.recv().await.unwrap(), ("leave", endpoint));
+    }
+}
+
+#[tokio::test]
+async fn answers_go_where_the_request_came_from() {
+    // SIP-TRANS-02
+    let server = server().await;
+    let mut client = Client::udp(&server).await;
+    client.send(&client.options(1)).await;
+    let answer = client.receive().await;
+    let port = client.address().port();
+    assert!(header(&answer, "Via").ends_with(&format!(";received=127.0.0.1;rport={port}")), "{answer}");
+    assert!(header(&answer, "Contact").ends_with(";isfocus"));
+}
+
+#[tokio::test]
+async fn two_messages_in_one_segment_and_pings_are_all_answered() {
+    // SIP-TRANS-01, SIP-TRANS-03
+    let server = server().await;
+    let mut client = Client::tcp(&server).await;
+    let both = format!("\r\n{}{}", client.options(1), client.options(2));
+    client.send(&both).await;
+    let mut seen = [client.receive().await, client.receive().await].map(|m| header(&m, "CSeq").to_owned());
+    seen.sort();
+    assert_eq!(seen, ["1 OPTIONS", "2 OPTIONS"]);
+    client.send("\r\n\r\n").await;
+    let Client::Tcp(stream, _) = &mut client else { unreachable!() };
+    let mut pong = [0; 2];
+    stream.read_exact(&mut pong).await.unwrap();
+    assert_eq!(&pong, b"\r\n");
+}
+
+#[tokio::test]
+async fn a_repeated_invite_joins_once_and_gets_the_same_200() {
+    // SIP-TXN-01, SIP-TXN-02
+    let mut server = server().await;
+    let mut client = Client::udp(&server).await;
+    let invite = client.invite();
+    client.send(&invite).await;
+    let first = client.receive().await;
+    client.send(&invite).await;
+    // Without ACK the 200 is repeated.
+    assert_eq!(client.receive().await, first);
+    assert_eq!(server.told.recv().await.unwrap().0, "join");
+    assert!(server.told.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn garbage_is_dropped_on_datagrams_and_ends_streams() {
+    // SIP-PARSE-02
+    let server = server().await;
+    let [mut udp, mut tcp] = Client::both(&server).await;
+    udp.send("this is no SIP at all\r\n\r\n").await;
+    udp.send(&udp.options(1)).await;
+    assert!(udp.receive().await.starts_with("SIP/2.0 200 "));
+    assert_eq!(server.counters.dropped.load(Ordering::Relaxed), 1);
+    tcp.send("this is no SIP at all\r\n\r\n").await;
+    assert_eq!(tcp.next().await, None);
+    assert_eq!(server.counters.broken.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_wrong_version_and_unknown_methods_are_answered() {
+    // SIP-PARSE-02 (badvers), SIP-UAS-01
+    let server = server().await;
+    for mut client in Client::both(&server).await {
+        let good = client.options(1);
+        client.send(&good.replacen("SIP/2.0\r\n", "SIP/7.0\r\n", 1)).await;
+        assert!(client.receive().await.starts_with("SIP/2.0 505 "));
+        client.send(&good.replace("OPTIONS", "NEWMETHOD")).await;
+        assert!(client.receive().await.starts_with("SIP/2.0 501 "));
+        client.send(&good.replace("OPTIONS", "REGISTER")).await;
+        let answer = client.receive().await;
+        assert!(
+            answer.starts_with("SIP/2.0 405 ") && header(&answer, "Allow").contains("INVITE"),
+            "{answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_subscriber_is_notified_at_once_and_when_somebody_comes() {
+    // CONF-02, CONF-05
+    let server = server().await;
+    for mut client in Client::both(&server).await {
+        let room = format!("sip:{}@chat.example", client.transport());
+        let extra = "Event: conference\r\nExpires: 300\r\n";
+        let subscribe = client.request("SUBSCRIBE", &room, 1, &format!("<{room}>"), extra, "");
+        client.send(&subscribe.replace("call-", "watch-")).await;
+        let [first, second] = [client.receive().await, client.receive().await];
+        let (ok, notify) = if first.starts_with("SIP/2.0") { (first, second) } else { (second, first) };
+        assert!(ok.starts_with("SIP/2.0 200 ") && header(&ok, "Expires") == "300", "{ok}");
+        assert!(notify.starts_with("NOTIFY sip:alice@") && notify.contains("version=\"1\""), "{notify}");
+        client.accept(&notify).await;
+        let invite = client.request("INVITE", &room, 1, &format!("<{room}>"), SDP_TYPE, OFFER);
+        client.send(&invite).await;
+        let notify = loop {
+            let message = client.receive().await;
+            if message.starts_with("NOTIFY") {
+                break message;
+            }
+            let ack = client.request("ACK", &target(&message), 1, header(&message, "To"), "", "");
+            client.send(&ack).await;
+        };
+        client.accept(&notify).await;
+        assert!(
+            notify.contains("state=\"partial\" version=\"2\"") && notify.contains("sip:alice@example.com")
+        );
+        assert!(header(&notify, "Subscription-State").starts_with("active;expires="), "{notify}");
+    }
+}
+
+#[tokio::test]
+async fn stopping_ends_calls_with_bye() {
+    // FOCUS-04
+    let mut server = server().await;
+    let mut clients = Client::both(&server).await;
+    for client in &mut clients {
+        client.join().await;
+        // Answered behind the ACK, so that the call is up.
+        client.send(&client.options(7)).await;
+        assert!(client.receive().await.contains("OPTIONS"));
+    }
+    server.stop.take().unwrap().send(()).unwrap();
+    for client in &mut clients {
+        let bye = client.receive().await;
+        assert!(bye.starts_with("BYE sip:alice@") && header(&bye, "Reason").contains("cause=503"), "{bye}");
+        client.accept(&bye).await;
+    }
+    tokio::time::timeout(WAIT, server.done).await.unwrap().unwrap();
+}
