@@ -119,6 +119,17 @@ pub struct Conn {
     stall_timer: bool,
 }
 
+/// What a look at a connection with octets waiting found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stall {
+    /// Nothing waits; nobody need look.
+    Nothing,
+    /// Look again then.
+    Later(Now),
+    /// The peer took nothing for `limits::QUEUE_STALL`.
+    Stuck,
+}
+
 #[derive(Debug, Default)]
 struct Slot {
     generation: u32,
@@ -271,19 +282,16 @@ impl Conns {
         }
     }
 
-    /// The stall timer of `id` went off: when to look again, or `Err` if the peer is stalled.
-    ///
-    /// # Errors
-    /// The peer took nothing for `limits::QUEUE_STALL`.
-    pub fn stall_look(&mut self, now: Now, id: ConnId) -> Result<Option<Now>, ()> {
-        let Some(conn) = self.get_mut(id) else { return Ok(None) };
+    /// The stall timer of `id` went off: has the peer taken nothing for too long?
+    pub fn stall_look(&mut self, now: Now, id: ConnId) -> Stall {
+        let Some(conn) = self.get_mut(id) else { return Stall::Nothing };
         match conn.queue.stall_deadline() {
             None => {
                 conn.stall_timer = false;
-                Ok(None)
+                Stall::Nothing
             }
-            Some(due) if due <= now => Err(()),
-            later => Ok(later),
+            Some(due) if due <= now => Stall::Stuck,
+            Some(later) => Stall::Later(later),
         }
     }
 

@@ -22,7 +22,7 @@ mod rooms;
 mod sessions;
 
 use super::audience::{Audience, Scratch};
-use super::conns::{CloseReason, Conns};
+use super::conns::{CloseReason, Conns, Stall};
 use super::message::{FromShard, Grant, ShardMessage, Terms, ToShard};
 use super::queue::Batch;
 use super::timers::{Timer, Timers};
@@ -270,10 +270,10 @@ impl ShardCore {
     }
 
     fn watch_quiet(&mut self, id: ConnId, due: Now) {
-        if let Some(conn) = self.conns.get_mut(id) {
-            if !std::mem::replace(&mut conn.quiet_timer, true) {
-                self.timers.set(due, Timer::Quiet(id));
-            }
+        if let Some(conn) = self.conns.get_mut(id)
+            && !std::mem::replace(&mut conn.quiet_timer, true)
+        {
+            self.timers.set(due, Timer::Quiet(id));
         }
     }
 
@@ -375,9 +375,9 @@ impl ShardCore {
                 Timer::Quiet(id) => self.quiet_due(now, id),
                 Timer::Relief => self.relieve(now),
                 Timer::Stall(id) => match self.conns.stall_look(now, id) {
-                    Ok(None) => {}
-                    Ok(Some(later)) => self.timers.set(later, Timer::Stall(id)),
-                    Err(()) => self.close(now, id, CloseReason::TooSlow, true),
+                    Stall::Nothing => {}
+                    Stall::Later(due) => self.timers.set(due, Timer::Stall(id)),
+                    Stall::Stuck => self.close(now, id, CloseReason::TooSlow, true),
                 },
             }
         }

@@ -366,10 +366,10 @@ impl ShardCore {
             let chunk = Chunk { start: under_way.next, total: None, body: &b""[..], flag };
             let _ = self.take_part(now, Part { endpoint, message_id: &under_way.message_id, chunk });
         }
-        if end.is_none() {
-            if let Some(conn) = self.conns.get_mut(id) {
-                conn.under_way = Some(under_way);
-            }
+        if end.is_none()
+            && let Some(conn) = self.conns.get_mut(id)
+        {
+            conn.under_way = Some(under_way);
         }
         Next::Go
     }

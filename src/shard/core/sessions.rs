@@ -264,10 +264,10 @@ impl ShardCore {
 
     fn leave_audience(&mut self, room: crate::base::id::RoomId, place: usize) {
         let Some(audience) = self.audiences.get_mut(&room) else { return };
-        if let Some(moved) = audience.remove(place) {
-            if let Some(session) = self.sessions.get_mut(&moved) {
-                session.member = Some(place);
-            }
+        if let Some(moved) = audience.remove(place)
+            && let Some(session) = self.sessions.get_mut(&moved)
+        {
+            session.member = Some(place);
         }
         if audience.is_empty() {
             self.audiences.remove(&room);
