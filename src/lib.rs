@@ -10,6 +10,7 @@
 //! - [`focus`]: the SIP conference focus as a machine; dialogs become commands to rooms.
 //! - [`control`]: the control plane on tokio; sockets for SIP, configuration, signals.
 //! - [`client`]: the client library.
+//! - [`server`]: the composition root; configuration in, threads out.
 //! - [`cli`]: the subcommands of the binary.
 
 pub mod base;
@@ -18,6 +19,7 @@ pub mod client;
 pub mod control;
 pub mod focus;
 pub mod room;
+pub mod server;
 pub mod session;
 pub mod shard;
 pub mod wire;

@@ -1,3 +1,5 @@
 //! The one binary, `openmsrp`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    openmsrp::cli::main()
+}

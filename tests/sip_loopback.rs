@@ -2,8 +2,9 @@
 
 use openmsrp::base::entropy::Entropy;
 use openmsrp::base::id::{EndpointId, ShardId};
-use openmsrp::control::shards::Shards;
+use openmsrp::control::shards::{ShardEnd, Shards};
 use openmsrp::control::sip::{Counters, Sip, SipConfig};
+use openmsrp::shard::io::Bell;
 use openmsrp::shard::message::{FromShard, ToShard};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -42,14 +43,14 @@ async fn server() -> Server {
     };
     let sip = Sip::bind(config).await.unwrap();
     let (address, counters) = (sip.local_addrs()[0], sip.counters());
-    let (inbox, orders) = mpsc::channel(1024);
-    let (say, events) = mpsc::channel(1024);
     let (tell, told) = mpsc::unbounded_channel();
-    tokio::spawn(shard(orders, say, tell));
+    let (mut shards, ends) = Shards::connect(&[Bell::new().unwrap()]).unwrap();
+    for end in ends {
+        tokio::spawn(shard(end, tell.clone()));
+    }
     let (stop, stopped) = oneshot::channel::<()>();
-    let shards = Shards::new(vec![inbox], events);
     let done = tokio::spawn(async move {
-        sip.run(shards, async {
+        sip.run(&mut shards, async {
             let _ = stopped.await;
         })
         .await;
@@ -58,13 +59,13 @@ async fn server() -> Server {
 }
 
 /// A shard that grants everything, and binds it at once.
-async fn shard(
-    mut orders: mpsc::Receiver<ToShard>,
-    say: mpsc::Sender<FromShard>,
-    tell: mpsc::UnboundedSender<(&'static str, EndpointId)>,
-) {
+async fn shard(mut end: ShardEnd, tell: mpsc::UnboundedSender<(&'static str, EndpointId)>) {
     let mut entropy = Entropy::from_seed(1);
-    while let Some(order) = orders.recv().await {
+    loop {
+        let Some(order) = end.inbox.pop() else {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            continue;
+        };
         let slow = matches!(&order, ToShard::Join(join) if join.room.user() == "slow");
         let (name, endpoint) = match order {
             ToShard::Join(join) => ("join", join.endpoint),
@@ -76,8 +77,9 @@ async fn shard(
         // Whoever wants in to this room waits for ever.
         if name == "join" && !slow {
             let session = entropy.session_id(ShardId(0));
-            say.send(FromShard::Granted { endpoint, session }).await.unwrap();
-            say.send(FromShard::Bound { endpoint }).await.unwrap();
+            end.outbox.push(FromShard::Granted { endpoint, session });
+            end.outbox.push(FromShard::Bound { endpoint });
+            end.outbox.flush();
         }
     }
 }

@@ -39,7 +39,7 @@ impl Flag {
 /// Octets of a message: where they begin, how many there will be if the sender said so, how they end.
 ///
 /// The octets are those of the CPIM wrapper and all it holds, exactly as received (RFC 7701 §6.1).
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Chunk<B = Bytes> {
     /// Position of the first octet in the message, counted from 1 (RFC 4975 §7.1.1).
     pub start: u64,

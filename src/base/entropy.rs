@@ -10,6 +10,7 @@ use rand::{RngCore, SeedableRng};
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// A cryptographic generator of tokens and secrets (RFC 4975 §14.1, RFC 4086).
+#[derive(Debug)]
 pub struct Entropy(StdRng);
 
 impl Entropy {

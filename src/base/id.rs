@@ -49,6 +49,24 @@ impl fmt::Display for ConnId {
     }
 }
 
+/// A room, for as long as it exists; made by its home shard.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct RoomId(u64);
+
+impl RoomId {
+    /// The `n`-th room of `home`.
+    #[must_use]
+    pub fn new(home: ShardId, n: u64) -> Self {
+        Self(u64::from(home.0) << 48 | n & 0xffff_ffff_ffff)
+    }
+
+    /// The shard that orders the room's messages.
+    #[must_use]
+    pub fn home(self) -> ShardId {
+        ShardId((self.0 >> 48) as u16)
+    }
+}
+
 /// The place of a message in the order of its room; the first is 1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct Seq(pub u64);
@@ -61,7 +79,7 @@ pub struct MessageNo(pub u32);
 ///
 /// Twelve characters of base 62 carry 71 random bits (RFC 4975 §7.1 asks for 64).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Token(pub [u8; Token::LEN]);
+pub struct Token(pub [u8; Self::LEN]);
 
 impl Token {
     /// Characters of a token.
@@ -85,7 +103,7 @@ impl fmt::Display for Token {
 /// RFC 4975 §14.1 wants at least 80 bits. `Debug` and `Display` show four characters only, because
 /// whoever knows a session-id owns the session.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SessionId([u8; SessionId::LEN]);
+pub struct SessionId([u8; Self::LEN]);
 
 impl SessionId {
     /// Characters of a session-id: two for the shard, 22 of base 62 for the secret.

@@ -69,6 +69,10 @@ pub const CONN_UNPROVEN: Duration = Duration::from_secs(30);
 /// A head that has begun must be whole within this time (SEC-06, D1).
 pub const HEAD_WAIT: Duration = Duration::from_secs(30);
 
+/// Octets that a connection must bring in [`HEAD_WAIT`] while something long is not whole: 500 a
+/// second (D1).
+pub const STEADY_BYTES: usize = 15_000;
+
 /// A connection whose last session ended is closed after this time (MSRP-CONN-06).
 pub const CONN_EMPTY: Duration = Duration::from_secs(30);
 
@@ -88,8 +92,9 @@ pub const CONNECT_WAIT: Duration = Duration::from_secs(10);
 /// participant is told once (RFC 7701 §6.4 says 80 %).
 pub const QUEUE_BYTES_SOFT: usize = QUEUE_BYTES_HARD / 5 * 4;
 
-/// Hard watermark of a connection's queue: a push that would pass it closes the connection.
-pub const QUEUE_BYTES_HARD: usize = 1024 * 1024;
+/// Hard watermark of a connection's queue: no copy passes it (the rest of a started one is replaced
+/// by `#`), and a connection whose answers pass it, because it asks and does not read, is closed.
+pub const QUEUE_BYTES_HARD: usize = 256 * 1024;
 
 /// A connection with octets waiting that takes none for this long is closed (O2).
 pub const QUEUE_STALL: Duration = Duration::from_secs(10);
@@ -105,9 +110,19 @@ pub const COPY_BYTES_MAX: usize = 1024;
 /// Pieces of one vectored write; IOV_MAX is 1024, beyond 64 nothing is gained.
 pub const WRITE_PIECES_MAX: usize = 64;
 
-/// While a long message goes through a room, its sender is not read for this long each time a
-/// recipient's queue is above half of its soft watermark.
-pub const SENDER_PAUSE: Duration = Duration::from_millis(2);
+/// A recipient of a long message whose queue is above the soft watermark and that took nothing for
+/// this long gets the rest no more: its copy ends with `#` (CHAT-CHUNK-10).
+pub const COPY_STALL: Duration = Duration::from_secs(1);
+
+/// Messages per audience whose transaction identifier is remembered, so that a refusal by a
+/// recipient (413, 415) finds what it refuses.
+pub const RECENT_MESSAGES_MAX: usize = 16;
+
+/// Media types per endpoint that it refused with 415.
+pub const REFUSED_TYPES_MAX: usize = 8;
+
+/// How often it is looked at whether the recipients of a long message have caught up.
+pub const RELIEF_PACE: Duration = Duration::from_millis(2);
 
 // ---- rooms ------------------------------------------------------------------------------------
 

@@ -1,1 +1,47 @@
-//! One file per subcommand.
+//! The command line: one file per subcommand, one table of them here.
+
+pub mod chat;
+pub mod serve;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Multi-party MSRP chat rooms for SIP.
+#[derive(Parser, Debug)]
+#[command(name = "openmsrp", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the chat-room server.
+    Serve(serve::Args),
+    /// Join a room from the terminal.
+    Chat(chat::Args),
+}
+
+/// Reads the arguments of the process and runs the subcommand they name.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // A chat owns the screen: only what must not be missed is logged there.
+    let default = if matches!(cli.command, Command::Serve(_)) { "info" } else { "error" };
+    start_log(default);
+    match cli.command {
+        Command::Serve(args) => serve::run(args),
+        Command::Chat(args) => chat::run(args),
+    }
+}
+
+/// Logs go to standard error; `OPENMSRP_LOG` overrides what is logged. The SIP library logs whole messages
+/// at info, people's words among them: warnings only.
+fn start_log(default: &str) {
+    let directives = std::env::var("OPENMSRP_LOG").unwrap_or_else(|_| format!("{default},rsipstack=warn"));
+    let filter = EnvFilter::try_new(&directives).unwrap_or_else(|e| {
+        eprintln!("openmsrp: OPENMSRP_LOG is not understood ({e}); logging at {default}");
+        EnvFilter::new(format!("{default},rsipstack=warn"))
+    });
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}

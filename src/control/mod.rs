@@ -1,4 +1,5 @@
-//! The control plane, on tokio.
+//! The control plane, on tokio: one thread, outside the shards.
 
+pub mod config;
 pub mod shards;
 pub mod sip;

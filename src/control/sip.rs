@@ -135,7 +135,7 @@ impl Sip {
     }
 
     /// Serves until `stop` is done and all dialogs are ended, or 4 s later.
-    pub async fn run(self, mut shards: Shards, stop: impl Future<Output = ()>) {
+    pub async fn run(self, shards: &mut Shards, stop: impl Future<Output = ()>) {
         let Self { shared, listeners, mut incoming, mut events, config } = self;
         let mut tasks = JoinSet::new();
         let timers = shared.endpoint.clone();
@@ -163,7 +163,7 @@ impl Sip {
                 }
                 () = wait(limit.map(|at| now().until(at))) => break,
             }
-            desk.flush(&mut shards);
+            desk.flush(shards);
             if desk.focus.is_drained() {
                 break;
             }

@@ -1,1 +1,328 @@
-//! The chat room as a pure machine.
+//! The chat room as a pure machine: commands in, effects out.
+//!
+//! A room lives on its home shard, which is the one place that orders its messages. It knows
+//! participants, endpoints and sequence numbers; it knows neither octets nor MSRP nor where an
+//! endpoint's connection is, only on which shard.
+//!
+//! Touches: base. Never: wire, sockets, clocks.
+//! Bounds: `limits::ROOM_PARTICIPANTS_MAX`, `PARTICIPANT_ENDPOINTS_MAX`, `ROOM_OPEN_MESSAGES_MAX`.
+//! Proved by: the tests at the foot of this file; `Room::check` after every step of the switch tests.
+//!
+//! Invariants:
+//! 1. Every present endpoint belongs to exactly one participant of the roster.
+//! 2. An open message belongs to an endpoint of the roster.
+//! 3. Sequence numbers rise by one for each accepted message.
+
+pub mod command;
+pub mod effect;
+pub mod policy;
+pub mod roster;
+
+use crate::base::address::Address;
+use crate::base::chunk::Flag;
+use crate::base::id::{EndpointId, MessageNo, Seq, ShardId};
+use crate::base::limits;
+use crate::base::refusal::Refusal;
+use ahash::AHashMap;
+use command::{Command, Posting};
+use effect::Effect;
+use policy::Policy;
+use roster::Roster;
+
+/// One chat room.
+#[derive(Debug)]
+pub struct Room {
+    address: Address,
+    policy: Policy,
+    roster: Roster,
+    seq: Seq,
+    /// Accepted messages whose last part has not come: invariant 2.
+    open: AHashMap<(EndpointId, MessageNo), Seq>,
+}
+
+impl Room {
+    /// An empty room that can use `shards` shards, of which `home` orders its messages.
+    #[must_use]
+    pub fn new(address: Address, policy: Policy, home: ShardId, shards: u16) -> Self {
+        let roster = Roster::new(home, shards);
+        Self { address, policy, roster, seq: Seq(0), open: AHashMap::new() }
+    }
+
+    /// The room's address.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Who is in the room.
+    #[must_use]
+    pub fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// Carries out one command; what follows from it is appended to `out`, in order.
+    pub fn apply(&mut self, command: Command<'_>, out: &mut Vec<Effect>) {
+        match command {
+            Command::Join { endpoint, participant } => self.join(endpoint, participant, out),
+            Command::Bind { endpoint, at } => self.bind(endpoint, at, out),
+            Command::Unbind { endpoint } => self.unbind(endpoint, out),
+            Command::Leave { endpoint } => self.leave(endpoint, out),
+            Command::Post(posting) => self.post(&posting, out),
+            Command::Continue { endpoint, no, flag } => self.go_on(endpoint, no, flag, out),
+        }
+    }
+
+    fn join(&mut self, endpoint: EndpointId, participant: Address, out: &mut Vec<Effect>) {
+        match self.roster.add(endpoint, participant, &self.policy) {
+            Ok(at) => out.push(Effect::Grant { endpoint, at }),
+            Err(why) => out.push(Effect::Refuse { endpoint, why }),
+        }
+        self.close_if_empty(out);
+    }
+
+    fn bind(&mut self, endpoint: EndpointId, at: ShardId, out: &mut Vec<Effect>) {
+        if self.roster.bind(endpoint, at) {
+            out.push(Effect::Admit { endpoint, at, after: self.seq });
+        } else {
+            // The dialog ended while the connection was being bound.
+            out.push(Effect::Evict { endpoint, at });
+        }
+    }
+
+    fn unbind(&mut self, endpoint: EndpointId, out: &mut Vec<Effect>) {
+        if self.roster.unbind(endpoint) {
+            self.abort_open(endpoint, out);
+        }
+    }
+
+    fn leave(&mut self, endpoint: EndpointId, out: &mut Vec<Effect>) {
+        if let Some(at) = self.roster.remove(endpoint) {
+            self.abort_open(endpoint, out);
+            out.push(Effect::Evict { endpoint, at });
+        }
+        self.close_if_empty(out);
+    }
+
+    fn close_if_empty(&mut self, out: &mut Vec<Effect>) {
+        if self.roster.is_empty() {
+            out.push(Effect::Close);
+        }
+    }
+
+    /// The sender's session is gone: what it left unfinished ends with `#` (CHAT-CHUNK-05).
+    fn abort_open(&mut self, endpoint: EndpointId, out: &mut Vec<Effect>) {
+        let mut ended: Vec<_> =
+            self.open.iter().filter(|((e, _), _)| *e == endpoint).map(|(_, s)| *s).collect();
+        ended.sort_unstable();
+        self.open.retain(|(e, _), _| *e != endpoint);
+        out.extend(ended.into_iter().map(|seq| Effect::Abort { seq }));
+    }
+
+    fn post(&mut self, posting: &Posting<'_>, out: &mut Vec<Effect>) {
+        let Posting { endpoint, no, flag, .. } = *posting;
+        let verdict = self.judge(posting);
+        let at = self.roster.shard_of(endpoint);
+        if let Some(at) = at {
+            out.push(Effect::Verdict { endpoint, at, no, verdict });
+        }
+        if verdict.is_err() || at.is_none() {
+            return;
+        }
+        self.seq = Seq(self.seq.0 + 1);
+        if flag == Flag::More {
+            self.open.insert((endpoint, no), self.seq);
+        }
+        let ask = self.roster.bound() <= self.policy.copy_report_endpoints_max;
+        out.push(Effect::Broadcast { seq: self.seq, from: endpoint, ask });
+    }
+
+    /// CHAT-PRIV-05: the checks that need the room, in their order.
+    fn judge(&self, posting: &Posting<'_>) -> Result<(), Refusal> {
+        if !self.roster.is_bound(posting.endpoint) {
+            return Err(Refusal::NoSession);
+        }
+        if posting.size > self.policy.message_bytes_max {
+            return Err(Refusal::TooLarge);
+        }
+        if posting.to.is_some() {
+            return Err(self.judge_private(posting.to.unwrap_or_default()));
+        }
+        if !self.policy.types.allows(posting.content_type) {
+            return Err(Refusal::BadType);
+        }
+        if posting.flag == Flag::More && self.open.len() >= limits::ROOM_OPEN_MESSAGES_MAX {
+            return Err(Refusal::TooManyOpen);
+        }
+        Ok(())
+    }
+
+    /// A message to somebody else than the room is never a broadcast (CHAT-PRIV-02, CHAT-PRIV-04).
+    fn judge_private(&self, to: &str) -> Refusal {
+        match Address::parse(to) {
+            Ok(address) if self.roster.has(&address) => Refusal::NoPrivateMessages,
+            _ => Refusal::UnknownRecipient,
+        }
+    }
+
+    fn go_on(&mut self, endpoint: EndpointId, no: MessageNo, flag: Flag, out: &mut Vec<Effect>) {
+        // A message that was refused, or aborted when its sender left, is not here: nothing goes on.
+        let seq = match flag {
+            Flag::More => self.open.get(&(endpoint, no)).copied(),
+            Flag::End | Flag::Abort => self.open.remove(&(endpoint, no)),
+        };
+        if let Some(seq) = seq {
+            out.push(Effect::Continue { seq });
+        }
+    }
+
+    /// Asserts the invariants.
+    ///
+    /// # Panics
+    /// If one is broken, which is a fault of this program.
+    pub fn check(&self) {
+        self.roster.check();
+        for (endpoint, _) in self.open.keys() {
+            assert!(self.roster.is_bound(*endpoint), "an open message of {endpoint}, who is not bound");
+        }
+        assert!(self.open.values().all(|s| *s <= self.seq));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct World(Room);
+
+    impl World {
+        fn new(policy: Policy) -> Self {
+            let address = Address::parse("sip:lobby@chat.example.com").unwrap();
+            Self(Room::new(address, policy, ShardId(0), 2))
+        }
+
+        fn does(&mut self, command: Command<'_>) -> Vec<Effect> {
+            let mut out = Vec::new();
+            self.0.apply(command, &mut out);
+            self.0.check();
+            out
+        }
+
+        fn enter(&mut self, n: u64, name: &str) {
+            let participant = Address::parse(&format!("sip:{name}@example.com")).unwrap();
+            self.does(Command::Join { endpoint: EndpointId(n), participant });
+            self.does(Command::Bind { endpoint: EndpointId(n), at: ShardId(0) });
+        }
+
+        fn says(&mut self, n: u64, no: u32, flag: Flag) -> Vec<Effect> {
+            self.posts(n, no, flag, None, "text/plain", 10)
+        }
+
+        fn posts(
+            &mut self,
+            n: u64,
+            no: u32,
+            flag: Flag,
+            to: Option<&str>,
+            content_type: &str,
+            size: u64,
+        ) -> Vec<Effect> {
+            let endpoint = EndpointId(n);
+            self.does(Command::Post(Posting { endpoint, no: MessageNo(no), to, content_type, size, flag }))
+        }
+    }
+
+    fn verdict(effects: &[Effect]) -> Result<(), Refusal> {
+        let Effect::Verdict { verdict, .. } = effects[0] else { panic!("no verdict in {effects:?}") };
+        verdict
+    }
+
+    #[test]
+    fn messages_get_rising_numbers_and_one_verdict_each() {
+        // CHAT-MSG-14 CHAT-REP-01
+        let mut w = World::new(Policy::default());
+        w.enter(1, "alice");
+        w.enter(2, "bob");
+        for n in 1..=3 {
+            let out = w.says(1 + n % 2, n as u32, Flag::End);
+            assert_eq!(verdict(&out), Ok(()));
+            assert_eq!(out[1], Effect::Broadcast { seq: Seq(n), from: EndpointId(1 + n % 2), ask: true });
+        }
+    }
+
+    #[test]
+    fn a_large_room_asks_for_no_responses() {
+        // CHAT-REP-06
+        let mut w = World::new(Policy { copy_report_endpoints_max: 2, ..Policy::default() });
+        for n in 1..=3 {
+            w.enter(n, &format!("p{n}"));
+        }
+        assert!(matches!(w.says(1, 1, Flag::End)[1], Effect::Broadcast { ask: false, .. }));
+    }
+
+    #[test]
+    fn an_endpoint_is_admitted_after_what_was_said_before() {
+        // CHAT-CHUNK-03
+        let mut w = World::new(Policy::default());
+        w.enter(1, "alice");
+        w.says(1, 1, Flag::End);
+        let participant = Address::parse("sip:bob@example.com").unwrap();
+        let out = w.does(Command::Join { endpoint: EndpointId(2), participant });
+        assert_eq!(out, [Effect::Grant { endpoint: EndpointId(2), at: ShardId(0) }]);
+        let out = w.does(Command::Bind { endpoint: EndpointId(2), at: ShardId(1) });
+        assert_eq!(out, [Effect::Admit { endpoint: EndpointId(2), at: ShardId(1), after: Seq(1) }]);
+    }
+
+    #[test]
+    fn later_parts_follow_the_first_and_a_leaver_ends_what_it_began() {
+        // CHAT-CHUNK-05 CHAT-CHUNK-07
+        let mut w = World::new(Policy::default());
+        w.enter(1, "alice");
+        w.enter(2, "bob");
+        w.says(1, 1, Flag::More);
+        w.says(1, 2, Flag::End);
+        let go_on = |flag| Command::Continue { endpoint: EndpointId(1), no: MessageNo(1), flag };
+        assert_eq!(w.does(go_on(Flag::More)), [Effect::Continue { seq: Seq(1) }]);
+        w.says(1, 3, Flag::More);
+        let out = w.does(Command::Leave { endpoint: EndpointId(1) });
+        assert_eq!(out[..2], [Effect::Abort { seq: Seq(1) }, Effect::Abort { seq: Seq(3) }]);
+        assert_eq!(out[2], Effect::Evict { endpoint: EndpointId(1), at: ShardId(0) });
+        assert!(w.does(go_on(Flag::End)).is_empty(), "nothing follows the end");
+    }
+
+    #[test]
+    fn a_message_to_one_participant_is_never_sent_to_the_room() {
+        // CHAT-PRIV-02 CHAT-PRIV-04
+        let mut w = World::new(Policy::default());
+        w.enter(1, "alice");
+        w.enter(2, "bob");
+        let out = w.posts(1, 1, Flag::End, Some("sip:bob@example.com"), "text/plain", 10);
+        assert_eq!((verdict(&out), out.len()), (Err(Refusal::NoPrivateMessages), 1));
+        let out = w.posts(1, 2, Flag::End, Some("sip:bod@example.com"), "text/plain", 10);
+        assert_eq!((verdict(&out), out.len()), (Err(Refusal::UnknownRecipient), 1));
+    }
+
+    #[test]
+    fn type_size_and_absence_are_refused() {
+        // CHAT-MSG-13 MSRP-CHUNK-16
+        let types = crate::room::policy::Types::only(&["text/*"]);
+        let mut w = World::new(Policy { types, message_bytes_max: 100, ..Policy::default() });
+        w.enter(1, "alice");
+        assert_eq!(verdict(&w.posts(1, 1, Flag::End, None, "image/png", 10)), Err(Refusal::BadType));
+        assert_eq!(verdict(&w.posts(1, 2, Flag::End, None, "Text/HTML", 10)), Ok(()));
+        assert_eq!(verdict(&w.posts(1, 3, Flag::End, None, "text/plain", 101)), Err(Refusal::TooLarge));
+        w.does(Command::Unbind { endpoint: EndpointId(1) });
+        assert_eq!(verdict(&w.says(1, 4, Flag::End)), Err(Refusal::NoSession));
+        assert!(w.says(9, 1, Flag::End).is_empty(), "a stranger is not even answered");
+    }
+
+    #[test]
+    fn the_room_closes_with_its_last_endpoint_and_only_then() {
+        let mut w = World::new(Policy { participants_max: 1, ..Policy::default() });
+        w.enter(1, "alice");
+        let participant = Address::parse("sip:bob@example.com").unwrap();
+        let out = w.does(Command::Join { endpoint: EndpointId(2), participant });
+        assert_eq!(out, [Effect::Refuse { endpoint: EndpointId(2), why: Refusal::RoomFull }]);
+        let out = w.does(Command::Leave { endpoint: EndpointId(1) });
+        assert_eq!(out[1], Effect::Close);
+    }
+}

@@ -4,11 +4,14 @@
 //! Bounds: `limits::SHARD_MESSAGE_BYTES_MAX` octets each, asserted below.
 
 use crate::base::address::Address;
-use crate::base::id::{EndpointId, SessionId, ShardId};
+use crate::base::chunk::Chunk;
+use crate::base::id::{ConnId, EndpointId, MessageNo, RoomId, Seq, SessionId, ShardId};
 use crate::base::refusal::Refusal;
+use crate::session::inbound::Sender;
 use crate::wire::sdp::TypeList;
 use bytes::Bytes;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// What the focus negotiated for one endpoint and the data plane must know.
@@ -133,6 +136,177 @@ pub enum Ended {
     Misbehaved,
     /// The participant says that it has no such session (481, 506).
     Disowned,
+}
+
+/// From shard to shard. Order is kept from one shard to another.
+#[derive(Debug)]
+pub enum ShardMessage {
+    /// Home → session's shard: hold this session until somebody binds it.
+    Grant(Box<Grant>),
+    /// Home → session's shard: new terms; with an id, a new session replaces the old once bound.
+    Revise {
+        /// Whose.
+        endpoint: EndpointId,
+        /// The new terms.
+        terms: Box<Terms>,
+        /// The new session's name, if a new binding is needed.
+        rebind: Option<SessionId>,
+    },
+    /// Session's shard → home: the session is bound here.
+    Bind {
+        /// In which room.
+        room: RoomId,
+        /// Who.
+        endpoint: EndpointId,
+        /// Where.
+        at: ShardId,
+    },
+    /// Session's shard → home: the session ended, the dialog goes on.
+    Unbind {
+        /// In which room.
+        room: RoomId,
+        /// Who.
+        endpoint: EndpointId,
+    },
+    /// Home → session's shard: the endpoint gets every message after `after`.
+    Admit {
+        /// Who.
+        endpoint: EndpointId,
+        /// The last message it does not get.
+        after: Seq,
+    },
+    /// Home → session's shard: end the session.
+    Evict {
+        /// Whose.
+        endpoint: EndpointId,
+    },
+    /// Session's shard → home: the first part of a message.
+    Post {
+        /// To which room.
+        room: RoomId,
+        /// Who sends.
+        endpoint: EndpointId,
+        /// The sender's number for the message.
+        no: MessageNo,
+        /// What the wrapper says.
+        envelope: Box<OwnedEnvelope>,
+        /// The octets.
+        chunk: Box<Chunk>,
+    },
+    /// Session's shard → home: a later part.
+    Continue {
+        /// To which room.
+        room: RoomId,
+        /// Who sends.
+        endpoint: EndpointId,
+        /// The sender's number for the message.
+        no: MessageNo,
+        /// The octets.
+        chunk: Box<Chunk>,
+    },
+    /// Home → session's shard: the answer to a message.
+    Verdict {
+        /// Who sent it.
+        endpoint: EndpointId,
+        /// Which message.
+        no: MessageNo,
+        /// The answer.
+        verdict: Result<(), Refusal>,
+    },
+    /// Home → every shard with an audience: a part of message `seq`.
+    Deliver {
+        /// In which room.
+        room: RoomId,
+        /// Which message.
+        seq: Seq,
+        /// For the first part: what the audience must know of the message.
+        opening: Option<Box<Opening>>,
+        /// The octets.
+        chunk: Box<Chunk>,
+    },
+    /// Home → every shard with an audience: message `seq` ends unfinished.
+    Abort {
+        /// In which room.
+        room: RoomId,
+        /// Which message.
+        seq: Seq,
+    },
+    /// An audience's queues are filling, or no longer: the sender of a long message is not read
+    /// meanwhile.
+    Pressure {
+        /// Who sends.
+        endpoint: EndpointId,
+        /// Whose queues.
+        by: ShardId,
+        /// Filling, or no longer.
+        on: bool,
+    },
+    /// A connection whose first request names a session of the receiving shard.
+    HandOver(Box<HandOver>),
+    /// A connection that cannot move asks for a session of the receiving shard.
+    Claim {
+        /// Which session.
+        session: SessionId,
+        /// The connection that asks.
+        conn: ConnId,
+        /// Where it is.
+        at: ShardId,
+    },
+    /// The answer to a claim.
+    Claimed {
+        /// The connection that asked.
+        conn: ConnId,
+        /// The session, or why it cannot be had.
+        grant: Result<Box<Grant>, Refusal>,
+    },
+}
+
+const _: () = assert!(size_of::<ShardMessage>() <= crate::base::limits::SHARD_MESSAGE_BYTES_MAX);
+
+/// Permission to open a session: made when the room says yes, consumed by the first request.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// The session's secret name.
+    pub session: SessionId,
+    /// Whose.
+    pub endpoint: EndpointId,
+    /// In which room.
+    pub room: RoomId,
+    /// Whose messages these will be.
+    pub sender: Sender,
+    /// What was negotiated; `None` until the answer to our own offer has come.
+    pub terms: Option<Terms>,
+}
+
+/// What the wrapper of a message says, with values of its own.
+#[derive(Clone, Debug)]
+pub struct OwnedEnvelope {
+    /// The recipient, if it is not the room.
+    pub to: Option<Box<str>>,
+    /// The wrapped media type.
+    pub content_type: Box<str>,
+}
+
+/// What an audience must know when a message begins.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// Who sent it: gets no copy.
+    pub from: EndpointId,
+    /// Where the sender's session is.
+    pub from_at: ShardId,
+    /// The wrapped media type.
+    pub content_type: Arc<str>,
+    /// The copies ask for responses.
+    pub ask: bool,
+}
+
+/// A connection on its way to another shard. Dropped on the way means closed.
+#[derive(Debug)]
+pub struct HandOver {
+    /// The socket.
+    pub socket: OwnedFd,
+    /// Octets received and not yet consumed; they begin with a whole head.
+    pub unread: Vec<u8>,
 }
 
 /// The shard that orders the messages of `room`: the same on every thread, for as long as the

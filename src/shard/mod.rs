@@ -1,3 +1,12 @@
 //! The data plane: a shard is one thread, one ring, and the rooms and connections it owns.
 
+pub mod audience;
+pub mod conn;
+pub mod conns;
+pub mod core;
+pub mod io;
+pub mod mesh;
 pub mod message;
+pub mod queue;
+pub mod run;
+pub mod timers;

@@ -1,0 +1,269 @@
+//! `openmsrp chat`: talks in a room, at a terminal or in a pipe.
+//!
+//! Touches: standard streams, the environment variable `USER`, name resolution, what the client library
+//! touches. Bounds: those of `client::chat`. Proved by: the tests of this folder; by hand for the look.
+
+mod pipe;
+mod shown;
+mod terminal;
+
+use crate::base::entropy::Entropy;
+use crate::client::call::{CallError, Transport};
+use crate::client::chat::{Client, Join, JoinError};
+use clap::{Parser, ValueEnum};
+use std::io::IsTerminal;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// The port of SIP (RFC 3261 §19.1.2).
+const SIP_PORT: u16 = 5060;
+
+/// Talk in a chat room.
+///
+/// At a terminal: type and press Enter, /help tells the rest. In a pipe: each line of input is sent as a
+/// message, each message that comes is printed as a line `name: text`; who joins and leaves goes to
+/// standard error.
+#[derive(Parser, Debug)]
+pub struct Args {
+    /// The room: sip:ROOM@DOMAIN (`sip:` may be left out).
+    #[arg(value_name = "sip:ROOM@DOMAIN")]
+    pub room: String,
+    /// The server to call; without it, the room's domain.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub server: Option<String>,
+    /// How to call it.
+    #[arg(long, value_enum, default_value_t = By::Tcp)]
+    pub transport: By,
+    /// Who you are; without it, your user name at the room's domain.
+    #[arg(long = "as", value_name = "sip:USER@DOMAIN")]
+    pub identity: Option<String>,
+    /// The name others see; without it, the user part of who you are.
+    #[arg(long, value_name = "NAME")]
+    pub nick: Option<String>,
+    /// In a pipe: stay so long after the end of input, to hear what others say.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub linger: u64,
+}
+
+/// A transport as the command line names it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum By {
+    /// SIP over UDP.
+    Udp,
+    /// SIP over TCP.
+    Tcp,
+}
+
+impl By {
+    fn transport(self) -> Transport {
+        match self {
+            Self::Udp => Transport::Udp,
+            Self::Tcp => Transport::Tcp,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+
+    fn other(self) -> Self {
+        match self {
+            Self::Udp => Self::Tcp,
+            Self::Tcp => Self::Udp,
+        }
+    }
+}
+
+/// Runs the subcommand. 0: left by wish and everything said was taken; 1: anything else, with a sentence
+/// on standard error.
+#[must_use]
+pub fn run(args: Args) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return fail(&format!("cannot start: {e}")),
+    };
+    let result = runtime.block_on(chat(&args));
+    // A read of standard input may be under way and cannot be stopped: do not wait for it.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => fail(&why),
+    }
+}
+
+fn fail(why: &str) -> ExitCode {
+    eprintln!("openmsrp chat: {why}");
+    ExitCode::FAILURE
+}
+
+async fn chat(args: &Args) -> Result<(), String> {
+    let room = with_scheme(&args.room);
+    let (_, domain) = user_and_host(&room)
+        .ok_or_else(|| format!("{:?} names no room; write it as sip:ROOM@DOMAIN", args.room))?;
+    let from = match &args.identity {
+        Some(identity) => with_scheme(identity),
+        None => default_identity(&std::env::var("USER").unwrap_or_default(), domain),
+    };
+    let (user, _) = user_and_host(&from)
+        .ok_or_else(|| format!("{from:?} names nobody; write it as --as sip:USER@DOMAIN"))?;
+    let nick = args.nick.as_deref().unwrap_or(user);
+    let server = resolve(args.server.as_deref().unwrap_or(domain)).await?;
+    let client = Client::new(server, args.transport.transport()).await;
+    let client = client.map_err(|e| unreachable(server, args.transport, &e.to_string()))?;
+    let join = Join { room: &room, from: &from, display_name: nick };
+    let (room, events) = client.join(&join).await.map_err(|e| explain(&e, server, args.transport))?;
+    if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
+        return match terminal::run(room, events, nick).await {
+            Ok(None) => Ok(()),
+            Ok(Some(why)) => Err(format!("out of the room: {why}")),
+            Err(e) => Err(format!("the terminal failed: {e}; try it in a pipe: openmsrp chat … | cat")),
+        };
+    }
+    let input = tokio::io::BufReader::new(tokio::io::stdin());
+    let linger = Duration::from_secs(args.linger);
+    match pipe::run(room, events, input, tokio::io::stdout(), tokio::io::stderr(), linger).await {
+        Ok(()) => Ok(()),
+        Err(pipe::Trouble::Undelivered(1)) => Err("a message was not delivered, see above".to_string()),
+        Err(pipe::Trouble::Undelivered(n)) => Err(format!("{n} messages were not delivered, see above")),
+        Err(pipe::Trouble::Closed(why)) => Err(format!("out of the room: {why}")),
+        Err(pipe::Trouble::Streams(why)) => Err(format!("cannot go on reading and writing: {why}")),
+    }
+}
+
+fn unreachable(server: SocketAddr, by: By, why: &str) -> String {
+    format!(
+        "cannot reach a server at {server} over {}: {why}; is it running? \
+         Name another with --server HOST:PORT, or try --transport {}",
+        by.name(),
+        by.other().name()
+    )
+}
+
+/// A failed join, with what can be done about it.
+fn explain(error: &JoinError, server: SocketAddr, by: By) -> String {
+    match error {
+        JoinError::Call(CallError::Connection(why)) => unreachable(server, by, why),
+        JoinError::Call(CallError::NoAnswer) => unreachable(server, by, "no answer"),
+        JoinError::Call(CallError::BadAddress(address)) => {
+            format!("{address:?} is no SIP address; write it as sip:USER@DOMAIN")
+        }
+        JoinError::Call(CallError::Refused { code: 403, .. }) => {
+            format!("{error}; ask whoever runs the room, or come as somebody else with --as")
+        }
+        JoinError::Connect(..) => format!("{error}; a firewall may be in the way"),
+        other => other.to_string(),
+    }
+}
+
+/// An address as typed, with its scheme.
+fn with_scheme(typed: &str) -> String {
+    let has =
+        ["sip:", "sips:"].iter().any(|s| typed.get(..s.len()).is_some_and(|t| t.eq_ignore_ascii_case(s)));
+    if has { typed.to_string() } else { format!("sip:{typed}") }
+}
+
+/// User and `host[:port]` of a SIP address; both must be there.
+fn user_and_host(address: &str) -> Option<(&str, &str)> {
+    let (_, rest) = address.split_once(':')?;
+    let rest = rest.split([';', '?']).next()?;
+    let (user, host) = rest.split_once('@')?;
+    (!user.is_empty() && !host.is_empty()).then_some((user, host))
+}
+
+/// The system's user at the room's domain; a guest where the system names none.
+fn default_identity(user: &str, domain: &str) -> String {
+    let host = host_and_port(domain).map_or(domain, |(host, _)| host);
+    let is_user = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    if !user.is_empty() && user.bytes().all(is_user) {
+        return format!("sip:{user}@{host}");
+    }
+    let suffix: String = Entropy::from_system().text::<6>().map(char::from).iter().collect();
+    format!("sip:guest-{}@{host}", suffix.to_lowercase())
+}
+
+/// `host`, `host:port`, `[v6]` or `[v6]:port`; the brackets stay.
+fn host_and_port(text: &str) -> Option<(&str, u16)> {
+    let port_at = match text.rfind(']') {
+        Some(end) => end + 1,
+        None => text.find(':').unwrap_or(text.len()),
+    };
+    let (host, port) = text.split_at(port_at);
+    let port = match port.strip_prefix(':') {
+        Some(port) => port.parse().ok()?,
+        None if port.is_empty() => SIP_PORT,
+        None => return None,
+    };
+    (!host.is_empty()).then_some((host, port))
+}
+
+async fn resolve(server: &str) -> Result<SocketAddr, String> {
+    let (host, port) = host_and_port(server)
+        .ok_or_else(|| format!("{server:?} is no server; write it as --server HOST:PORT"))?;
+    if host.eq_ignore_ascii_case("localhost") {
+        return Ok((Ipv4Addr::LOCALHOST, port).into());
+    }
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let unknown = || format!("no host named {host:?} is known; name the server with --server HOST:PORT");
+    let found = tokio::net::lookup_host((host, port)).await;
+    found.ok().and_then(|mut all| all.next()).ok_or_else(unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_may_be_typed_without_scheme() {
+        assert_eq!(with_scheme("lobby@x"), "sip:lobby@x");
+        assert_eq!(with_scheme("SIP:lobby@x"), "SIP:lobby@x");
+        assert_eq!(with_scheme("sips:lobby@x"), "sips:lobby@x");
+    }
+
+    #[test]
+    fn an_address_has_user_and_host() {
+        assert_eq!(user_and_host("sip:a@b:5070;x=y"), Some(("a", "b:5070")));
+        for bad in ["sip:lobby", "sip:@b", "sip:a@", "a@b", ""] {
+            assert_eq!(user_and_host(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_server_may_be_named_with_or_without_port() {
+        let table = [
+            ("localhost", Some(("localhost", 5060))),
+            ("chat.example.com:5070", Some(("chat.example.com", 5070))),
+            ("[::1]", Some(("[::1]", 5060))),
+            ("[::1]:5070", Some(("[::1]", 5070))),
+            ("[::1]5070", None),
+            ("x:", None),
+            ("x:99999", None),
+            (":5060", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(host_and_port(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn who_is_nobody_becomes_a_guest() {
+        assert_eq!(default_identity("alice", "example.com:5070"), "sip:alice@example.com");
+        for nobody in ["", "a b", "x>y"] {
+            let guest = default_identity(nobody, "localhost");
+            assert!(guest.starts_with("sip:guest-") && guest.ends_with("@localhost"), "{guest}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_what_it_says() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+        let args =
+            Args::parse_from(["chat", "sip:a@b", "--as", "sip:me@b", "--transport", "udp", "--linger", "3"]);
+        assert_eq!((args.transport, args.linger), (By::Udp, 3));
+        assert_eq!(args.identity.as_deref(), Some("sip:me@b"));
+    }
+}

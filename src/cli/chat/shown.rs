@@ -1,0 +1,143 @@
+//! What is shown of a room: events as lines of text, nothing in them that a terminal would obey.
+//!
+//! Touches: nothing. Bounds: [`TEXT_CHARS_MAX`] characters of one message, [`NAME_CHARS_MAX`] of a name.
+//! Proved by: the tests below.
+
+use crate::client::chat::{Message, Person};
+
+/// Characters of a message that are shown.
+const TEXT_CHARS_MAX: usize = 64 * 1024;
+
+/// Characters of a name that are shown.
+const NAME_CHARS_MAX: usize = 64;
+
+/// Whether a character may reach a terminal or a log: no controls (they command the terminal), none that
+/// turn the direction of writing (they make text look like other text), no line separators (SEC-09).
+fn is_harmless(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+}
+
+/// A name in one line.
+pub(super) fn name(text: &str) -> String {
+    let clean: String = text.chars().filter(|c| is_harmless(*c)).take(NAME_CHARS_MAX).collect();
+    let clean = clean.trim();
+    if clean.is_empty() { "somebody".to_string() } else { clean.to_string() }
+}
+
+/// A text in one line: line ends as `\n`, tabs as they are.
+pub(super) fn one_line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.trim_end_matches(['\r', '\n']).chars().take(TEXT_CHARS_MAX) {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push('\t'),
+            c if is_harmless(c) => out.push(c),
+            _ => {}
+        }
+    }
+    out
+}
+
+/// A text as lines.
+fn lines(text: &str) -> Vec<String> {
+    let text: String = text.trim_end_matches(['\r', '\n']).chars().take(TEXT_CHARS_MAX).collect();
+    text.split('\n').map(|line| line.chars().filter(|c| *c == '\t' || is_harmless(*c)).collect()).collect()
+}
+
+/// What a message says, or why it cannot be shown. Nothing in it is ever run or fetched (SEC-13).
+fn content(message: &Message) -> String {
+    if !message.not_understood.is_empty() {
+        return format!("[cannot be shown: it needs {}]", message.not_understood.join(", "));
+    }
+    match message.text() {
+        Some(text) if message.content_type.eq_ignore_ascii_case("text/plain") => text.into_owned(),
+        Some(text) => format!("[{}] {text}", message.content_type),
+        None => format!("[{}, {} octets]", message.content_type, message.content.len()),
+    }
+}
+
+fn speaker(message: &Message) -> String {
+    let private = if message.to_me { " (private)" } else { "" };
+    format!("{}{private}", name(&message.name))
+}
+
+/// A message in one line: `name: text`.
+pub(super) fn message_line(message: &Message) -> String {
+    format!("{}: {}", speaker(message), one_line(&content(message)))
+}
+
+/// A message for people: further lines are indented, so that they cannot look like somebody else's.
+pub(super) fn message_lines(message: &Message) -> String {
+    format!("{}: {}", speaker(message), lines(&content(message)).join("\n    "))
+}
+
+/// Who is there, sorted by name.
+pub(super) fn people(people: &[Person]) -> String {
+    let mut names: Vec<String> = people.iter().map(|p| name(&p.name)).collect();
+    names.sort_unstable_by_key(|n| n.to_lowercase());
+    match names.len() {
+        0 => "nobody is here".to_string(),
+        1 => format!("1 is here: {}", names[0]),
+        n => format!("{n} are here: {}", names.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn message(text: &str) -> Message {
+        Message {
+            from: "sip:bob@example.com".to_string(),
+            name: "Bob".to_string(),
+            to_me: false,
+            date_time: None,
+            content_type: "text/plain".to_string(),
+            content: Bytes::copy_from_slice(text.as_bytes()),
+            not_understood: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn nothing_that_commands_a_terminal_is_shown() {
+        // SEC-09
+        let evil = "a\u{1b}[2Jb\u{9b}31m\u{7}\u{8}c\rd\u{202e}e\u{2066}\u{2028}f\0";
+        assert_eq!(message_line(&message(evil)), "Bob: a[2Jb31mcdef");
+        assert_eq!(message_lines(&message(evil)), "Bob: a[2Jb31mcdef");
+        assert_eq!(name("\u{1b}]0;x\u{7}Bob\nEve: hi"), "]0;xBobEve: hi");
+        assert_eq!(name("\u{202e} "), "somebody");
+    }
+
+    #[test]
+    fn a_line_within_a_message_cannot_look_like_another_message() {
+        // SEC-09
+        let two = message("hi\r\nEve: I give up\n");
+        assert_eq!(message_line(&two), "Bob: hi\\nEve: I give up");
+        assert_eq!(message_lines(&two), "Bob: hi\n    Eve: I give up");
+    }
+
+    #[test]
+    fn private_and_other_content_is_marked() {
+        // CHAT-MSG-15, SEC-13, CPIM-06
+        let mut m = message("psst");
+        m.to_me = true;
+        assert_eq!(message_line(&m), "Bob (private): psst");
+        let mut m = message("<script>x</script>");
+        m.content_type = "text/html".to_string();
+        assert_eq!(message_line(&m), "Bob: [text/html] <script>x</script>");
+        m.content_type = "image/png".to_string();
+        assert_eq!(message_line(&m), "Bob: [image/png, 18 octets]");
+        m.not_understood = vec!["Seal".to_string()];
+        assert_eq!(message_line(&m), "Bob: [cannot be shown: it needs Seal]");
+    }
+
+    #[test]
+    fn people_are_counted_and_sorted() {
+        let person = |n: &str| Person { address: format!("sip:{n}@x"), name: n.to_string() };
+        assert_eq!(people(&[]), "nobody is here");
+        assert_eq!(people(&[person("a")]), "1 is here: a");
+        assert_eq!(people(&[person("b"), person("C"), person("a")]), "3 are here: a, b, C");
+    }
+}

@@ -1,0 +1,109 @@
+//! `openmsrp serve`: the server.
+
+use crate::control::config::{ConfigError, Raw};
+use crate::server::{self, Listening};
+use crate::shard::run::Driver;
+use clap::Args as ClapArgs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Runs the chat-room server until Ctrl-C or SIGTERM.
+#[derive(ClapArgs, Debug)]
+pub struct Args {
+    /// Configuration file (TOML); every option below is a key there, and wins over it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Domain whose users are rooms; may be given several times [default: localhost]. The addresses
+    /// of the SIP listeners are domains too.
+    #[arg(long, value_name = "NAME")]
+    domain: Vec<String>,
+    /// Address for SIP over UDP and TCP; may be given several times [default: 127.0.0.1:5060].
+    #[arg(long, value_name = "ADDR:PORT")]
+    sip: Vec<String>,
+    /// Address for MSRP over TCP; may be given several times [default: 127.0.0.1:2855].
+    #[arg(long, value_name = "ADDR:PORT")]
+    msrp: Vec<String>,
+    /// Name or address by which clients reach this server [default: the address it listens on].
+    #[arg(long, value_name = "NAME")]
+    public_host: Option<String>,
+    /// Number of shards, each a thread [default: one per core].
+    #[arg(long, value_name = "N")]
+    shards: Option<u16>,
+    /// How shards wait: auto (io_uring if there, else epoll), io_uring or epoll [default: auto].
+    #[arg(long, value_name = "DRIVER")]
+    driver: Option<String>,
+    /// Largest message in octets [default: 134217728].
+    #[arg(long, value_name = "OCTETS")]
+    max_message_bytes: Option<u64>,
+    /// Congestion control of MSRP connections, for example cubic [default: the system's].
+    #[arg(long, value_name = "NAME")]
+    congestion: Option<String>,
+}
+
+/// Runs the subcommand.
+pub fn run(args: Args) -> ExitCode {
+    match try_run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("openmsrp: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
+    let config = raw(args)?.check(std::thread::available_parallelism().map_or(1, usize::from))?;
+    let domain = config.domains[0].clone();
+    server::run(&config, |listening| announce(listening, &domain), stop_signal())?;
+    Ok(())
+}
+
+fn raw(args: Args) -> Result<Raw, ConfigError> {
+    let file = args.config.as_deref().map(Raw::from_file).transpose()?.unwrap_or_default();
+    let flags = Raw {
+        domain: args.domain,
+        sip: args.sip,
+        msrp: args.msrp,
+        public_host: args.public_host,
+        shards: args.shards,
+        driver: args.driver,
+        max_message_bytes: args.max_message_bytes,
+        congestion: args.congestion,
+    };
+    Ok(flags.over(file))
+}
+
+/// Ctrl-C or SIGTERM, whichever comes first.
+async fn stop_signal() {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    eprintln!("stopping");
+}
+
+fn announce(listening: &Listening, domain: &str) {
+    if let Some(why) = &listening.fallback {
+        println!("io_uring is not available ({why}): using epoll");
+    }
+    for at in &listening.sip {
+        println!("SIP   {at} (UDP, TCP)");
+    }
+    for at in &listening.msrp {
+        println!("MSRP  {at} (TCP)");
+    }
+    let driver = match listening.driver {
+        Driver::IoUring => "io_uring",
+        Driver::Epoll => "epoll",
+    };
+    let shards = listening.shards;
+    println!("{shards} shard{} on {driver}", if shards == 1 { "" } else { "s" });
+    let server = listening.sip.first().map(ToString::to_string).unwrap_or_default();
+    println!("Join a room:  openmsrp chat sip:lobby@{domain} --server {server} --as sip:alice@{domain}");
+}

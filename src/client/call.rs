@@ -1,0 +1,580 @@
+//! The SIP side of joining: calls to rooms over one socket.
+//!
+//! ```text
+//!  Caller ──Command──▶ driver task ──▶ Agent (sans-IO) ──▶ one UDP socket or TCP connection
+//!  Call, RosterFeed ◀──oneshot / mpsc──┘
+//! ```
+//!
+//! One task owns the socket, the clock and the machine of `agent.rs`; a call is an entry in its tables and
+//! two one-shot channels, so ten thousand calls need neither threads nor sockets of their own.
+//!
+//! Messages are read by rsipstack; its transaction and dialog layers are not used: they take the time from
+//! the system (nothing here could be tested by value), give each transaction a task and each dialog its
+//! whole last request, want dialogs removed by hand, and frame TCP streams too laxly. The client's share of
+//! RFC 3261 §17 is small enough to stand beside it.
+//!
+//! Touches: the socket to the server, the monotonic clock. Bounds: a roster feed holds
+//! [`DOCUMENTS_WAITING_MAX`] documents, a TCP message `STREAM_BYTES_MAX`; everything else grows only by
+//! what the owner asks for. A TCP connection that is lost takes its calls with it.
+//! Proved by: `agent_tests.rs` by value, `call_tests.rs` against a scripted server on loopback.
+
+use super::agent::{Agent, INVITE_WAIT, News, RESPONSE_WAIT};
+use super::sip::{Framed, frame};
+use crate::base::clock::{Now, now};
+use crate::base::entropy::Entropy;
+use crate::base::id::Token;
+use bytes::{Buf, Bytes, BytesMut};
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use tokio::io::AsyncReadExt;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::sync::{mpsc, oneshot};
+
+/// Documents of a roster feed that were not taken yet. Beyond, new ones are dropped; the reader sees the
+/// gap in their versions and asks for the whole ([`RosterFeed::refresh`]).
+const DOCUMENTS_WAITING_MAX: usize = 64;
+
+/// Receive buffer of the UDP socket: answers to thousands of calls may come at once.
+const UDP_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Messages read in a row before commands and timers have their turn.
+const READS_MAX: usize = 256;
+
+/// How SIP travels.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Transport {
+    /// Datagrams, repeated until answered.
+    Udp,
+    /// One connection for all calls.
+    Tcp,
+}
+
+impl Transport {
+    /// As it stands in a Via.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+        }
+    }
+
+    /// As it stands in a URI; UDP is the default.
+    pub(super) fn uri_parameter(self) -> &'static str {
+        match self {
+            Self::Udp => "",
+            Self::Tcp => ";transport=tcp",
+        }
+    }
+}
+
+/// Why a call or a subscription did not come about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CallError {
+    /// The server said no.
+    Refused {
+        /// The SIP response code.
+        code: u16,
+        /// The phrase beside it.
+        phrase: String,
+        /// What a Warning header adds.
+        warning: Option<String>,
+    },
+    /// No answer within the time RFC 3261 gives (32 s, or 180 s after a first sign of life).
+    NoAnswer,
+    /// Nobody listens there, or the connection broke.
+    Connection(String),
+    /// The server accepted, but its answer cannot be used.
+    BadAnswer(&'static str),
+    /// An address that is no SIP address.
+    BadAddress(String),
+    /// The call is over, or the caller was stopped.
+    Closed,
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { code, phrase, warning } => {
+                write!(f, "the server refused: {code} {phrase}")?;
+                if let Some(text) = warning {
+                    write!(f, " ({text})")?;
+                }
+                match code {
+                    401 | 407 => write!(f, "; it wants a password, which this client cannot give"),
+                    404 | 604 => write!(f, "; there is no such room"),
+                    _ => Ok(()),
+                }
+            }
+            Self::NoAnswer => write!(
+                f,
+                "the server did not answer (waited {} s, or {} s after it said it was trying)",
+                RESPONSE_WAIT.as_secs(),
+                INVITE_WAIT.as_secs()
+            ),
+            Self::Connection(why) => write!(f, "cannot reach the server: {why}"),
+            Self::BadAnswer(why) => write!(f, "the server's answer cannot be used: {why}"),
+            Self::BadAddress(address) => write!(f, "not a SIP address: {address:?}"),
+            Self::Closed => write!(f, "the call is over"),
+        }
+    }
+}
+
+impl std::error::Error for CallError {}
+
+/// A call to a room, before it is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Invite<'a> {
+    /// The room: `sip:ROOM@DOMAIN`.
+    pub room: &'a str,
+    /// Who calls: `sip:USER@DOMAIN`.
+    pub from: &'a str,
+    /// The name shown to others; may be empty.
+    pub display_name: &'a str,
+    /// The session description.
+    pub offer: &'a str,
+}
+
+/// One SIP endpoint (one UDP socket, or one TCP connection to the server) that makes many calls.
+///
+/// Clones share the socket. It works on in the background until the last clone and the last call are
+/// dropped and the BYEs are answered.
+#[derive(Clone)]
+pub struct Caller {
+    commands: mpsc::UnboundedSender<Command>,
+    local: SocketAddr,
+}
+
+/// What handles ask of the driver. The channel has no bound of its own: its users are in this process, and
+/// each waits for the answer to its one command.
+enum Command {
+    Invite {
+        room: String,
+        from: String,
+        name: String,
+        offer: String,
+        reply: oneshot::Sender<Result<Answered, CallError>>,
+    },
+    Bye {
+        call: Token,
+        done: Option<oneshot::Sender<()>>,
+    },
+    Subscribe {
+        call: Token,
+        reply: oneshot::Sender<Result<Feed, CallError>>,
+    },
+    Refresh {
+        feed: Token,
+    },
+    Unsubscribe {
+        feed: Token,
+    },
+}
+
+struct Answered {
+    call: Token,
+    answer: String,
+    ended: oneshot::Receiver<String>,
+}
+
+struct Feed {
+    id: Token,
+    documents: mpsc::Receiver<Bytes>,
+}
+
+impl Caller {
+    /// Opens the socket; over TCP, connects. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// What the system says about the socket, or about the connection.
+    pub async fn new(server: SocketAddr, transport: Transport) -> io::Result<Self> {
+        let (flow, local) = match transport {
+            Transport::Udp => {
+                let socket = udp_socket(server)?;
+                let local = socket.local_addr()?;
+                (Flow::Udp { socket, datagram: vec![0; 64 * 1024].into() }, local)
+            }
+            Transport::Tcp => {
+                let stream = TcpStream::connect(server).await?;
+                stream.set_nodelay(true)?;
+                let local = stream.local_addr()?;
+                let (read, write) = stream.into_split();
+                (Flow::Tcp { read, write, unread: BytesMut::new(), unsent: BytesMut::new() }, local)
+            }
+        };
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let agent = Agent::new(local.to_string(), transport, Entropy::from_system());
+        let driver = Driver { agent, flow, waiting: HashMap::new() };
+        tokio::spawn(driver.run(receiver));
+        Ok(Self { commands: sender, local })
+    }
+
+    /// Our end of the socket: an address at which the server's host can see this one.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// INVITE with an offer; resolves with the answer after 200 and ACK. Dropping the future gives the
+    /// call up: should it be answered still, it is ended at once.
+    ///
+    /// # Errors
+    /// Why there is no call.
+    pub async fn invite(&self, request: &Invite<'_>) -> Result<Call, CallError> {
+        let (reply, answered) = oneshot::channel();
+        let command = Command::Invite {
+            room: request.room.to_string(),
+            from: request.from.to_string(),
+            name: request.display_name.to_string(),
+            offer: request.offer.to_string(),
+            reply,
+        };
+        self.commands.send(command).map_err(|_| CallError::Closed)?;
+        let Answered { call, answer, ended } = answered.await.map_err(|_| CallError::Closed)??;
+        Ok(Call { answer, id: call, commands: self.commands.clone(), ended: Some(ended) })
+    }
+}
+
+/// A call that stands. Dropping it sends BYE without waiting.
+#[derive(Debug)]
+pub struct Call {
+    /// The session description of the answer.
+    pub answer: String,
+    id: Token,
+    commands: mpsc::UnboundedSender<Command>,
+    /// `None` once the call has ended.
+    ended: Option<oneshot::Receiver<String>>,
+}
+
+impl Call {
+    /// Ends the call; resolves when the BYE was answered or given up.
+    pub async fn bye(mut self) {
+        self.ended = None;
+        let (done, wait) = oneshot::channel();
+        if self.commands.send(Command::Bye { call: self.id, done: Some(done) }).is_ok() {
+            // An error means that the driver is gone, and the call with it.
+            let _ = wait.await;
+        }
+    }
+
+    /// Resolves when the server ended the call (BYE received and answered) or the connection to it broke,
+    /// with the reason. Pending for ever once it has told. Cancel safe.
+    pub async fn ended(&mut self) -> String {
+        let Some(ended) = &mut self.ended else { return std::future::pending().await };
+        let why = ended.await.unwrap_or_else(|_| "the caller was stopped".to_string());
+        self.ended = None;
+        why
+    }
+
+    /// SUBSCRIBE to the conference state of this room (RFC 4575), in a dialog of its own, renewed in time.
+    ///
+    /// # Errors
+    /// Why there is no subscription.
+    pub async fn subscribe(&mut self) -> Result<RosterFeed, CallError> {
+        self.subscription().await
+    }
+
+    /// The same as a future of its own, so that the call can be watched meanwhile.
+    pub(super) fn subscription(
+        &self,
+    ) -> impl Future<Output = Result<RosterFeed, CallError>> + Send + 'static {
+        let (commands, call) = (self.commands.clone(), self.id);
+        async move {
+            let (reply, subscribed) = oneshot::channel();
+            let command = Command::Subscribe { call, reply };
+            commands.send(command).map_err(|_| CallError::Closed)?;
+            let Feed { id, documents } = subscribed.await.map_err(|_| CallError::Closed)??;
+            Ok(RosterFeed { id, documents, commands })
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if self.ended.is_some() {
+            // A driver that is gone has no call to end.
+            let _ = self.commands.send(Command::Bye { call: self.id, done: None });
+        }
+    }
+}
+
+/// The conference documents of a room. Dropping it ends the subscription.
+#[derive(Debug)]
+pub struct RosterFeed {
+    id: Token,
+    documents: mpsc::Receiver<Bytes>,
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+impl RosterFeed {
+    /// The next document as raw XML; `None` when the subscription is over. Cancel safe.
+    pub async fn next(&mut self) -> Option<Bytes> {
+        self.documents.recv().await
+    }
+
+    /// Asks for the whole state again, as after a gap in the versions (RFC 4575 §4.6).
+    pub fn refresh(&self) {
+        // A driver that is gone shows at the next `next`.
+        let _ = self.commands.send(Command::Refresh { feed: self.id });
+    }
+}
+
+impl Drop for RosterFeed {
+    fn drop(&mut self) {
+        // A driver that is gone has no subscription to end.
+        let _ = self.commands.send(Command::Unsubscribe { feed: self.id });
+    }
+}
+
+/// A connected UDP socket with room for a burst of answers.
+fn udp_socket(server: SocketAddr) -> io::Result<UdpSocket> {
+    let any: SocketAddr = match server {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = std::net::UdpSocket::bind(any)?;
+    socket.connect(server)?;
+    socket.set_nonblocking(true)?;
+    // The system may give less than asked for; repetitions make up for what is lost then.
+    let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(UDP_BUFFER_BYTES);
+    UdpSocket::from_std(socket)
+}
+
+/// Who waits for news of a dialog.
+enum Waiting {
+    Answer(oneshot::Sender<Result<Answered, CallError>>),
+    End(oneshot::Sender<String>),
+    Gone(Option<oneshot::Sender<()>>),
+    Subscription(oneshot::Sender<Result<Feed, CallError>>, mpsc::Sender<Bytes>, mpsc::Receiver<Bytes>),
+    Documents(mpsc::Sender<Bytes>),
+}
+
+/// The task behind a [`Caller`]: moves octets, commands and time into the machine and news out of it.
+struct Driver {
+    agent: Agent,
+    flow: Flow,
+    waiting: HashMap<Token, Waiting>,
+}
+
+impl Driver {
+    async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let mut open = true;
+        while open || !self.agent.is_quiet() {
+            let deadline = self.agent.deadline();
+            tokio::select! {
+                command = commands.recv(), if open => match command {
+                    Some(command) => self.obey(now(), command),
+                    None => open = false,
+                },
+                read = self.flow.ready() => {
+                    if let Err(e) = read.and_then(|()| self.take_messages()) && self.broken(&e) {
+                        break;
+                    }
+                }
+                () = sleep_until(deadline) => {}
+            }
+            self.agent.wake(now());
+            if let Err(e) = self.send().await
+                && self.broken(&e)
+            {
+                break;
+            }
+            self.tell();
+        }
+        self.tell();
+    }
+
+    /// Hands every whole message that was read to the machine.
+    fn take_messages(&mut self) -> io::Result<()> {
+        let now = now();
+        match &mut self.flow {
+            Flow::Udp { socket, datagram } => {
+                for _ in 0..READS_MAX {
+                    match socket.try_recv(datagram) {
+                        Ok(length) => self.agent.receive(now, &datagram[..length]),
+                        Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                        Err(e) => return Err(e),
+                    }
+                }
+            }
+            Flow::Tcp { unread, .. } => loop {
+                match frame(unread) {
+                    Framed::Partial => break,
+                    Framed::Whole(from, to) => {
+                        self.agent.receive(now, &unread[from..to]);
+                        unread.advance(to);
+                    }
+                    Framed::Broken => {
+                        return Err(io::Error::other("the server sent something that is no SIP"));
+                    }
+                }
+            },
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self) -> io::Result<()> {
+        let mut first_error = Ok(());
+        while let Some(message) = self.agent.take_message() {
+            let sent = self.flow.send(&message).await;
+            first_error = first_error.and(sent);
+        }
+        first_error.and(self.flow.flush())
+    }
+
+    /// Whether an error of the socket is the end of it. Over UDP it is an ICMP message about one datagram.
+    fn broken(&mut self, error: &io::Error) -> bool {
+        match &self.flow {
+            Flow::Udp { .. } => {
+                self.agent.refused(&error.to_string());
+                self.tell();
+                false
+            }
+            Flow::Tcp { .. } => {
+                self.agent.lost(&format!("the connection to the server broke: {error}"));
+                true
+            }
+        }
+    }
+
+    fn obey(&mut self, now: Now, command: Command) {
+        match command {
+            Command::Invite { room, from, name, offer, reply } => {
+                match self.agent.invite(now, &room, &from, &name, &offer) {
+                    Ok(id) => drop(self.waiting.insert(id, Waiting::Answer(reply))),
+                    // Nobody to tell is the only failure.
+                    Err(e) => drop(reply.send(Err(e))),
+                }
+            }
+            Command::Bye { call, done } => {
+                if self.waiting.contains_key(&call) {
+                    self.agent.end(now, call);
+                    self.waiting.insert(call, Waiting::Gone(done));
+                }
+            }
+            Command::Subscribe { call, reply } => match self.agent.subscribe(now, call) {
+                Ok(id) => {
+                    let (sender, receiver) = mpsc::channel(DOCUMENTS_WAITING_MAX);
+                    self.waiting.insert(id, Waiting::Subscription(reply, sender, receiver));
+                }
+                Err(e) => drop(reply.send(Err(e))),
+            },
+            Command::Refresh { feed } => self.agent.refresh(now, feed),
+            Command::Unsubscribe { feed } => {
+                self.agent.end(now, feed);
+                self.waiting.remove(&feed);
+            }
+        }
+    }
+
+    /// Passes the machine's news on to whoever waits for them.
+    fn tell(&mut self) {
+        while let Some(news) = self.agent.take_news() {
+            match news {
+                News::Answered(id, answer) => self.answered(id, answer),
+                News::Subscribed(id) => self.subscribed(id),
+                News::Document(id, xml) => {
+                    if let Some(Waiting::Subscription(_, sender, _) | Waiting::Documents(sender)) =
+                        self.waiting.get(&id)
+                    {
+                        // A full feed shows as a gap in the versions of its documents.
+                        let _ = sender.try_send(xml);
+                    }
+                }
+                // From here on, a receiver that is gone has nothing to learn.
+                News::Failed(id, error) => match self.waiting.remove(&id) {
+                    Some(Waiting::Answer(reply)) => drop(reply.send(Err(error))),
+                    Some(Waiting::Subscription(reply, ..)) => drop(reply.send(Err(error))),
+                    _ => {}
+                },
+                News::Ended(id, why) => match self.waiting.remove(&id) {
+                    Some(Waiting::End(ended)) => drop(ended.send(why)),
+                    Some(Waiting::Gone(Some(done))) => drop(done.send(())),
+                    _ => {}
+                },
+                News::Gone(id) => {
+                    if let Some(Waiting::Gone(Some(done))) = self.waiting.remove(&id) {
+                        let _ = done.send(());
+                    }
+                }
+                News::Unsubscribed(id, _) => drop(self.waiting.remove(&id)),
+            }
+        }
+    }
+
+    fn answered(&mut self, id: Token, answer: String) {
+        let Some(Waiting::Answer(reply)) = self.waiting.remove(&id) else { return };
+        let (end, ended) = oneshot::channel();
+        match reply.send(Ok(Answered { call: id, answer, ended })) {
+            Ok(()) => drop(self.waiting.insert(id, Waiting::End(end))),
+            // The future was dropped: nobody wants this call.
+            Err(_) => self.agent.end(now(), id),
+        }
+    }
+
+    fn subscribed(&mut self, id: Token) {
+        let Some(Waiting::Subscription(reply, sender, documents)) = self.waiting.remove(&id) else { return };
+        match reply.send(Ok(Feed { id, documents })) {
+            Ok(()) => drop(self.waiting.insert(id, Waiting::Documents(sender))),
+            Err(_) => self.agent.end(now(), id),
+        }
+    }
+}
+
+async fn sleep_until(deadline: Option<Now>) {
+    match deadline {
+        Some(at) => tokio::time::sleep(now().until(at)).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The one way to the server.
+enum Flow {
+    Udp { socket: UdpSocket, datagram: Box<[u8]> },
+    Tcp { read: OwnedReadHalf, write: OwnedWriteHalf, unread: BytesMut, unsent: BytesMut },
+}
+
+impl Flow {
+    /// Waits until there is something to take, or room for what waits to be sent. Cancel safe.
+    async fn ready(&mut self) -> io::Result<()> {
+        match self {
+            Self::Udp { socket, .. } => socket.readable().await,
+            Self::Tcp { read, write, unread, unsent } => {
+                // Never wait to write without reading: the server may do the same.
+                let read = tokio::select! {
+                    read = read.read_buf(unread) => read?,
+                    writable = write.writable(), if !unsent.is_empty() => return writable,
+                };
+                if read == 0 {
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed it"));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Udp { socket, .. } => socket.send(message).await.map(drop),
+            Self::Tcp { unsent, .. } => {
+                unsent.extend_from_slice(message);
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes what has gathered, as far as it goes.
+    fn flush(&mut self) -> io::Result<()> {
+        let Self::Tcp { write, unsent, .. } = self else { return Ok(()) };
+        while !unsent.is_empty() {
+            match write.try_write(unsent) {
+                Ok(written) => unsent.advance(written),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,205 @@
+//! Who is in the room, as its conference documents tell (RFC 4575 §4.6).
+//!
+//! Touches: nothing. Bounds: what a document can hold (`wire::conference`); a partial document adds to that
+//! at most [`PEOPLE_MAX`]. Proved by: the tests below.
+
+use crate::base::limits::ROOM_PARTICIPANTS_MAX;
+use crate::wire::conference::{RosterUpdate, State, UserUpdate};
+
+/// People that are remembered. Beyond, new ones are not.
+const PEOPLE_MAX: usize = ROOM_PARTICIPANTS_MAX;
+
+/// A participant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Person {
+    /// The address, as the room tells it.
+    pub address: String,
+    /// What to show: the nickname, else the display name, else the address (CHAT-ROST-01). May hold
+    /// any character.
+    pub name: String,
+}
+
+/// What a document changed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Change {
+    /// The first document: everybody who is there.
+    Here(Vec<Person>),
+    Joined(Person),
+    Left(Person),
+    Renamed {
+        who: Person,
+        before: String,
+    },
+    Subject(String),
+}
+
+/// What is to be done about a document.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Verdict {
+    Changes(Vec<Change>),
+    /// Documents in between are missing: the whole is to be asked for.
+    Gap,
+}
+
+/// The people of a room.
+#[derive(Default)]
+pub(super) struct Roster {
+    version: Option<u32>,
+    people: Vec<Person>,
+    subject: String,
+}
+
+impl Roster {
+    /// Everybody who is there.
+    pub(super) fn people(&self) -> &[Person] {
+        &self.people
+    }
+
+    /// Applies a document (CONF-10).
+    pub(super) fn apply(&mut self, update: &RosterUpdate) -> Verdict {
+        let first = self.version.is_none();
+        match (self.version, update.state) {
+            (Some(known), _) if update.version <= known => return Verdict::Changes(Vec::new()),
+            (known, State::Partial) if known.and_then(|k| k.checked_add(1)) != Some(update.version) => {
+                return Verdict::Gap;
+            }
+            _ => self.version = Some(update.version),
+        }
+        let mut changes = Vec::new();
+        if let Some(subject) = update.subject.as_ref().filter(|s| **s != self.subject) {
+            self.subject.clone_from(subject);
+            changes.push(Change::Subject(subject.clone()));
+        }
+        if update.state == State::Deleted {
+            changes.extend(self.people.drain(..).map(Change::Left));
+            return Verdict::Changes(changes);
+        }
+        if update.state == State::Full && update.users_state != Some(State::Partial) {
+            let listed = |p: &Person| update.users.iter().any(|u| u.entity == p.address);
+            let (stay, gone) = std::mem::take(&mut self.people).into_iter().partition(listed);
+            self.people = stay;
+            changes.extend(gone.into_iter().map(Change::Left));
+        }
+        for user in &update.users {
+            changes.extend(self.apply_user(user));
+        }
+        if first {
+            changes.retain(|c| matches!(c, Change::Subject(_)));
+            changes.push(Change::Here(self.people.clone()));
+        }
+        Verdict::Changes(changes)
+    }
+
+    fn apply_user(&mut self, user: &UserUpdate) -> Option<Change> {
+        let at = self.people.iter().position(|p| p.address == user.entity);
+        if user.state == State::Deleted {
+            return at.map(|at| Change::Left(self.people.remove(at)));
+        }
+        let told = [&user.nickname, &user.display_text].into_iter().flatten().find(|n| !n.trim().is_empty());
+        match at {
+            None if self.people.len() >= PEOPLE_MAX => None,
+            None => {
+                let name = told.unwrap_or(&user.entity).clone();
+                let who = Person { address: user.entity.clone(), name };
+                self.people.push(who.clone());
+                Some(Change::Joined(who))
+            }
+            Some(at) => {
+                let person = &mut self.people[at];
+                let name = match told {
+                    Some(name) => name,
+                    None if user.state == State::Full => &user.entity,
+                    None => return None,
+                };
+                if person.name == *name {
+                    return None;
+                }
+                let before = std::mem::replace(&mut person.name, name.clone());
+                Some(Change::Renamed { who: person.clone(), before })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(address: &str, name: Option<&str>, state: State) -> UserUpdate {
+        UserUpdate {
+            entity: address.to_string(),
+            state,
+            display_text: name.map(str::to_string),
+            ..UserUpdate::default()
+        }
+    }
+
+    fn document(version: u32, state: State, users: Vec<UserUpdate>) -> RosterUpdate {
+        RosterUpdate { version, state, users_state: Some(state), users, ..RosterUpdate::default() }
+    }
+
+    fn person(address: &str, name: &str) -> Person {
+        Person { address: address.to_string(), name: name.to_string() }
+    }
+
+    fn changes(roster: &mut Roster, update: &RosterUpdate) -> Vec<Change> {
+        match roster.apply(update) {
+            Verdict::Changes(changes) => changes,
+            Verdict::Gap => panic!("a gap"),
+        }
+    }
+
+    #[test]
+    fn documents_are_applied_in_order_and_once() {
+        // CONF-10
+        let mut r = Roster::default();
+        let alice = user("sip:a@x", Some("Alice"), State::Full);
+        let first = document(5, State::Full, vec![alice.clone()]);
+        assert_eq!(changes(&mut r, &first), [Change::Here(vec![person("sip:a@x", "Alice")])]);
+        assert_eq!(changes(&mut r, &first), []);
+        let bob = document(6, State::Partial, vec![user("sip:b@x", None, State::Full)]);
+        assert_eq!(changes(&mut r, &bob), [Change::Joined(person("sip:b@x", "sip:b@x"))]);
+        assert_eq!(changes(&mut r, &document(4, State::Full, vec![])), []);
+        let gone = document(7, State::Partial, vec![user("sip:a@x", None, State::Deleted)]);
+        assert_eq!(changes(&mut r, &gone), [Change::Left(person("sip:a@x", "Alice"))]);
+        assert_eq!(r.people(), [person("sip:b@x", "sip:b@x")]);
+    }
+
+    #[test]
+    fn a_gap_asks_for_the_whole() {
+        // CONF-10
+        let mut r = Roster::default();
+        let partial = |v| document(v, State::Partial, vec![user("sip:b@x", None, State::Full)]);
+        assert_eq!(r.apply(&partial(1)), Verdict::Gap);
+        changes(&mut r, &document(5, State::Full, vec![]));
+        assert_eq!(r.apply(&partial(7)), Verdict::Gap);
+        assert_eq!(r.people(), []);
+        let all = document(9, State::Full, vec![user("sip:b@x", Some("Bob"), State::Full)]);
+        assert_eq!(changes(&mut r, &all), [Change::Joined(person("sip:b@x", "Bob"))]);
+    }
+
+    #[test]
+    fn what_a_full_document_does_not_list_is_gone() {
+        let mut r = Roster::default();
+        let two = vec![user("sip:a@x", Some("A"), State::Full), user("sip:b@x", Some("B"), State::Full)];
+        changes(&mut r, &document(1, State::Full, two));
+        let renamed = vec![user("sip:b@x", Some("Bee"), State::Full)];
+        let expected = [
+            Change::Left(person("sip:a@x", "A")),
+            Change::Renamed { who: person("sip:b@x", "Bee"), before: "B".to_string() },
+        ];
+        assert_eq!(changes(&mut r, &document(2, State::Full, renamed)), expected);
+    }
+
+    #[test]
+    fn the_nickname_is_shown_before_the_display_name() {
+        // CHAT-ROST-01
+        let mut r = Roster::default();
+        let mut alice = user("sip:a@x", Some("Alice Smith"), State::Full);
+        alice.nickname = Some("Al".to_string());
+        let mut update = document(1, State::Full, vec![alice]);
+        update.subject = Some("Topic".to_string());
+        let here = Change::Here(vec![person("sip:a@x", "Al")]);
+        assert_eq!(changes(&mut r, &update), [Change::Subject("Topic".to_string()), here]);
+    }
+}

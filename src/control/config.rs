@@ -1,0 +1,243 @@
+//! Configuration: file and flags to raw values, raw values to checked ones.
+//!
+//! Every flag of `openmsrp serve` has a key of the same name in the TOML file; a flag wins over the
+//! file, the file over the defaults.
+
+use crate::base::limits;
+use serde::Deserialize;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// What a file or the flags say; everything may be absent.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Raw {
+    /// Domains whose users are rooms.
+    #[serde(default)]
+    pub domain: Vec<String>,
+    /// Where SIP listens, each over UDP and TCP.
+    #[serde(default)]
+    pub sip: Vec<String>,
+    /// Where MSRP listens, over TCP.
+    #[serde(default)]
+    pub msrp: Vec<String>,
+    /// The name or address by which clients reach this server.
+    pub public_host: Option<String>,
+    /// How many shards.
+    pub shards: Option<u16>,
+    /// `auto`, `io_uring` or `epoll`.
+    pub driver: Option<String>,
+    /// The largest message, in octets.
+    pub max_message_bytes: Option<u64>,
+    /// The congestion control of MSRP connections, by its name in the system.
+    pub congestion: Option<String>,
+}
+
+/// How shards wait, as asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DriverChoice {
+    /// io_uring if the system has it, else epoll.
+    Auto,
+    /// io_uring or nothing.
+    IoUring,
+    /// epoll.
+    Epoll,
+}
+
+/// A configuration that can be run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Domains whose users are rooms, besides the addresses of the SIP listeners.
+    pub domains: Vec<String>,
+    /// Where SIP listens.
+    pub sip: Vec<SocketAddr>,
+    /// Where MSRP listens.
+    pub msrp: Vec<SocketAddr>,
+    /// The name or address by which clients reach this server.
+    pub public_host: Option<String>,
+    /// How many shards; at least one.
+    pub shards: u16,
+    /// How they wait.
+    pub driver: DriverChoice,
+    /// The largest message, in octets.
+    pub max_message_bytes: u64,
+    /// The congestion control of MSRP connections.
+    pub congestion: Option<String>,
+}
+
+/// What is wrong with a configuration, and what to do about it.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    Read(PathBuf, std::io::Error),
+    /// The file is not TOML, or has a key that does not exist.
+    Parse(PathBuf, String),
+    /// A value cannot be used.
+    Value(&'static str, String),
+}
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Read(path, e) => write!(f, "cannot read {}: {e}", path.display()),
+            Self::Parse(path, e) => write!(f, "in {}: {e}", path.display()),
+            Self::Value(key, why) => write!(f, "{key}: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Raw {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// The file cannot be read or parsed; the message has the place.
+    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.into(), e))?;
+        toml::from_str(&text).map_err(|e| ConfigError::Parse(path.into(), e.to_string()))
+    }
+
+    /// These values where they are given, those of `below` elsewhere.
+    #[must_use]
+    pub fn over(self, below: Self) -> Self {
+        let list = |a: Vec<String>, b| if a.is_empty() { b } else { a };
+        Self {
+            domain: list(self.domain, below.domain),
+            sip: list(self.sip, below.sip),
+            msrp: list(self.msrp, below.msrp),
+            public_host: self.public_host.or(below.public_host),
+            shards: self.shards.or(below.shards),
+            driver: self.driver.or(below.driver),
+            max_message_bytes: self.max_message_bytes.or(below.max_message_bytes),
+            congestion: self.congestion.or(below.congestion),
+        }
+    }
+
+    /// Fills in the defaults and checks everything. `cores` is the default number of shards.
+    ///
+    /// # Errors
+    /// The first value that cannot be used.
+    pub fn check(self, cores: usize) -> Result<Config, ConfigError> {
+        let domains = if self.domain.is_empty() { vec!["localhost".to_owned()] } else { self.domain };
+        if let Some(bad) = domains.iter().find(|d| !is_host(d)) {
+            return Err(ConfigError::Value("domain", format!("`{bad}` is no host name")));
+        }
+        let sip = addresses("sip", self.sip, "127.0.0.1:5060")?;
+        let msrp = addresses("msrp", self.msrp, "127.0.0.1:2855")?;
+        if let Some(bad) = self.public_host.as_ref().filter(|h| !is_host(h)) {
+            return Err(ConfigError::Value("public-host", format!("`{bad}` is no host name or address")));
+        }
+        if self.public_host.is_none() && msrp[0].ip().is_unspecified() {
+            let why = format!(
+                "clients cannot connect to {}; say by which name or address they reach this server with --public-host",
+                msrp[0].ip()
+            );
+            return Err(ConfigError::Value("msrp", why));
+        }
+        let shards = self.shards.unwrap_or_else(|| u16::try_from(cores).unwrap_or(u16::MAX)).min(SHARDS_MAX);
+        if shards == 0 {
+            return Err(ConfigError::Value("shards", "at least one is needed".into()));
+        }
+        let driver = match self.driver.as_deref() {
+            None | Some("auto") => DriverChoice::Auto,
+            Some("io_uring") => DriverChoice::IoUring,
+            Some("epoll") => DriverChoice::Epoll,
+            Some(other) => {
+                let why = format!("`{other}` is not one of auto, io_uring, epoll");
+                return Err(ConfigError::Value("driver", why));
+            }
+        };
+        let max_message_bytes = self.max_message_bytes.unwrap_or(limits::MESSAGE_BYTES_MAX);
+        if max_message_bytes < 1024 {
+            return Err(ConfigError::Value(
+                "max_message_bytes",
+                "less than 1024 leaves no room for a text".into(),
+            ));
+        }
+        let (public_host, congestion) = (self.public_host, self.congestion);
+        Ok(Config { domains, sip, msrp, public_host, shards, driver, max_message_bytes, congestion })
+    }
+}
+
+/// Session-ids have room for this many.
+const SHARDS_MAX: u16 = 1024;
+
+impl Config {
+    /// The host of our MSRP URIs and SIP contacts as it stands in a URI.
+    #[must_use]
+    pub fn msrp_host(&self, bound: SocketAddr) -> String {
+        match &self.public_host {
+            Some(host) => match host.parse::<IpAddr>() {
+                Ok(ip) => bracketed(ip),
+                Err(_) => host.clone(),
+            },
+            None => bracketed(bound.ip()),
+        }
+    }
+}
+
+fn bracketed(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    }
+}
+
+fn addresses(key: &'static str, given: Vec<String>, default: &str) -> Result<Vec<SocketAddr>, ConfigError> {
+    let given = if given.is_empty() { vec![default.to_owned()] } else { given };
+    let parse = |text: &String| {
+        text.parse().map_err(|_| {
+            ConfigError::Value(
+                key,
+                format!("`{text}` is not ADDRESS:PORT, for example {default} or [::1]:5060"),
+            )
+        })
+    };
+    given.iter().map(parse).collect()
+}
+
+fn is_host(text: &str) -> bool {
+    text.parse::<IpAddr>().is_ok()
+        || (!text.is_empty()
+            && text.len() <= 253
+            && text.split('.').all(|l| !l.is_empty() && l.len() <= 63)
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.' || b == b'_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_given_is_a_server_on_this_machine() {
+        let c = Raw::default().check(2).unwrap();
+        assert_eq!(c.domains, ["localhost"]);
+        assert_eq!(c.sip, ["127.0.0.1:5060".parse().unwrap()]);
+        assert_eq!(c.msrp, ["127.0.0.1:2855".parse().unwrap()]);
+        assert_eq!((c.shards, c.driver), (2, DriverChoice::Auto));
+        assert_eq!(c.msrp_host(c.msrp[0]), "127.0.0.1");
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file() {
+        let file: Raw = toml::from_str("domain = ['a.example']\nshards = 4\nsip = ['[::1]:5060']").unwrap();
+        let flags = Raw { shards: Some(1), ..Raw::default() };
+        let c = flags.over(file).check(2).unwrap();
+        assert_eq!((c.shards, c.domains[0].as_str()), (1, "a.example"));
+        assert_eq!(c.sip, ["[::1]:5060".parse().unwrap()]);
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_what_to_do() {
+        let wrong = |raw: Raw| raw.check(1).unwrap_err().to_string();
+        let list = |s: &str| vec![s.to_owned()];
+        assert!(wrong(Raw { sip: list("localhost"), ..Raw::default() }).contains("ADDRESS:PORT"));
+        assert!(wrong(Raw { msrp: list("0.0.0.0:2855"), ..Raw::default() }).contains("--public-host"));
+        assert!(wrong(Raw { driver: Some("kqueue".into()), ..Raw::default() }).contains("io_uring"));
+        assert!(wrong(Raw { domain: list("a b"), ..Raw::default() }).contains("`a b`"));
+        assert!(wrong(Raw { shards: Some(0), ..Raw::default() }).contains("shards"));
+        let unknown = toml::from_str::<Raw>("shard = 1").unwrap_err().to_string();
+        assert!(unknown.contains("unknown field `shard`"), "{unknown}");
+    }
+}

@@ -1,0 +1,62 @@
+//! What can be asked of a room.
+
+use crate::base::address::Address;
+use crate::base::chunk::Flag;
+use crate::base::id::{EndpointId, MessageNo, ShardId};
+
+/// One request to a room.
+#[derive(Debug)]
+pub enum Command<'a> {
+    /// An endpoint of `participant` asks to enter.
+    Join {
+        /// Which endpoint.
+        endpoint: EndpointId,
+        /// Whose.
+        participant: Address,
+    },
+    /// The endpoint's session is bound to a connection on shard `at`.
+    Bind {
+        /// Which endpoint.
+        endpoint: EndpointId,
+        /// Where its connection is.
+        at: ShardId,
+    },
+    /// The endpoint's session ended; its dialog goes on.
+    Unbind {
+        /// Which endpoint.
+        endpoint: EndpointId,
+    },
+    /// The endpoint's dialog ended.
+    Leave {
+        /// Which endpoint.
+        endpoint: EndpointId,
+    },
+    /// The first part of a message.
+    Post(Posting<'a>),
+    /// A later part of a message.
+    Continue {
+        /// Who sends.
+        endpoint: EndpointId,
+        /// Which message.
+        no: MessageNo,
+        /// How the part ends.
+        flag: Flag,
+    },
+}
+
+/// The first part of a message, as the room sees it. The wrapper's From was checked by the session.
+#[derive(Clone, Copy, Debug)]
+pub struct Posting<'a> {
+    /// Who sends.
+    pub endpoint: EndpointId,
+    /// The sender's number for the message.
+    pub no: MessageNo,
+    /// The recipient, if it is not the room.
+    pub to: Option<&'a str>,
+    /// The wrapped media type without parameters.
+    pub content_type: &'a str,
+    /// Octets of the whole message as far as known: claimed total or what is there.
+    pub size: u64,
+    /// How the part ends.
+    pub flag: Flag,
+}

@@ -1,0 +1,71 @@
+//! What follows from a command; carried out by the shard, in order.
+
+use crate::base::id::{EndpointId, MessageNo, Seq, ShardId};
+use crate::base::refusal::Refusal;
+
+/// One consequence of a command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// The endpoint may open a session on shard `at`.
+    Grant {
+        /// Who.
+        endpoint: EndpointId,
+        /// Where.
+        at: ShardId,
+    },
+    /// The endpoint may not enter.
+    Refuse {
+        /// Who.
+        endpoint: EndpointId,
+        /// Why.
+        why: Refusal,
+    },
+    /// The endpoint is present: it gets every message after `after`.
+    Admit {
+        /// Who.
+        endpoint: EndpointId,
+        /// Where its session is.
+        at: ShardId,
+        /// The last message it does not get.
+        after: Seq,
+    },
+    /// The endpoint's session must end.
+    Evict {
+        /// Who.
+        endpoint: EndpointId,
+        /// Where its session is.
+        at: ShardId,
+    },
+    /// The answer to a message.
+    Verdict {
+        /// Who sent it.
+        endpoint: EndpointId,
+        /// Where its session is.
+        at: ShardId,
+        /// Which message.
+        no: MessageNo,
+        /// The answer.
+        verdict: Result<(), Refusal>,
+    },
+    /// The part at hand goes to every endpoint present but its sender, as message `seq`.
+    Broadcast {
+        /// The message's place in the order.
+        seq: Seq,
+        /// Who sent it.
+        from: EndpointId,
+        /// The copies ask for responses.
+        ask: bool,
+    },
+    /// The part at hand follows the earlier parts of message `seq`.
+    Continue {
+        /// Which message.
+        seq: Seq,
+    },
+    /// Message `seq` ends unfinished.
+    Abort {
+        /// Which message.
+        seq: Seq,
+    },
+    /// Nobody is left; the room is over.
+    Close,
+}

@@ -1,0 +1,61 @@
+//! What a room allows.
+
+use crate::base::limits;
+
+/// The rules of one room.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Participants at once; one more is refused with 486.
+    pub participants_max: usize,
+    /// Endpoints of one participant at once.
+    pub participant_endpoints_max: usize,
+    /// Octets of one message, wrapper included.
+    pub message_bytes_max: u64,
+    /// Wrapped types that may be sent.
+    pub types: Types,
+    /// Copies ask for responses in rooms up to this many endpoints (CHAT-REP-06).
+    pub copy_report_endpoints_max: usize,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            participants_max: limits::ROOM_PARTICIPANTS_MAX,
+            participant_endpoints_max: limits::PARTICIPANT_ENDPOINTS_MAX,
+            message_bytes_max: limits::MESSAGE_BYTES_MAX,
+            types: Types::any(),
+            copy_report_endpoints_max: limits::COPY_REPORT_ENDPOINTS_MAX,
+        }
+    }
+}
+
+/// Media types that a room takes.
+#[derive(Clone, Debug)]
+pub struct Types(Option<Vec<String>>);
+
+impl Types {
+    /// Every type.
+    #[must_use]
+    pub fn any() -> Self {
+        Self(None)
+    }
+
+    /// Only these: `type/subtype` or `type/*`, in any case.
+    #[must_use]
+    pub fn only(list: &[&str]) -> Self {
+        Self(Some(list.iter().map(|t| t.to_ascii_lowercase()).collect()))
+    }
+
+    /// Whether the room takes `content_type`.
+    #[must_use]
+    pub fn allows(&self, content_type: &str) -> bool {
+        let Some(list) = &self.0 else { return true };
+        list.iter().any(|t| match t.strip_suffix('*') {
+            Some(prefix) => {
+                content_type.len() >= prefix.len()
+                    && content_type.as_bytes()[..prefix.len()].eq_ignore_ascii_case(prefix.as_bytes())
+            }
+            None => t.eq_ignore_ascii_case(content_type),
+        })
+    }
+}

@@ -1,0 +1,193 @@
+//! The participants of a room and their endpoints: who is a member, who is present, and where.
+
+use super::policy::Policy;
+use crate::base::address::Address;
+use crate::base::id::{EndpointId, ShardId};
+use crate::base::limits;
+use crate::base::refusal::Refusal;
+use ahash::AHashMap;
+use smallvec::SmallVec;
+
+/// One session of a participant.
+#[derive(Debug)]
+struct Endpoint {
+    participant: Address,
+    /// Where its session is, or will be once bound.
+    at: ShardId,
+    bound: bool,
+}
+
+/// Participants and endpoints of one room.
+#[derive(Debug)]
+pub struct Roster {
+    home: ShardId,
+    endpoints: AHashMap<EndpointId, Endpoint>,
+    participants: AHashMap<Address, SmallVec<[EndpointId; 1]>>,
+    /// Endpoints per shard, granted or bound: what placement balances.
+    load: Vec<usize>,
+    bound: usize,
+}
+
+impl Roster {
+    /// Nobody, on `shards` shards.
+    #[must_use]
+    pub fn new(home: ShardId, shards: u16) -> Self {
+        Self {
+            home,
+            endpoints: AHashMap::new(),
+            participants: AHashMap::new(),
+            load: vec![0; usize::from(shards.max(1))],
+            bound: 0,
+        }
+    }
+
+    /// Adds an endpoint and chooses its shard: home while the room is small, then the one with the
+    /// fewest endpoints of this room.
+    ///
+    /// # Errors
+    /// [`Refusal::RoomFull`] if the participant is one too many, or has too many endpoints.
+    pub fn add(
+        &mut self,
+        endpoint: EndpointId,
+        participant: Address,
+        policy: &Policy,
+    ) -> Result<ShardId, Refusal> {
+        let has = self.participants.get(&participant).map_or(0, SmallVec::len);
+        let full = has == 0 && self.participants.len() >= policy.participants_max;
+        if full || has >= policy.participant_endpoints_max || self.endpoints.contains_key(&endpoint) {
+            return Err(Refusal::RoomFull);
+        }
+        let at = self.place();
+        self.load[at.index()] += 1;
+        self.participants.entry(participant.clone()).or_default().push(endpoint);
+        self.endpoints.insert(endpoint, Endpoint { participant, at, bound: false });
+        Ok(at)
+    }
+
+    fn place(&self) -> ShardId {
+        if self.endpoints.len() < limits::ROOM_ONE_SHARD_ENDPOINTS {
+            return self.home;
+        }
+        let least = self.load.iter().enumerate().min_by_key(|(_, n)| **n);
+        least.map_or(self.home, |(i, _)| ShardId(u16::try_from(i).unwrap_or(0)))
+    }
+
+    /// The endpoint's session is bound on `at`. False if the endpoint is no member.
+    pub fn bind(&mut self, endpoint: EndpointId, at: ShardId) -> bool {
+        let Some(e) = self.endpoints.get_mut(&endpoint) else { return false };
+        self.load[e.at.index()] -= 1;
+        self.load[at.index()] += 1;
+        e.at = at;
+        self.bound += usize::from(!e.bound);
+        e.bound = true;
+        true
+    }
+
+    /// The endpoint's session ended. False if it was not bound.
+    pub fn unbind(&mut self, endpoint: EndpointId) -> bool {
+        let Some(e) = self.endpoints.get_mut(&endpoint) else { return false };
+        let was = std::mem::take(&mut e.bound);
+        self.bound -= usize::from(was);
+        was
+    }
+
+    /// Removes an endpoint; the shard where its session is or would have been.
+    pub fn remove(&mut self, endpoint: EndpointId) -> Option<ShardId> {
+        let e = self.endpoints.remove(&endpoint)?;
+        self.bound -= usize::from(e.bound);
+        self.load[e.at.index()] -= 1;
+        if let Some(all) = self.participants.get_mut(&e.participant) {
+            all.retain(|id| *id != endpoint);
+            if all.is_empty() {
+                self.participants.remove(&e.participant);
+            }
+        }
+        Some(e.at)
+    }
+
+    /// Where the session of `endpoint` is; `None` if it is no member.
+    #[must_use]
+    pub fn shard_of(&self, endpoint: EndpointId) -> Option<ShardId> {
+        self.endpoints.get(&endpoint).map(|e| e.at)
+    }
+
+    /// Whether the endpoint is present.
+    #[must_use]
+    pub fn is_bound(&self, endpoint: EndpointId) -> bool {
+        self.endpoints.get(&endpoint).is_some_and(|e| e.bound)
+    }
+
+    /// Whether `address` is a participant.
+    #[must_use]
+    pub fn has(&self, address: &Address) -> bool {
+        self.participants.contains_key(address)
+    }
+
+    /// Endpoints that are present.
+    #[must_use]
+    pub fn bound(&self) -> usize {
+        self.bound
+    }
+
+    /// Nobody is a member.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.endpoints.is_empty()
+    }
+
+    /// Shards on which endpoints of this room are, or will be.
+    pub fn shards(&self) -> impl Iterator<Item = ShardId> + '_ {
+        let used = self.load.iter().enumerate().filter(|(_, n)| **n > 0);
+        used.map(|(i, _)| ShardId(u16::try_from(i).unwrap_or(0)))
+    }
+
+    /// Asserts the invariants.
+    ///
+    /// # Panics
+    /// If one is broken, which is a fault of this program.
+    pub fn check(&self) {
+        assert_eq!(self.bound, self.endpoints.values().filter(|e| e.bound).count());
+        assert_eq!(self.load.iter().sum::<usize>(), self.endpoints.len());
+        assert_eq!(self.participants.values().map(SmallVec::len).sum::<usize>(), self.endpoints.len());
+        for (address, all) in &self.participants {
+            assert!(!all.is_empty(), "{address} has no endpoint");
+            assert!(all.iter().all(|id| self.endpoints.get(id).is_some_and(|e| e.participant == *address)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_room_is_whole_and_a_big_one_is_spread_evenly() {
+        let mut roster = Roster::new(ShardId(1), 3);
+        let mut at = vec![0; 3];
+        for n in 0..900 {
+            let who = Address::parse(&format!("sip:u{n}@example.com")).unwrap();
+            let shard = roster.add(EndpointId(n), who, &Policy::default()).unwrap();
+            at[shard.index()] += 1;
+            if n < limits::ROOM_ONE_SHARD_ENDPOINTS as u64 {
+                assert_eq!(shard, ShardId(1));
+            }
+        }
+        roster.check();
+        assert_eq!(at, [300, 300, 300]);
+    }
+
+    #[test]
+    fn one_participant_has_few_endpoints_and_leaves_with_the_last() {
+        let policy = Policy { participant_endpoints_max: 2, ..Policy::default() };
+        let mut roster = Roster::new(ShardId(0), 1);
+        let alice = Address::parse("sip:alice@example.com").unwrap();
+        assert!(roster.add(EndpointId(1), alice.clone(), &policy).is_ok());
+        assert!(roster.add(EndpointId(2), alice.clone(), &policy).is_ok());
+        assert_eq!(roster.add(EndpointId(3), alice.clone(), &policy), Err(Refusal::RoomFull));
+        roster.remove(EndpointId(1));
+        assert!(roster.has(&alice));
+        roster.remove(EndpointId(2));
+        assert!(!roster.has(&alice) && roster.is_empty());
+        roster.check();
+    }
+}

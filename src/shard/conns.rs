@@ -1,0 +1,341 @@
+//! The connections of one shard: their queues, what they sent and was not whole yet, their sessions.
+//!
+//! Touches: this shard's queues. Never: sockets (the runtime keeps those under the same [`ConnId`]).
+//! Bounds: `limits::SHARD_CONNS_MAX`, `SHARD_QUEUE_BYTES_MAX`, `SHARD_UNREAD_BYTES_MAX`.
+//! Proved by: `tests/switch.rs`.
+
+use super::queue::{Batch, Level, Piece, Pool, Queue};
+use crate::base::clock::Now;
+use crate::base::id::{ConnId, EndpointId, SessionId, ShardId};
+use crate::base::limits;
+use crate::base::refusal::Refusal;
+use crate::session::owed::Receipt;
+use crate::wire::msrp::frame::Framer;
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+/// Why a connection was closed; counted and logged by this name.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CloseReason {
+    /// The peer closed, or the connection broke.
+    Peer,
+    /// Framing was lost.
+    Garbage,
+    /// No valid request came in time, or a head was not finished in time.
+    Silent,
+    /// Too many requests for sessions that do not exist.
+    Guessing,
+    /// The queue passed its hard watermark, or nothing was taken for too long.
+    TooSlow,
+    /// What waits to be whole exceeds what the shard keeps.
+    UnreadFull,
+    /// The last session ended and nothing came after.
+    Unused,
+    /// The connection moved to another shard.
+    Moved,
+    /// The server stops.
+    Stopping,
+}
+
+impl CloseReason {
+    /// Every reason, for tables of counters.
+    pub const ALL: [Self; 9] = [
+        Self::Peer,
+        Self::Garbage,
+        Self::Silent,
+        Self::Guessing,
+        Self::TooSlow,
+        Self::UnreadFull,
+        Self::Unused,
+        Self::Moved,
+        Self::Stopping,
+    ];
+}
+
+/// Why a connection's next octets are not looked at just now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wait {
+    /// The session it asked for is on another shard; the claim is on its way.
+    Claim(SessionId),
+    /// The session it asked for has no terms yet: the answer to our offer is on its way.
+    Terms(EndpointId),
+    /// Too many messages without a verdict.
+    Verdicts,
+    /// Recipients of a long message are slower than its sender.
+    Pressure,
+}
+
+/// A SEND whose body is still coming.
+#[derive(Debug)]
+pub struct UnderWay {
+    /// The session it belongs to; `None` if it is swallowed without one.
+    pub endpoint: Option<EndpointId>,
+    /// The Message-ID.
+    pub message_id: Box<[u8]>,
+    /// What the answer needs.
+    pub receipt: Receipt,
+    /// Position of the next octet in the message.
+    pub next: u64,
+    /// The claimed total.
+    pub total: Option<u64>,
+    /// Refused already; the rest is swallowed, the answer has been given.
+    pub refused: Option<Refusal>,
+}
+
+/// One connection.
+#[derive(Debug, Default)]
+pub struct Conn {
+    /// What waits to be written.
+    pub queue: Queue,
+    /// Where its framing stands.
+    pub framer: Framer,
+    /// Octets that are not a whole head or part yet. Empty between messages.
+    pub unread: Vec<u8>,
+    /// A SEND whose body is still coming.
+    pub under_way: Option<Box<UnderWay>>,
+    /// Endpoints whose session is bound here.
+    pub sessions: SmallVec<[EndpointId; 1]>,
+    /// Requests in a row that found no session.
+    pub strays: u32,
+    /// Since when there is no session here, or something waits to be whole.
+    pub quiet_since: Now,
+    /// How much waited to be whole when that was last looked at.
+    pub unread_mark: usize,
+    /// Somebody will look at `quiet_since`.
+    pub quiet_timer: bool,
+    /// A session was bound here once.
+    pub proven: bool,
+    /// Why the next octets are not looked at.
+    pub wait: Option<Wait>,
+    /// The answer to a claim was no.
+    pub claim_refused: Option<Refusal>,
+    /// Shards whose queues are filling because of what this connection sends: it is not read meanwhile.
+    pub pressed_by: SmallVec<[ShardId; 1]>,
+    /// We opened this connection for the endpoint and wait for the answer to our first request.
+    pub opened_for: Option<EndpointId>,
+    /// Set when nothing more is read or queued; the rest of the queue is still written.
+    pub closing: Option<CloseReason>,
+    dirty: bool,
+    stall_timer: bool,
+}
+
+/// What a look at a connection with octets waiting found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stall {
+    /// Nothing waits; nobody need look.
+    Nothing,
+    /// Look again then.
+    Later(Now),
+    /// The peer took nothing for `limits::QUEUE_STALL`.
+    Stuck,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    generation: u32,
+    conn: Option<Conn>,
+}
+
+/// All connections of a shard.
+#[derive(Debug, Default)]
+pub struct Conns {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    /// Connections with something to write, each once.
+    dirty: Vec<ConnId>,
+    pool: Pool,
+    /// Octets in all queues.
+    queued: usize,
+    /// Octets in all `unread`.
+    unread: usize,
+}
+
+impl Conns {
+    /// Makes room for a new connection; `None` if there are too many.
+    pub fn open(&mut self, now: Now) -> Option<ConnId> {
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None if self.slots.len() >= limits::SHARD_CONNS_MAX => return None,
+            None => {
+                self.slots.push(Slot::default());
+                u32::try_from(self.slots.len() - 1).ok()?
+            }
+        };
+        let place = &mut self.slots[slot as usize];
+        place.conn = Some(Conn { quiet_since: now, ..Conn::default() });
+        Some(ConnId { slot, generation: place.generation })
+    }
+
+    /// Forgets a connection whose socket is gone.
+    pub fn remove(&mut self, id: ConnId) -> Option<Conn> {
+        let place = self.slots.get_mut(id.slot as usize).filter(|s| s.generation == id.generation)?;
+        let mut conn = place.conn.take()?;
+        place.generation = place.generation.wrapping_add(1);
+        self.free.push(id.slot);
+        self.queued -= conn.queue.clear();
+        self.unread -= conn.unread.len();
+        Some(conn)
+    }
+
+    /// The connection, unless it is gone.
+    #[must_use]
+    pub fn get(&self, id: ConnId) -> Option<&Conn> {
+        let slot = self.slots.get(id.slot as usize).filter(|s| s.generation == id.generation)?;
+        slot.conn.as_ref()
+    }
+
+    /// The connection, unless it is gone. Queues are pushed through [`Conns`] only, which counts.
+    pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+        let slot = self.slots.get_mut(id.slot as usize).filter(|s| s.generation == id.generation)?;
+        slot.conn.as_mut()
+    }
+
+    /// Connections there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// No connection is left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Octets in all queues.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// The names of all connections.
+    pub fn ids(&self) -> Vec<ConnId> {
+        let used = self.slots.iter().enumerate().filter(|(_, s)| s.conn.is_some());
+        used.map(|(i, s)| ConnId { slot: i as u32, generation: s.generation }).collect()
+    }
+
+    /// The soft watermark that holds just now: lower when the shard's queues together are large.
+    #[must_use]
+    pub fn soft(&self) -> usize {
+        if self.queued > limits::SHARD_QUEUE_BYTES_MAX / 4 * 3 {
+            limits::QUEUE_BYTES_SOFT / 16
+        } else {
+            limits::QUEUE_BYTES_SOFT
+        }
+    }
+
+    /// Where the queue of `id` would stand with `more` octets; `None` if nothing can be queued there.
+    #[must_use]
+    pub fn level(&self, id: ConnId, more: usize) -> Option<Level> {
+        let conn = self.get(id).filter(|c| c.closing.is_none())?;
+        if self.queued + more > limits::SHARD_QUEUE_BYTES_MAX {
+            return Some(Level::Hard);
+        }
+        Some(conn.queue.level(more, self.soft()))
+    }
+
+    /// Queues copied octets. The caller has looked at [`Conns::level`].
+    pub fn push(&mut self, now: Now, id: ConnId, parts: [&[u8]; 3]) {
+        self.queue_with(id, |queue, pool| queue.push(now, pool, parts));
+    }
+
+    /// Queues copied octets, a shared body, and copied octets behind it.
+    pub fn push_around(&mut self, now: Now, id: ConnId, before: [&[u8]; 3], body: &Bytes, after: &[u8]) {
+        self.queue_with(id, |queue, pool| {
+            queue.push(now, pool, before);
+            queue.push_shared(now, body.clone());
+            queue.push(now, pool, [after, b"", b""]);
+        });
+    }
+
+    /// Queues octets that `write` appends. For answers and reports, which are never left out.
+    pub fn push_with(&mut self, now: Now, id: ConnId, write: impl FnOnce(&mut Vec<u8>)) {
+        self.queue_with(id, |queue, pool| queue.push_with(now, pool, write));
+    }
+
+    fn queue_with(&mut self, id: ConnId, push: impl FnOnce(&mut Queue, &mut Pool)) {
+        let Some(slot) = self.slots.get_mut(id.slot as usize).filter(|s| s.generation == id.generation)
+        else {
+            return;
+        };
+        let Some(conn) = slot.conn.as_mut().filter(|c| c.closing.is_none()) else { return };
+        let before = conn.queue.len();
+        push(&mut conn.queue, &mut self.pool);
+        self.queued += conn.queue.len() - before;
+        if !conn.dirty {
+            conn.dirty = true;
+            self.dirty.push(id);
+        }
+    }
+
+    /// The connections that have something to write since this was last asked; for those in
+    /// `stalls`, nobody watches yet whether their peer takes it.
+    pub fn take_dirty(&mut self, dirty: &mut Vec<ConnId>, stalls: &mut Vec<ConnId>) {
+        for id in self.dirty.drain(..) {
+            let slot = self.slots.get_mut(id.slot as usize).filter(|s| s.generation == id.generation);
+            let Some(conn) = slot.and_then(|s| s.conn.as_mut()) else { continue };
+            conn.dirty = false;
+            dirty.push(id);
+            if !std::mem::replace(&mut conn.stall_timer, true) {
+                stalls.push(id);
+            }
+        }
+    }
+
+    /// The stall timer of `id` went off: has the peer taken nothing for too long?
+    pub fn stall_look(&mut self, now: Now, id: ConnId) -> Stall {
+        let Some(conn) = self.get_mut(id) else { return Stall::Nothing };
+        match conn.queue.stall_deadline() {
+            None => {
+                conn.stall_timer = false;
+                Stall::Nothing
+            }
+            Some(due) if due <= now => Stall::Stuck,
+            Some(later) => Stall::Later(later),
+        }
+    }
+
+    /// What the next write of `id` takes.
+    pub fn take_batch(&mut self, id: ConnId) -> Batch {
+        self.get_mut(id).map(|c| c.queue.take()).unwrap_or_default()
+    }
+
+    /// The peer's system took `n` octets.
+    pub fn progress(&mut self, now: Now, id: ConnId, n: usize) {
+        if let Some(conn) = self.get_mut(id) {
+            let before = conn.queue.len();
+            conn.queue.progress(now, n);
+            let taken = before - conn.queue.len();
+            self.queued -= taken;
+        }
+    }
+
+    /// Takes back the buffers of a write that is done.
+    pub fn recycle(&mut self, batch: Batch) {
+        for piece in batch {
+            if let Piece::Own(buffer) = piece {
+                self.pool.give(buffer);
+            }
+        }
+    }
+
+    /// Puts `unread` back into its connection. False if the shard keeps too much already.
+    #[must_use]
+    pub fn keep_unread(&mut self, id: ConnId, unread: Vec<u8>) -> bool {
+        let total = self.unread + unread.len();
+        let Some(conn) = self.get_mut(id) else { return true };
+        if total > limits::SHARD_UNREAD_BYTES_MAX || unread.len() > limits::UNREAD_BYTES_MAX {
+            return false;
+        }
+        conn.unread = unread;
+        self.unread = total;
+        true
+    }
+
+    /// Takes what a connection has unread, to put back with [`Conns::keep_unread`].
+    pub fn take_unread(&mut self, id: ConnId) -> Vec<u8> {
+        let unread = self.get_mut(id).map(|c| std::mem::take(&mut c.unread)).unwrap_or_default();
+        self.unread -= unread.len();
+        unread
+    }
+}

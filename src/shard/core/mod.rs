@@ -1,0 +1,480 @@
+//! The shard as a machine: it owns rooms, audiences, sessions and timers. Bytes, messages and the time
+//! go in, octets in queues and [`Outputs`] come out. The runtime around it does nothing but carry.
+//!
+//! One call of a method below is one turn: it changes the state and leaves what must be done in
+//! [`ShardCore::outputs`], to be taken before the next one. Async picks, this acts.
+//!
+//! ```text
+//!  accepted · bytes · closed · wrote        ┌───────────┐   queues of connections
+//!  message (from shards) ─────────────────► │ ShardCore │ ► Outputs: write · close · move · connect
+//!  command (from the focus) · tick          └───────────┘            to shards · to the focus
+//! ```
+//!
+//! Touches: base, wire, session, room. Never: the runtime, system calls, clocks.
+//! Bounds: those of its parts; `limits::SHARD_ROOMS_MAX`, `SHARD_SESSIONS_MAX`.
+//! Proved by: `tests/switch.rs`, which drives several cores by value with a virtual clock.
+//!
+//! Files: `requests` (what arrives on connections), `sessions` (grants, binding, moving, ending),
+//! `rooms` (what rooms decide, carried out), this one (the rest).
+
+mod requests;
+mod rooms;
+mod sessions;
+
+use super::audience::{Audience, Scratch};
+use super::conns::{CloseReason, Conns, Stall};
+use super::message::{FromShard, Grant, ShardMessage, Terms, ToShard};
+use super::queue::Batch;
+use super::timers::{Timer, Timers};
+use crate::base::address::Address;
+use crate::base::clock::Now;
+use crate::base::entropy::Entropy;
+use crate::base::id::{ConnId, EndpointId, RoomId, SessionId, ShardId, Token};
+use crate::base::limits;
+use crate::room::Room;
+use crate::room::effect::Effect;
+use crate::room::policy::Policy;
+use crate::session::inbound::Inbound;
+use crate::session::owed::Owed;
+use ahash::AHashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What a shard must know of the server.
+#[derive(Clone, Debug)]
+pub struct ShardConfig {
+    /// This shard.
+    pub id: ShardId,
+    /// How many there are.
+    pub shards: u16,
+    /// Host of our MSRP URIs, as it stands there (IPv6 in brackets).
+    pub host: Arc<str>,
+    /// Port of our MSRP URIs.
+    pub port: u16,
+    /// The rules of every room.
+    pub policy: Policy,
+}
+
+/// What the runtime does with a connection's reader next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flow {
+    /// Read on.
+    Go,
+    /// Read on when [`Outputs::resume`] names the connection.
+    Wait,
+    /// Read no more; the connection is being closed or has moved.
+    Stop,
+}
+
+/// What must be done after a turn.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    /// Connections with octets to write.
+    pub write: Vec<ConnId>,
+    /// Connections to close; `true`: without waiting for what is queued.
+    pub close: Vec<(ConnId, CloseReason, bool)>,
+    /// Connections to hand over, with the octets that were not consumed.
+    pub hand_over: Vec<(ConnId, ShardId, Vec<u8>)>,
+    /// Connections to open, for whom.
+    pub connect: Vec<(EndpointId, SocketAddr)>,
+    /// Connections whose octets can be looked at again with [`ShardCore::resume`].
+    pub resume: Vec<ConnId>,
+    /// To other shards, in order.
+    pub mesh: Vec<(ShardId, ShardMessage)>,
+    /// To the focus.
+    pub control: Vec<FromShard>,
+}
+
+impl Outputs {
+    /// Nothing is to be done.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.write.is_empty()
+            && self.close.is_empty()
+            && self.hand_over.is_empty()
+            && self.connect.is_empty()
+            && self.resume.is_empty()
+            && self.mesh.is_empty()
+            && self.control.is_empty()
+    }
+}
+
+/// What happened on this shard since it started.
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    /// Connections accepted or opened.
+    pub opened: u64,
+    /// Connections closed, by reason in the order of [`CloseReason::ALL`].
+    pub closed: [u64; CloseReason::ALL.len()],
+    /// Messages accepted by rooms of this shard.
+    pub messages: u64,
+    /// Copies queued.
+    pub copies: u64,
+    /// Copies left out for slow recipients.
+    pub skipped: u64,
+    /// Requests refused, by status code.
+    pub refused: std::collections::BTreeMap<u16, u64>,
+}
+
+impl Counters {
+    /// Adds what happened on another shard.
+    pub fn add(&mut self, other: &Self) {
+        self.opened += other.opened;
+        self.messages += other.messages;
+        self.copies += other.copies;
+        self.skipped += other.skipped;
+        for (mine, theirs) in self.closed.iter_mut().zip(other.closed) {
+            *mine += theirs;
+        }
+        for (code, n) in &other.refused {
+            *self.refused.entry(*code).or_default() += n;
+        }
+    }
+}
+
+/// Where a session stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// Waits for its first request until the deadline.
+    Granted(Now),
+    /// We connect; until the deadline.
+    Connecting(Now),
+    /// We sent the first request on this connection and wait for the answer.
+    Binding(ConnId, Token),
+    /// Bound.
+    Bound(ConnId),
+    /// Ended; the dialog may negotiate a new one.
+    Idle,
+}
+
+/// A session of this shard.
+#[derive(Debug)]
+struct Session {
+    grant: Grant,
+    state: State,
+    /// The session that replaces this one once it is bound (a re-INVITE changed the path).
+    next: Option<(SessionId, Box<Terms>)>,
+    inbound: Inbound,
+    owed: Owed,
+    /// Its place in the audience of its room, once admitted.
+    member: Option<usize>,
+    /// Somebody will look at its unfinished messages.
+    open_timer: bool,
+}
+
+/// One shard.
+#[derive(Debug)]
+pub struct ShardCore {
+    config: ShardConfig,
+    entropy: Entropy,
+    conns: Conns,
+    sessions: AHashMap<EndpointId, Session>,
+    by_id: AHashMap<SessionId, EndpointId>,
+    /// Rooms whose home is here.
+    rooms: AHashMap<RoomId, Room>,
+    room_names: AHashMap<Address, RoomId>,
+    last_room: u64,
+    audiences: AHashMap<RoomId, Audience>,
+    timers: Timers,
+    scratch: Scratch,
+    effects: Vec<Effect>,
+    last_type: Arc<str>,
+    /// Senders that wait for recipients here.
+    pressing: Vec<rooms::Pressing>,
+    /// When they were last looked at.
+    relieved: Now,
+    outputs: Outputs,
+    counters: Counters,
+    draining: bool,
+    drained: bool,
+}
+
+impl ShardCore {
+    /// A shard without rooms.
+    #[must_use]
+    pub fn new(config: ShardConfig, entropy: Entropy) -> Self {
+        Self {
+            config,
+            entropy,
+            conns: Conns::default(),
+            sessions: AHashMap::new(),
+            by_id: AHashMap::new(),
+            rooms: AHashMap::new(),
+            room_names: AHashMap::new(),
+            last_room: 0,
+            audiences: AHashMap::new(),
+            timers: Timers::default(),
+            scratch: Scratch::default(),
+            effects: Vec::new(),
+            last_type: "text/plain".into(),
+            pressing: Vec::new(),
+            relieved: Now::default(),
+            outputs: Outputs::default(),
+            counters: Counters::default(),
+            draining: false,
+            drained: false,
+        }
+    }
+
+    /// Which shard this is.
+    #[must_use]
+    pub fn id(&self) -> ShardId {
+        self.config.id
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Rooms whose home is here.
+    #[must_use]
+    pub fn rooms(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// Connections there are.
+    #[must_use]
+    pub fn conns(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// Sessions there are, bound or not.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Takes what must be done after the turns since this was last called.
+    pub fn outputs(&mut self, into: &mut Outputs) {
+        std::mem::swap(into, &mut self.outputs);
+        let mut stalls = Vec::new();
+        self.conns.take_dirty(&mut into.write, &mut stalls);
+        for id in stalls {
+            if let Some(due) = self.conns.get(id).and_then(|c| c.queue.stall_deadline()) {
+                self.timers.set(due, Timer::Stall(id));
+            }
+        }
+    }
+
+    /// A peer connected. `None`: the connection must be closed at once.
+    pub fn accepted(&mut self, now: Now) -> Option<ConnId> {
+        if self.draining {
+            return None;
+        }
+        let id = self.conns.open(now)?;
+        self.counters.opened += 1;
+        self.watch_quiet(id, now + limits::CONN_UNPROVEN);
+        Some(id)
+    }
+
+    fn watch_quiet(&mut self, id: ConnId, due: Now) {
+        if let Some(conn) = self.conns.get_mut(id)
+            && !std::mem::replace(&mut conn.quiet_timer, true)
+        {
+            self.timers.set(due, Timer::Quiet(id));
+        }
+    }
+
+    /// The socket of a connection is gone. Every connection ends here, whoever closed it.
+    pub fn closed(&mut self, now: Now, id: ConnId) {
+        let Some(conn) = self.conns.get(id) else { return };
+        if conn.closing.is_none() {
+            self.close(now, id, CloseReason::Peer, true);
+        }
+        self.conns.remove(id);
+        self.tell_if_drained();
+    }
+
+    /// Ends what a connection carries and asks the runtime to close it.
+    fn close(&mut self, now: Now, id: ConnId, reason: CloseReason, at_once: bool) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let first = conn.closing.is_none();
+        conn.closing.get_or_insert(reason);
+        self.outputs.close.push((id, reason, at_once));
+        if first {
+            self.counters.closed[reason as usize] += 1;
+            self.lose_sessions(now, id, reason);
+        }
+    }
+
+    /// What the next write of a connection takes; empty if there is nothing, or a write is under way.
+    pub fn take_batch(&mut self, id: ConnId) -> Batch {
+        self.conns.take_batch(id)
+    }
+
+    /// The peer's system took `n` octets.
+    pub fn wrote(&mut self, now: Now, id: ConnId, n: usize) {
+        self.conns.progress(now, id, n);
+        let left_out = self.conns.get_mut(id).and_then(|c| c.queue.recovered());
+        if let Some(count) = left_out {
+            self.tell_left_out(now, id, count);
+        }
+        if !self.pressing.is_empty() && now.since(self.relieved) >= limits::RELIEF_PACE {
+            self.relieve(now);
+        }
+    }
+
+    /// Takes back the buffers of a write that is done.
+    pub fn recycle(&mut self, batch: Batch) {
+        self.conns.recycle(batch);
+    }
+
+    /// A message from another shard.
+    pub fn message(&mut self, now: Now, message: ShardMessage) {
+        match message {
+            ShardMessage::Grant(grant) => self.grant(now, *grant),
+            ShardMessage::Revise { endpoint, terms, rebind } => self.revise(now, endpoint, *terms, rebind),
+            ShardMessage::Bind { room, endpoint, at } => self.room_bind(now, room, endpoint, at),
+            ShardMessage::Unbind { room, endpoint } => self.room_unbind(now, room, endpoint),
+            ShardMessage::Admit { endpoint, after } => self.admit(endpoint, after),
+            ShardMessage::Evict { endpoint } => self.evict(now, endpoint),
+            ShardMessage::Post { room, endpoint, no, envelope, chunk } => {
+                self.remote_post(now, room, endpoint, no, &envelope, *chunk);
+            }
+            ShardMessage::Continue { room, endpoint, no, chunk } => {
+                self.remote_continue(now, room, endpoint, no, *chunk);
+            }
+            ShardMessage::Verdict { endpoint, no, verdict } => self.verdict(now, endpoint, no, verdict),
+            ShardMessage::Deliver { room, seq, opening, chunk } => {
+                self.remote_deliver(now, room, seq, opening.as_deref(), *chunk);
+            }
+            ShardMessage::Abort { room, seq } => self.abort_here(now, room, seq),
+            ShardMessage::Pressure { endpoint, by, on } => self.pressure(endpoint, by, on),
+            ShardMessage::HandOver(_) => {} // Carried by the runtime, see `arrived`.
+            ShardMessage::Claim { session, conn, at } => self.claim(session, conn, at),
+            ShardMessage::Claimed { conn, grant } => self.claimed(now, conn, grant),
+        }
+    }
+
+    /// A command from the focus.
+    pub fn command(&mut self, now: Now, command: ToShard) {
+        match command {
+            ToShard::Join(join) => self.join(now, *join),
+            ToShard::Revise { endpoint, room, terms, rebind } => {
+                self.room_revise(now, endpoint, &room, terms, rebind);
+            }
+            ToShard::Leave { endpoint, room } => self.room_leave(now, endpoint, &room),
+            ToShard::Drain => self.drain(now),
+        }
+    }
+
+    /// When [`ShardCore::tick`] has something to do next.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Now> {
+        self.timers.next()
+    }
+
+    /// Looks at everything whose time has come.
+    pub fn tick(&mut self, now: Now) {
+        while let Some(timer) = self.timers.due(now) {
+            match timer {
+                Timer::Grant(endpoint) => self.grant_due(now, endpoint),
+                Timer::Open(endpoint) => self.open_due(now, endpoint),
+                Timer::Quiet(id) => self.quiet_due(now, id),
+                Timer::Relief => self.relieve(now),
+                Timer::Stall(id) => match self.conns.stall_look(now, id) {
+                    Stall::Nothing => {}
+                    Stall::Later(due) => self.timers.set(due, Timer::Stall(id)),
+                    Stall::Stuck => self.close(now, id, CloseReason::TooSlow, true),
+                },
+            }
+        }
+    }
+
+    /// A connection without a session, or one that began something: has its time run out?
+    fn quiet_due(&mut self, now: Now, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id).filter(|c| c.closing.is_none()) else { return };
+        conn.quiet_timer = false;
+        let empty = conn.sessions.is_empty() && conn.opened_for.is_none();
+        if !empty && conn.unread.is_empty() {
+            return;
+        }
+        let due = conn.quiet_since + if empty { limits::CONN_UNPROVEN } else { limits::HEAD_WAIT };
+        // Something long that comes slowly but steadily is no attack (D1).
+        let steady = conn.unread.len() >= conn.unread_mark + limits::STEADY_BYTES;
+        let proven = conn.proven;
+        if due > now {
+            self.watch_quiet(id, due);
+        } else if !empty && steady {
+            conn.unread_mark = conn.unread.len();
+            conn.quiet_since = now;
+            self.watch_quiet(id, now + limits::HEAD_WAIT);
+        } else {
+            let unused = proven && empty;
+            self.close(now, id, if unused { CloseReason::Unused } else { CloseReason::Silent }, false);
+        }
+    }
+
+    fn drain(&mut self, now: Now) {
+        self.draining = true;
+        let open: Vec<_> =
+            self.audiences.iter().flat_map(|(r, a)| a.open_messages().into_iter().map(|s| (*r, s))).collect();
+        for (room, seq) in open {
+            self.abort_here(now, room, seq);
+        }
+        for id in self.conns.ids() {
+            self.close(now, id, CloseReason::Stopping, false);
+        }
+        self.tell_if_drained();
+    }
+
+    fn tell_if_drained(&mut self) {
+        if self.draining && self.conns.is_empty() && !std::mem::replace(&mut self.drained, true) {
+            self.outputs.control.push(FromShard::Drained { shard: self.config.id });
+        }
+    }
+
+    /// The URI of a session of ours.
+    fn uri(&self, session: &SessionId) -> Vec<u8> {
+        let mut uri = Vec::with_capacity(64);
+        write_uri(&mut uri, &self.config.host, self.config.port, session);
+        uri
+    }
+
+    /// To another shard, or to this one without a detour.
+    fn tell(&mut self, now: Now, to: ShardId, message: ShardMessage) {
+        if to == self.config.id {
+            self.message(now, message);
+        } else {
+            self.outputs.mesh.push((to, message));
+        }
+    }
+
+    /// Asserts the invariants of everything here.
+    ///
+    /// # Panics
+    /// If one is broken, which is a fault of this program.
+    pub fn check(&self) {
+        for room in self.rooms.values() {
+            room.check();
+        }
+        for (id, endpoint) in &self.by_id {
+            let session = &self.sessions[endpoint];
+            let next = session.next.as_ref().map(|(id, _)| *id);
+            assert!(session.grant.session == *id || next == Some(*id), "{id:?} names {endpoint} no more");
+        }
+        for (endpoint, session) in &self.sessions {
+            if let State::Bound(conn) = session.state {
+                let conn = self.conns.get(conn).expect("a bound session has a connection");
+                assert!(conn.sessions.contains(endpoint));
+            }
+            if let Some(place) = session.member {
+                let member = &self.audiences[&session.grant.room].members()[place];
+                assert_eq!(member.endpoint, *endpoint, "a session knows its place in the audience");
+            }
+        }
+        let members: usize = self.audiences.values().map(|a| a.members().len()).sum();
+        assert_eq!(members, self.sessions.values().filter(|s| s.member.is_some()).count());
+    }
+}
+
+/// Writes the URI of a session of ours (RFC 4975 §6).
+pub fn write_uri(out: &mut Vec<u8>, host: &str, port: u16, session: &SessionId) {
+    use std::io::Write as _;
+    // Writing into a Vec cannot fail.
+    let _ = write!(out, "msrp://{host}:{port}/");
+    out.extend_from_slice(session.reveal());
+    out.extend_from_slice(b";tcp");
+}

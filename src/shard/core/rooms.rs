@@ -1,0 +1,388 @@
+//! Rooms whose home is here: what they are asked, and what they decide, carried out in order.
+
+use super::ShardCore;
+use crate::base::address::Address;
+use crate::base::chunk::{Chunk, Flag};
+use crate::base::clock::Now;
+use crate::base::id::{EndpointId, MessageNo, RoomId, Seq, ShardId};
+use crate::base::limits;
+use crate::base::refusal::Refusal;
+use crate::room::Room;
+use crate::room::command::{Command, Posting};
+use crate::room::effect::Effect;
+use crate::session::inbound::{Envelope, Sender};
+use crate::shard::audience::Body;
+use crate::shard::message::{FromShard, Grant, Join, Opening, OwnedEnvelope, ShardMessage, Terms};
+use crate::shard::timers::Timer;
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// A sender that was asked to wait because queues here are filling.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pressing {
+    room: RoomId,
+    endpoint: EndpointId,
+    at: ShardId,
+}
+
+/// The part that a command is about, for the effects that pass it on.
+pub(super) struct Payload<'a> {
+    /// The octets.
+    pub(super) chunk: Chunk<Body<'a>>,
+    /// The wrapped media type; of the first part only.
+    pub(super) content_type: Option<Arc<str>>,
+    /// Where the sender's session is.
+    pub(super) from_at: ShardId,
+}
+
+impl ShardCore {
+    /// An endpoint asks to enter a room; the room comes into being if need be.
+    pub(super) fn join(&mut self, now: Now, join: Join) {
+        let endpoint = join.endpoint;
+        let why = if self.draining {
+            Some(Refusal::ShuttingDown)
+        } else if self.rooms.len() >= limits::SHARD_ROOMS_MAX && !self.room_names.contains_key(&join.room) {
+            Some(Refusal::Overloaded)
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            self.outputs.control.push(FromShard::Refused { endpoint, why });
+            return;
+        }
+        let room = self.room_named(&join.room);
+        let participant = join.participant.clone();
+        let mut effects = self.ask(room, Command::Join { endpoint, participant });
+        let mut join = Some(join);
+        for effect in effects.drain(..) {
+            match (effect, join.take()) {
+                (Effect::Grant { at, .. }, Some(join)) => self.send_grant(now, room, at, join),
+                (effect, rest) => {
+                    join = rest;
+                    self.carry_out(now, room, effect, None);
+                }
+            }
+        }
+        self.effects = effects;
+    }
+
+    fn room_named(&mut self, name: &Address) -> RoomId {
+        if let Some(room) = self.room_names.get(name) {
+            return *room;
+        }
+        self.last_room += 1;
+        let id = RoomId::new(self.config.id, self.last_room);
+        let policy = self.config.policy.clone();
+        let room = Room::new(name.clone(), policy, self.config.id, self.config.shards);
+        self.rooms.insert(id, room);
+        self.room_names.insert(name.clone(), id);
+        id
+    }
+
+    fn send_grant(&mut self, now: Now, room: RoomId, at: ShardId, join: Join) {
+        let sender = Sender {
+            room: join.room,
+            participant: join.participant,
+            aliases: join.aliases.into(),
+            message_bytes_max: self.config.policy.message_bytes_max,
+        };
+        let session = self.entropy.session_id(at);
+        let grant = Grant { session, endpoint: join.endpoint, room, sender, terms: join.terms };
+        self.tell(now, at, ShardMessage::Grant(Box::new(grant)));
+    }
+
+    /// Asks a room; the effects, to be given back to `self.effects` when carried out.
+    fn ask(&mut self, room: RoomId, command: Command<'_>) -> Vec<Effect> {
+        let mut effects = std::mem::take(&mut self.effects);
+        if let Some(room) = self.rooms.get_mut(&room) {
+            room.apply(command, &mut effects);
+        }
+        effects
+    }
+
+    /// Asks a room and carries out what it decides. The verdict, if it is for a sender here.
+    pub(super) fn run(
+        &mut self,
+        now: Now,
+        room: RoomId,
+        command: Command<'_>,
+        payload: Option<&Payload<'_>>,
+    ) -> Option<Result<(), Refusal>> {
+        let mut effects = self.ask(room, command);
+        let mut verdict = None;
+        for effect in effects.drain(..) {
+            verdict = verdict.or(self.carry_out(now, room, effect, payload));
+        }
+        self.effects = effects;
+        verdict
+    }
+
+    fn carry_out(
+        &mut self,
+        now: Now,
+        room: RoomId,
+        effect: Effect,
+        payload: Option<&Payload<'_>>,
+    ) -> Option<Result<(), Refusal>> {
+        match effect {
+            // A grant needs what only `join` has at hand.
+            Effect::Grant { .. } => {}
+            Effect::Refuse { endpoint, why } => {
+                self.outputs.control.push(FromShard::Refused { endpoint, why });
+            }
+            Effect::Admit { endpoint, at, after } => {
+                self.tell(now, at, ShardMessage::Admit { endpoint, after });
+            }
+            Effect::Evict { endpoint, at } => self.tell(now, at, ShardMessage::Evict { endpoint }),
+            Effect::Verdict { at, verdict, .. } if at == self.config.id => return Some(verdict),
+            Effect::Verdict { endpoint, at, no, verdict } => {
+                self.tell(now, at, ShardMessage::Verdict { endpoint, no, verdict });
+            }
+            Effect::Broadcast { seq, from, ask } => {
+                self.counters.messages += 1;
+                if let Some(payload) = payload {
+                    let content_type = payload.content_type.clone().unwrap_or_else(|| "text/plain".into());
+                    let opening = Opening { from, from_at: payload.from_at, content_type, ask };
+                    self.spread(now, room, seq, Some(&opening), &payload.chunk);
+                }
+            }
+            Effect::Continue { seq } => {
+                if let Some(payload) = payload {
+                    self.spread(now, room, seq, None, &payload.chunk);
+                }
+            }
+            Effect::Abort { seq } => self.spread_abort(now, room, seq),
+            Effect::Close => {
+                if let Some(room) = self.rooms.remove(&room) {
+                    self.room_names.remove(room.address());
+                }
+            }
+        }
+        None
+    }
+
+    /// A part to every audience of the room: one message per other shard, whatever its size.
+    fn spread(
+        &mut self,
+        now: Now,
+        room: RoomId,
+        seq: Seq,
+        opening: Option<&Opening>,
+        chunk: &Chunk<Body<'_>>,
+    ) {
+        let Some(r) = self.rooms.get(&room) else { return };
+        let mut owned: Option<Chunk<Bytes>> = None;
+        let mut here = false;
+        for shard in r.roster().shards() {
+            if shard == self.config.id {
+                here = true;
+                continue;
+            }
+            let chunk = owned.get_or_insert_with(|| chunk.to_owned_chunk()).clone();
+            let opening = opening.map(|o| Box::new(o.clone()));
+            let deliver = ShardMessage::Deliver { room, seq, opening, chunk: Box::new(chunk) };
+            self.outputs.mesh.push((shard, deliver));
+        }
+        if here {
+            self.deliver(now, room, seq, opening, chunk);
+        }
+    }
+
+    fn spread_abort(&mut self, now: Now, room: RoomId, seq: Seq) {
+        let Some(r) = self.rooms.get(&room) else { return };
+        let shards: smallvec::SmallVec<[ShardId; 8]> = r.roster().shards().collect();
+        for shard in shards {
+            self.tell(now, shard, ShardMessage::Abort { room, seq });
+        }
+    }
+
+    /// A part to the audience here.
+    fn deliver(
+        &mut self,
+        now: Now,
+        room: RoomId,
+        seq: Seq,
+        opening: Option<&Opening>,
+        chunk: &Chunk<Body<'_>>,
+    ) {
+        let Some(audience) = self.audiences.get_mut(&room) else { return };
+        let (conns, entropy, scratch) = (&mut self.conns, &mut self.entropy, &mut self.scratch);
+        let done = audience.deliver(now, conns, entropy, scratch, seq, opening, chunk);
+        let sender = audience.opening_of(seq).map(|o| (o.from, o.from_at));
+        if chunk.flag != Flag::More {
+            audience.finish(seq);
+        }
+        self.counters.copies += done.copies;
+        self.counters.skipped += done.skipped;
+        if let (true, Some((endpoint, at))) = (done.pressure, sender) {
+            self.press(now, room, endpoint, at);
+        }
+    }
+
+    /// Asks the sender of a long message to wait until the queues here have drained.
+    fn press(&mut self, now: Now, room: RoomId, endpoint: EndpointId, at: ShardId) {
+        if self.pressing.iter().any(|p| p.endpoint == endpoint) {
+            return;
+        }
+        self.pressing.push(Pressing { room, endpoint, at });
+        // Who is stuck is waited for no longer than this.
+        self.timers.set(now + limits::COPY_STALL, Timer::Relief);
+        let by = self.config.id;
+        self.tell(now, at, ShardMessage::Pressure { endpoint, by, on: true });
+    }
+
+    /// Lets senders go on whose recipients here have caught up, are stuck, or are gone.
+    pub(super) fn relieve(&mut self, now: Now) {
+        self.relieved = now;
+        let mut i = 0;
+        while i < self.pressing.len() {
+            let Pressing { room, endpoint, at } = self.pressing[i];
+            if self.audiences.get(&room).is_some_and(|a| a.is_filling(&self.conns, now)) {
+                i += 1;
+                continue;
+            }
+            self.pressing.swap_remove(i);
+            let by = self.config.id;
+            self.tell(now, at, ShardMessage::Pressure { endpoint, by, on: false });
+        }
+        if !self.pressing.is_empty() {
+            self.timers.set(now + limits::COPY_STALL, Timer::Relief);
+        }
+    }
+
+    /// A part from the room's home to the audience here. The body gets an owner on this thread first:
+    /// a reference count that two threads touch costs more than the queue.
+    pub(super) fn remote_deliver(
+        &mut self,
+        now: Now,
+        room: RoomId,
+        seq: Seq,
+        opening: Option<&Opening>,
+        chunk: Chunk,
+    ) {
+        let Chunk { start, total, body, flag } = chunk;
+        let body = if body.len() > limits::COPY_BYTES_MAX { Bytes::from_owner(body) } else { body };
+        self.deliver(now, room, seq, opening, &Chunk { start, total, body: Body::Shared(body), flag });
+    }
+
+    /// Message `seq` ends unfinished for everybody here who got a part of it.
+    pub(super) fn abort_here(&mut self, now: Now, room: RoomId, seq: Seq) {
+        if let Some(ending) = self.audiences.get(&room).and_then(|a| a.ending(seq)) {
+            self.deliver(now, room, seq, None, &ending);
+        }
+    }
+
+    /// The session of an endpoint is bound on `at`.
+    pub(super) fn room_bind(&mut self, now: Now, room: RoomId, endpoint: EndpointId, at: ShardId) {
+        if self.rooms.contains_key(&room) {
+            self.run(now, room, Command::Bind { endpoint, at }, None);
+        } else {
+            self.tell(now, at, ShardMessage::Evict { endpoint });
+        }
+    }
+
+    /// The session of an endpoint ended.
+    pub(super) fn room_unbind(&mut self, now: Now, room: RoomId, endpoint: EndpointId) {
+        self.run(now, room, Command::Unbind { endpoint }, None);
+    }
+
+    /// The dialog of an endpoint ended.
+    pub(super) fn room_leave(&mut self, now: Now, endpoint: EndpointId, room: &Address) {
+        if let Some(&room) = self.room_names.get(room) {
+            self.run(now, room, Command::Leave { endpoint }, None);
+        }
+    }
+
+    /// New terms for an endpoint: to the shard where its session is.
+    pub(super) fn room_revise(
+        &mut self,
+        now: Now,
+        endpoint: EndpointId,
+        room: &Address,
+        terms: Box<Terms>,
+        rebind: bool,
+    ) {
+        let at = self.room_names.get(room).and_then(|r| self.rooms.get(r)?.roster().shard_of(endpoint));
+        let Some(at) = at else {
+            if rebind {
+                self.outputs.control.push(FromShard::Refused { endpoint, why: Refusal::NoSession });
+            }
+            return;
+        };
+        let rebind = rebind.then(|| self.entropy.session_id(at));
+        self.tell(now, at, ShardMessage::Revise { endpoint, terms, rebind });
+    }
+
+    /// The first part of a message from a session on another shard.
+    pub(super) fn remote_post(
+        &mut self,
+        now: Now,
+        room: RoomId,
+        endpoint: EndpointId,
+        no: MessageNo,
+        envelope: &OwnedEnvelope,
+        chunk: Chunk,
+    ) {
+        let Some(from_at) = self.rooms.get(&room).and_then(|r| r.roster().shard_of(endpoint)) else { return };
+        let envelope = Envelope { to: envelope.to.as_deref(), content_type: &envelope.content_type };
+        let Chunk { start, total, body, flag } = chunk;
+        let chunk = Chunk { start, total, body: Body::Shared(body), flag };
+        self.post(now, room, endpoint, no, envelope, chunk, from_at);
+    }
+
+    /// The first part of a message, at the room's home.
+    #[allow(clippy::too_many_arguments)] // One message, its sender and where both are.
+    pub(super) fn post(
+        &mut self,
+        now: Now,
+        room: RoomId,
+        endpoint: EndpointId,
+        no: MessageNo,
+        envelope: Envelope<'_>,
+        chunk: Chunk<Body<'_>>,
+        from_at: ShardId,
+    ) -> Option<Result<(), Refusal>> {
+        let size = chunk.total.unwrap_or(0).max(chunk.body.as_ref().len() as u64);
+        let Envelope { to, content_type } = envelope;
+        let posting = Posting { endpoint, no, to, content_type, size, flag: chunk.flag };
+        let content_type = Some(self.media_type(content_type));
+        let payload = Payload { chunk, content_type, from_at };
+        self.run(now, room, Command::Post(posting), Some(&payload))
+    }
+
+    /// A shared name for a media type; the usual one costs a reference count.
+    fn media_type(&mut self, name: &str) -> Arc<str> {
+        if *self.last_type != *name {
+            self.last_type = name.into();
+        }
+        self.last_type.clone()
+    }
+
+    /// A later part of a message from a session on another shard.
+    pub(super) fn remote_continue(
+        &mut self,
+        now: Now,
+        room: RoomId,
+        endpoint: EndpointId,
+        no: MessageNo,
+        chunk: Chunk,
+    ) {
+        let Chunk { start, total, body, flag } = chunk;
+        let chunk = Chunk { start, total, body: Body::Shared(body), flag };
+        self.go_on(now, room, endpoint, no, chunk);
+    }
+
+    /// A later part of a message, at the room's home.
+    pub(super) fn go_on(
+        &mut self,
+        now: Now,
+        room: RoomId,
+        endpoint: EndpointId,
+        no: MessageNo,
+        chunk: Chunk<Body<'_>>,
+    ) {
+        let flag = chunk.flag;
+        let payload = Payload { chunk, content_type: None, from_at: self.config.id };
+        self.run(now, room, Command::Continue { endpoint, no, flag }, Some(&payload));
+    }
+}

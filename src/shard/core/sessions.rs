@@ -1,0 +1,409 @@
+//! Sessions of a shard: granted, bound, moved, ended.
+//!
+//! ```text
+//!  Granted ──first request──► Bound ──connection or dialog ends──► Idle / gone
+//!     │ (we connect) Connecting ─► Binding ──its 200──┘                │
+//!     └──────── deadline ──────────────────────────────────────────────┘ new grant: Granted
+//! ```
+
+use super::{Session, ShardCore, State, write_uri};
+use crate::base::clock::Now;
+use crate::base::id::{ConnId, EndpointId, Seq, SessionId, ShardId};
+use crate::base::limits;
+use crate::base::refusal::Refusal;
+use crate::session::inbound::Inbound;
+use crate::session::owed::Owed;
+use crate::shard::audience::Member;
+use crate::shard::conns::{CloseReason, Wait};
+use crate::shard::message::{Ended, FromShard, Grant, ShardMessage, Terms};
+use crate::shard::timers::Timer;
+use crate::wire::msrp::encode;
+use crate::wire::msrp::head::FailureReport;
+use crate::wire::msrp::range::ByteRange;
+use std::sync::Arc;
+
+/// What a request finds when it names a session.
+pub(super) enum Found {
+    /// Bound to this connection.
+    Here(EndpointId),
+    /// The first request: it binds.
+    Binds(EndpointId),
+    /// The octets must wait.
+    Later(Wait),
+    /// The connection belongs to another shard.
+    Moves(ShardId),
+    /// No.
+    Refused(Refusal),
+}
+
+impl ShardCore {
+    /// A session of this shard may be opened.
+    pub(super) fn grant(&mut self, now: Now, grant: Grant) {
+        let (endpoint, session) = (grant.endpoint, grant.session);
+        if self.sessions.len() >= limits::SHARD_SESSIONS_MAX || self.draining {
+            self.outputs.control.push(FromShard::Refused { endpoint, why: Refusal::Overloaded });
+            return;
+        }
+        self.install(now, grant);
+        self.outputs.control.push(FromShard::Granted { endpoint, session });
+        self.connect_if_passive(now, endpoint);
+    }
+
+    fn install(&mut self, now: Now, grant: Grant) {
+        let (endpoint, id) = (grant.endpoint, grant.session);
+        let due = now + limits::GRANT_WAIT;
+        self.by_id.insert(id, endpoint);
+        self.timers.set(due, Timer::Grant(endpoint));
+        let session = Session {
+            grant,
+            state: State::Granted(due),
+            next: None,
+            inbound: Inbound::default(),
+            owed: Owed::default(),
+            member: None,
+            open_timer: false,
+        };
+        self.sessions.insert(endpoint, session);
+    }
+
+    fn connect_if_passive(&mut self, now: Now, endpoint: EndpointId) {
+        let Some(session) = self.sessions.get_mut(&endpoint) else { return };
+        let to = session.grant.terms.as_ref().and_then(|t| t.connect_to);
+        if let (Some(to), State::Granted(_)) = (to, session.state) {
+            let due = now + limits::CONNECT_WAIT;
+            session.state = State::Connecting(due);
+            self.timers.set(due, Timer::Grant(endpoint));
+            self.outputs.connect.push((endpoint, to));
+        }
+    }
+
+    /// New terms from a re-INVITE or from the answer to our offer.
+    pub(super) fn revise(&mut self, now: Now, endpoint: EndpointId, terms: Terms, rebind: Option<SessionId>) {
+        let Some(session) = self.sessions.get_mut(&endpoint) else { return };
+        if let Some(id) = rebind {
+            self.outputs.control.push(FromShard::Granted { endpoint, session: id });
+            if let State::Bound(_) = session.state {
+                if let Some((old, _)) = session.next.replace((id, Box::new(terms))) {
+                    self.by_id.remove(&old);
+                }
+                self.by_id.insert(id, endpoint);
+                self.timers.set(now + limits::GRANT_WAIT, Timer::Grant(endpoint));
+                return;
+            }
+            let old = std::mem::replace(&mut session.grant.session, id);
+            let due = now + limits::GRANT_WAIT;
+            session.state = State::Granted(due);
+            session.grant.terms = Some(terms);
+            self.by_id.remove(&old);
+            self.by_id.insert(id, endpoint);
+            self.timers.set(due, Timer::Grant(endpoint));
+            return self.connect_if_passive(now, endpoint);
+        }
+        let room = session.grant.room;
+        if let Some(member) = session.member.and_then(|m| self.audiences.get_mut(&room)?.member_mut(m)) {
+            member.revise(&terms);
+        }
+        session.grant.terms = Some(terms);
+        self.wake_waiting(Wait::Terms(endpoint));
+        self.connect_if_passive(now, endpoint);
+    }
+
+    /// Connections that waited for this may be looked at again. Rare, so a search will do.
+    fn wake_waiting(&mut self, wait: Wait) {
+        for id in self.conns.ids() {
+            if let Some(conn) = self.conns.get_mut(id).filter(|c| c.wait == Some(wait)) {
+                conn.wait = None;
+                self.outputs.resume.push(id);
+            }
+        }
+    }
+
+    /// Finds the session that a request on `conn` names.
+    pub(super) fn find(&mut self, conn: ConnId, id: Option<SessionId>) -> Found {
+        let Some(id) = id else { return Found::Refused(Refusal::NoSession) };
+        let Some(&endpoint) = self.by_id.get(&id) else { return self.find_elsewhere(conn, id) };
+        let Some(session) = self.sessions.get(&endpoint) else { return Found::Refused(Refusal::NoSession) };
+        let is_next = session.next.as_ref().is_some_and(|(next, _)| *next == id);
+        match session.state {
+            State::Bound(at) if !is_next && at == conn => Found::Here(endpoint),
+            State::Bound(_) if !is_next => Found::Refused(Refusal::SessionElsewhere),
+            State::Binding(at, _) if at != conn => Found::Refused(Refusal::SessionElsewhere),
+            State::Connecting(_) => Found::Refused(Refusal::NoSession),
+            State::Idle if !is_next => Found::Refused(Refusal::NoSession),
+            _ if session.grant.terms.is_none() => Found::Later(Wait::Terms(endpoint)),
+            _ if self.conns.get(conn).is_some_and(|c| c.sessions.len() >= limits::CONN_SESSIONS_MAX) => {
+                Found::Refused(Refusal::SessionElsewhere)
+            }
+            _ => Found::Binds(endpoint),
+        }
+    }
+
+    fn find_elsewhere(&self, conn: ConnId, id: SessionId) -> Found {
+        let shard = id.shard();
+        let Some(conn) = self.conns.get(conn) else { return Found::Refused(Refusal::NoSession) };
+        if shard == self.config.id || shard.0 >= self.config.shards {
+            return Found::Refused(Refusal::NoSession);
+        }
+        // A connection moves at most once in its life, before anything was written on it.
+        if !conn.proven && conn.opened_for.is_none() && conn.queue.is_empty() && conn.strays == 0 {
+            Found::Moves(shard)
+        } else {
+            Found::Later(Wait::Claim(id))
+        }
+    }
+
+    /// Asks another shard for a session that a connection of ours, which cannot move, named.
+    pub(super) fn ask_for(&mut self, conn: ConnId, session: SessionId) {
+        let at = self.config.id;
+        self.outputs.mesh.push((session.shard(), ShardMessage::Claim { session, conn, at }));
+    }
+
+    /// Another shard's connection names a session of ours: it goes there, if nobody has it.
+    pub(super) fn claim(&mut self, id: SessionId, conn: ConnId, at: ShardId) {
+        let endpoint = self.by_id.get(&id).copied();
+        let session = endpoint.and_then(|e| self.sessions.get(&e));
+        let grant = match session {
+            None => Err(Refusal::NoSession),
+            Some(s) if matches!(s.state, State::Granted(_)) && s.next.is_none() => {
+                Ok(Box::new(s.grant.clone()))
+            }
+            Some(_) => Err(Refusal::SessionElsewhere),
+        };
+        if let (Ok(_), Some(endpoint)) = (&grant, endpoint) {
+            self.by_id.remove(&id);
+            self.sessions.remove(&endpoint);
+        }
+        self.outputs.mesh.push((at, ShardMessage::Claimed { conn, grant }));
+    }
+
+    /// The answer to our claim. A refused one is answered when the octets are looked at again.
+    pub(super) fn claimed(&mut self, now: Now, conn: ConnId, grant: Result<Box<Grant>, Refusal>) {
+        match grant {
+            Ok(grant) => self.install(now, *grant),
+            Err(why) => {
+                if let Some(c) = self.conns.get_mut(conn) {
+                    c.claim_refused = Some(why);
+                }
+            }
+        }
+        if let Some(c) = self.conns.get_mut(conn).filter(|c| matches!(c.wait, Some(Wait::Claim(_)))) {
+            c.wait = None;
+            self.outputs.resume.push(conn);
+        }
+    }
+
+    /// Binds a session to the connection that brought its first request.
+    pub(super) fn bind(&mut self, now: Now, endpoint: EndpointId, conn: ConnId) {
+        if let Some((id, terms)) = self.sessions.get_mut(&endpoint).and_then(|s| s.next.take()) {
+            self.detach(now, endpoint);
+            if let Some(session) = self.sessions.get_mut(&endpoint) {
+                self.by_id.remove(&session.grant.session);
+                session.grant.session = id;
+                session.grant.terms = Some(*terms);
+            }
+        }
+        let Some(session) = self.sessions.get_mut(&endpoint) else { return };
+        session.state = State::Bound(conn);
+        let room = session.grant.room;
+        if let Some(c) = self.conns.get_mut(conn) {
+            c.sessions.push(endpoint);
+            c.strays = 0;
+            c.opened_for = None;
+            c.proven = true;
+        }
+        self.outputs.control.push(FromShard::Bound { endpoint });
+        let at = self.config.id;
+        self.tell(now, room.home(), ShardMessage::Bind { room, endpoint, at });
+    }
+
+    /// The room's home says that the endpoint is present.
+    pub(super) fn admit(&mut self, endpoint: EndpointId, after: Seq) {
+        let Some(session) = self.sessions.get_mut(&endpoint) else { return };
+        let (State::Bound(conn), None) = (session.state, session.member) else { return };
+        let Grant { room, session: id, terms: Some(terms), .. } = &session.grant else { return };
+        let mut uri = Vec::with_capacity(64);
+        write_uri(&mut uri, &self.config.host, self.config.port, id);
+        let preamble: Arc<[u8]> = encode::preamble(&terms.peer_path, &uri).into();
+        let member = Member::new(endpoint, conn, after, preamble, terms);
+        session.member = Some(self.audiences.entry(*room).or_default().add(member));
+    }
+
+    /// Takes a session out of its audience and off its connection; both may live on.
+    fn detach(&mut self, now: Now, endpoint: EndpointId) {
+        let Some(session) = self.sessions.get_mut(&endpoint) else { return };
+        let room = session.grant.room;
+        let place = session.member.take();
+        let conn = match std::mem::replace(&mut session.state, State::Idle) {
+            State::Bound(conn) | State::Binding(conn, _) => Some(conn),
+            _ => None,
+        };
+        session.inbound = Inbound::default();
+        session.owed = Owed::default();
+        if let Some(place) = place {
+            self.leave_audience(room, place);
+        }
+        let Some((id, c)) = conn.and_then(|id| Some((id, self.conns.get_mut(id)?))) else { return };
+        c.sessions.retain(|e| *e != endpoint);
+        // Whoever pressed may have meant this session; if not, the next part finds out.
+        c.pressed_by.clear();
+        if c.wait == Some(Wait::Pressure) {
+            c.wait = None;
+            self.outputs.resume.push(id);
+        }
+        if c.under_way.as_ref().is_some_and(|u| u.endpoint == Some(endpoint)) {
+            // The rest of its body is swallowed.
+            if let Some(u) = &mut c.under_way {
+                u.endpoint = None;
+            }
+        }
+        if c.sessions.is_empty() && c.closing.is_none() {
+            c.quiet_since = now;
+            self.watch_quiet(id, now + limits::CONN_EMPTY);
+        }
+    }
+
+    fn leave_audience(&mut self, room: crate::base::id::RoomId, place: usize) {
+        let Some(audience) = self.audiences.get_mut(&room) else { return };
+        if let Some(moved) = audience.remove(place)
+            && let Some(session) = self.sessions.get_mut(&moved)
+        {
+            session.member = Some(place);
+        }
+        if audience.is_empty() {
+            self.audiences.remove(&room);
+        }
+    }
+
+    /// The dialog ended: so does the session.
+    pub(super) fn evict(&mut self, now: Now, endpoint: EndpointId) {
+        self.detach(now, endpoint);
+        if let Some(session) = self.sessions.remove(&endpoint) {
+            self.by_id.remove(&session.grant.session);
+            if let Some((next, _)) = session.next {
+                self.by_id.remove(&next);
+            }
+        }
+        self.wake_waiting(Wait::Terms(endpoint));
+    }
+
+    /// A connection ends: so do the sessions bound to it.
+    pub(super) fn lose_sessions(&mut self, now: Now, id: ConnId, reason: CloseReason) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let sessions = std::mem::take(&mut conn.sessions);
+        let opened_for = conn.opened_for.take();
+        let why = match reason {
+            CloseReason::TooSlow => Ended::TooSlow,
+            CloseReason::Garbage | CloseReason::Guessing | CloseReason::UnreadFull | CloseReason::Silent => {
+                Ended::Misbehaved
+            }
+            _ => Ended::Closed,
+        };
+        for endpoint in sessions {
+            self.lose(now, endpoint, why);
+        }
+        if let Some(endpoint) = opened_for {
+            self.lose(now, endpoint, Ended::NoConnect);
+        }
+    }
+
+    /// A session ends while its dialog goes on.
+    pub(super) fn lose(&mut self, now: Now, endpoint: EndpointId, why: Ended) {
+        let Some(session) = self.sessions.get(&endpoint) else { return };
+        let (room, was_bound) = (session.grant.room, matches!(session.state, State::Bound(_)));
+        self.detach(now, endpoint);
+        let Some(session) = self.sessions.get_mut(&endpoint) else { return };
+        self.by_id.remove(&session.grant.session);
+        if was_bound {
+            self.tell(now, room.home(), ShardMessage::Unbind { room, endpoint });
+        }
+        let Some(session) = self.sessions.get_mut(&endpoint) else { return };
+        match session.next.take() {
+            // A new session is on its way already: the old one's end is no news.
+            Some((id, terms)) => {
+                session.grant.session = id;
+                session.grant.terms = Some(*terms);
+                let due = now + limits::GRANT_WAIT;
+                session.state = State::Granted(due);
+                self.timers.set(due, Timer::Grant(endpoint));
+            }
+            None => self.outputs.control.push(FromShard::Lost { endpoint, why }),
+        }
+    }
+
+    /// A grant's time may have run out.
+    pub(super) fn grant_due(&mut self, now: Now, endpoint: EndpointId) {
+        let Some(session) = self.sessions.get_mut(&endpoint) else { return };
+        match session.state {
+            State::Granted(due) if due <= now => self.lose(now, endpoint, Ended::NeverBound),
+            State::Connecting(due) if due <= now => self.lose(now, endpoint, Ended::NoConnect),
+            State::Binding(conn, _) => self.close(now, conn, CloseReason::Silent, true),
+            State::Bound(_) => {
+                // The replacement was never bound: the old session stays.
+                if let Some((id, _)) = session.next.take() {
+                    self.by_id.remove(&id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The connection that we opened for a passive peer is there: the first request goes out at once
+    /// (MSRP-CONN-02). `None`: it is not wanted any more.
+    pub fn connected(&mut self, now: Now, endpoint: EndpointId) -> Option<ConnId> {
+        let session = self.sessions.get(&endpoint)?;
+        let State::Connecting(_) = session.state else { return None };
+        let path = session.grant.terms.as_ref()?.peer_path.clone();
+        let uri = self.uri(&session.grant.session);
+        let id = self.conns.open(now)?;
+        self.counters.opened += 1;
+        let (tid, message_id) = (self.entropy.token(), self.entropy.token());
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.opened_for = Some(endpoint);
+        }
+        if let Some(session) = self.sessions.get_mut(&endpoint) {
+            session.state = State::Binding(id, tid);
+        }
+        self.timers.set(now + limits::CONNECT_WAIT, Timer::Grant(endpoint));
+        self.conns.push_with(now, id, |out| {
+            encode::send_start(out, tid.as_bytes());
+            out.extend_from_slice(&encode::preamble(&path, &uri));
+            let range = ByteRange { start: 1, end: Some(0), total: Some(0) };
+            encode::send_tail_head(
+                out,
+                &encode::TailHead {
+                    message_id: message_id.as_bytes(),
+                    range,
+                    failure_report: FailureReport::Yes,
+                    success_report: false,
+                    content_type: None,
+                },
+            );
+            encode::end_line(out, tid.as_bytes(), crate::base::chunk::Flag::End, false);
+        });
+        Some(id)
+    }
+
+    /// The connection to a passive peer could not be opened.
+    pub fn connect_failed(&mut self, now: Now, endpoint: EndpointId) {
+        let connecting =
+            self.sessions.get(&endpoint).is_some_and(|s| matches!(s.state, State::Connecting(_)));
+        if connecting {
+            self.lose(now, endpoint, Ended::NoConnect);
+        }
+    }
+
+    /// An answer on a connection that we opened: does it bind the session?
+    pub(super) fn binding_answered(&mut self, now: Now, id: ConnId, tid: &[u8], code: u16) {
+        let Some(endpoint) = self.conns.get(id).and_then(|c| c.opened_for) else { return };
+        let Some(session) = self.sessions.get(&endpoint) else { return };
+        let State::Binding(at, ours) = session.state else { return };
+        if at != id || ours.as_bytes() != tid {
+            return;
+        }
+        if code / 100 == 2 {
+            self.bind(now, endpoint, id);
+        } else {
+            self.close(now, id, CloseReason::Peer, true);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The deadlines of one shard: a heap of times, each with what to look at when it comes.
+//!
+//! A timer is a reason to look, not a fact: whoever is looked at knows whether its time has really
+//! come, so nothing is ever cancelled and a timer that outlived its purpose costs one look.
+
+use crate::base::clock::Now;
+use crate::base::id::{ConnId, EndpointId};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// What to look at.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Timer {
+    /// A session that nobody has bound yet, or that we are binding.
+    Grant(EndpointId),
+    /// A session with unfinished messages.
+    Open(EndpointId),
+    /// A connection without a session, or with a head that is not whole.
+    Quiet(ConnId),
+    /// A connection with octets waiting to be taken.
+    Stall(ConnId),
+    /// Senders that wait for their recipients.
+    Relief,
+}
+
+/// All deadlines of a shard.
+#[derive(Debug, Default)]
+pub struct Timers {
+    heap: BinaryHeap<Reverse<(Now, Timer)>>,
+}
+
+impl Timers {
+    /// Look at `timer` at `due`.
+    pub fn set(&mut self, due: Now, timer: Timer) {
+        self.heap.push(Reverse((due, timer)));
+    }
+
+    /// The next timer whose time has come.
+    pub fn due(&mut self, now: Now) -> Option<Timer> {
+        let Reverse((at, _)) = self.heap.peek()?;
+        if *at > now {
+            return None;
+        }
+        self.heap.pop().map(|Reverse((_, timer))| timer)
+    }
+
+    /// When the next timer's time comes.
+    #[must_use]
+    pub fn next(&self) -> Option<Now> {
+        self.heap.peek().map(|Reverse((at, _))| *at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timers_come_in_the_order_of_their_time() {
+        let mut timers = Timers::default();
+        let conn = ConnId { slot: 1, generation: 0 };
+        timers.set(Now(20), Timer::Stall(conn));
+        timers.set(Now(10), Timer::Grant(EndpointId(1)));
+        assert_eq!(timers.next(), Some(Now(10)));
+        assert_eq!(timers.due(Now(9)), None);
+        assert_eq!(timers.due(Now(20)), Some(Timer::Grant(EndpointId(1))));
+        assert_eq!(timers.due(Now(20)), Some(Timer::Stall(conn)));
+        assert_eq!((timers.due(Now(99)), timers.next()), (None, None));
+    }
+}
