@@ -79,7 +79,7 @@ pub struct MessageNo(pub u32);
 ///
 /// Twelve characters of base 62 carry 71 random bits (RFC 4975 §7.1 asks for 64).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Token(pub [u8; Token::LEN]);
+pub struct Token(pub [u8; Self::LEN]);
 
 impl Token {
     /// Characters of a token.
@@ -103,7 +103,7 @@ impl fmt::Display for Token {
 /// RFC 4975 §14.1 wants at least 80 bits. `Debug` and `Display` show four characters only, because
 /// whoever knows a session-id owns the session.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SessionId([u8; SessionId::LEN]);
+pub struct SessionId([u8; Self::LEN]);
 
 impl SessionId {
     /// Characters of a session-id: two for the shard, 22 of base 62 for the secret.

@@ -567,7 +567,7 @@ impl Task {
         // In order: not past what waits already.
         if self.waiting.is_empty() {
             match self.events.try_send(event) {
-                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => return,
+                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => (),
                 Err(mpsc::error::TrySendError::Full(event)) => self.waiting.push_back(event),
             }
         } else {

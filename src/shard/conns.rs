@@ -6,7 +6,7 @@
 
 use super::queue::{Batch, Level, Piece, Pool, Queue};
 use crate::base::clock::Now;
-use crate::base::id::{ConnId, EndpointId, SessionId};
+use crate::base::id::{ConnId, EndpointId, SessionId, ShardId};
 use crate::base::limits;
 use crate::base::refusal::Refusal;
 use crate::session::owed::Receipt;
@@ -61,6 +61,8 @@ pub enum Wait {
     Terms(EndpointId),
     /// Too many messages without a verdict.
     Verdicts,
+    /// Recipients of a long message are slower than its sender.
+    Pressure,
 }
 
 /// A SEND whose body is still coming.
@@ -107,14 +109,25 @@ pub struct Conn {
     pub wait: Option<Wait>,
     /// The answer to a claim was no.
     pub claim_refused: Option<Refusal>,
-    /// Recipients are slower than this sender: not read before.
-    pub paused_until: Option<Now>,
+    /// Shards whose queues are filling because of what this connection sends: it is not read meanwhile.
+    pub pressed_by: SmallVec<[ShardId; 1]>,
     /// We opened this connection for the endpoint and wait for the answer to our first request.
     pub opened_for: Option<EndpointId>,
     /// Set when nothing more is read or queued; the rest of the queue is still written.
     pub closing: Option<CloseReason>,
     dirty: bool,
     stall_timer: bool,
+}
+
+/// What a look at a connection with octets waiting found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stall {
+    /// Nothing waits; nobody need look.
+    Nothing,
+    /// Look again then.
+    Later(Now),
+    /// The peer took nothing for `limits::QUEUE_STALL`.
+    Stuck,
 }
 
 #[derive(Debug, Default)]
@@ -269,19 +282,16 @@ impl Conns {
         }
     }
 
-    /// The stall timer of `id` went off: when to look again, or `Err` if the peer is stalled.
-    ///
-    /// # Errors
-    /// The peer took nothing for `limits::QUEUE_STALL`.
-    pub fn stall_look(&mut self, now: Now, id: ConnId) -> Result<Option<Now>, ()> {
-        let Some(conn) = self.get_mut(id) else { return Ok(None) };
+    /// The stall timer of `id` went off: has the peer taken nothing for too long?
+    pub fn stall_look(&mut self, now: Now, id: ConnId) -> Stall {
+        let Some(conn) = self.get_mut(id) else { return Stall::Nothing };
         match conn.queue.stall_deadline() {
             None => {
                 conn.stall_timer = false;
-                Ok(None)
+                Stall::Nothing
             }
-            Some(due) if due <= now => Err(()),
-            later => Ok(later),
+            Some(due) if due <= now => Stall::Stuck,
+            Some(later) => Stall::Later(later),
         }
     }
 

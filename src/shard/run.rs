@@ -246,7 +246,7 @@ async fn serve(setup: Setup) -> std::io::Result<Counters> {
 /// On epoll a wait for something that is ready does not go through the system, so the others
 /// would never have their turn: tasks by waking from another task, timers by really sleeping.
 async fn yield_now(served: u32) {
-    if served % 64 == 0 {
+    if served.is_multiple_of(64) {
         return monoio::time::sleep(Duration::ZERO).await;
     }
     let signal = Rc::new(Signal::default());
@@ -442,7 +442,6 @@ impl Shard {
     fn follow(self: &Rc<Self>, id: ConnId, flow: Flow) -> bool {
         match flow {
             Flow::Go => return true,
-            Flow::Pause(time) => self.pause(id, time),
             Flow::Wait | Flow::Stop => self.stop_reading(id),
         }
         false
@@ -472,10 +471,10 @@ impl Shard {
         let flow = self.turn(|core, now| core.resume(now, id));
         if self.follow(id, flow) {
             let fd = self.with_socket(id, |s| (!std::mem::replace(&mut s.reading, true)).then_some(s.fd));
-            if let Some(Some(fd)) = fd {
-                if self.set.add(fd, Token::of(id)).is_err() {
-                    self.gone(id);
-                }
+            if let Some(Some(fd)) = fd
+                && self.set.add(fd, Token::of(id)).is_err()
+            {
+                self.gone(id);
             }
         }
     }

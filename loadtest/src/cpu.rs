@@ -1,0 +1,95 @@
+//! What the kernel tells about the server's process: CPU time and resident memory.
+//!
+//! Reads files of /proc and nothing else. CPU time comes from /proc/PID/stat: all threads, those that
+//! ended included, user and system, in ticks of (usually) 10 ms; over ten seconds that is 0.1 %.
+
+use crate::sys;
+use std::fs;
+
+/// CPU time of a process so far, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CpuTime {
+    /// In the program itself.
+    pub(crate) user: u64,
+    /// In the kernel on the program's behalf.
+    pub(crate) system: u64,
+}
+
+impl CpuTime {
+    /// What was used since `earlier`.
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self {
+            user: self.user.saturating_sub(earlier.user),
+            system: self.system.saturating_sub(earlier.system),
+        }
+    }
+
+    /// Both kinds together.
+    pub(crate) fn total(self) -> u64 {
+        self.user + self.system
+    }
+}
+
+/// CPU time of `pid`; an error says that there is no such process.
+pub(crate) fn time_of(pid: u32) -> Result<CpuTime, String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat"))
+        .map_err(|e| format!("no process {pid} (--server-pid): {e}"))?;
+    parse_stat(&text, sys::ticks_per_second()).ok_or_else(|| format!("/proc/{pid}/stat cannot be read"))
+}
+
+/// Resident memory of `pid` in octets.
+pub(crate) fn resident_of(pid: u32) -> Result<u64, String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status"))
+        .map_err(|e| format!("no process {pid} (--server-pid): {e}"))?;
+    parse_resident(&text).ok_or_else(|| format!("/proc/{pid}/status names no VmRSS"))
+}
+
+/// How many local ports the kernel hands out by itself for one source address.
+pub(crate) fn ephemeral_ports() -> u32 {
+    fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")
+        .ok()
+        .and_then(|t| {
+            let mut numbers = t.split_whitespace().map(str::parse::<u32>);
+            let (low, high) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+            (high > low).then_some(high - low)
+        })
+        .unwrap_or(28_000)
+}
+
+fn parse_stat(text: &str, ticks: u64) -> Option<CpuTime> {
+    // The name in parentheses may hold anything, so count from its last parenthesis.
+    let rest = &text[text.rfind(')')? + 1..];
+    let mut fields = rest.split_whitespace().skip(11);
+    let mut next = || fields.next()?.parse::<u64>().ok().map(|n| n * 1_000_000 / ticks);
+    Some(CpuTime { user: next()?, system: next()? })
+}
+
+fn parse_resident(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_time_is_found_behind_a_hostile_process_name() {
+        let text = "77 (a) 1 2 (b) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20 0";
+        assert_eq!(parse_stat(text, 100), Some(CpuTime { user: 2_500_000, system: 500_000 }));
+        assert_eq!(parse_stat("77 nothing", 100), None);
+    }
+
+    #[test]
+    fn resident_memory_is_given_in_octets() {
+        assert_eq!(parse_resident("Name:\tx\nVmRSS:\t  12 kB\n"), Some(12 * 1024));
+        assert_eq!(parse_resident("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn the_own_process_has_memory_and_a_missing_one_is_an_error() {
+        assert!(resident_of(std::process::id()).is_ok_and(|b| b > 0));
+        assert!(time_of(std::process::id()).is_ok());
+        assert!(time_of(u32::MAX).is_err_and(|e| e.contains("--server-pid")));
+    }
+}

@@ -1,0 +1,117 @@
+//! The system calls that the standard library does not offer: epoll, the limit on open files, a socket
+//! option, the choice of a core. The only file of this crate with `unsafe`.
+//!
+//! Nothing here holds a decision: each function is one call and its error. [`Epoll`] owns its
+//! descriptor; the sockets it watches belong to the caller and leave it when they are closed.
+
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+/// Readable, or something is wrong (errors and hang-ups show as readable too).
+pub(crate) const READABLE: u32 = libc::EPOLLIN as u32 | libc::EPOLLERR as u32 | libc::EPOLLHUP as u32;
+/// Writable.
+pub(crate) const WRITABLE: u32 = libc::EPOLLOUT as u32;
+
+/// An epoll instance and the space for the events of one wait.
+pub(crate) struct Epoll {
+    fd: OwnedFd,
+    events: Vec<libc::epoll_event>,
+}
+
+impl Epoll {
+    /// A new instance that reports at most `events` events in one wait.
+    pub(crate) fn new(events: usize) -> io::Result<Self> {
+        // SAFETY: takes no pointers.
+        let raw = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        // SAFETY: the call above made this descriptor, nobody else knows it.
+        let fd = unsafe { OwnedFd::from_raw_fd(raw) };
+        Ok(Self { fd, events: vec![libc::epoll_event { events: 0, u64: 0 }; events.clamp(1, 65_536)] })
+    }
+
+    /// Watches `socket` for reading; events carry `key`.
+    pub(crate) fn add(&self, socket: &impl AsFd, key: u32) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, socket, libc::EPOLLIN as u32, key)
+    }
+
+    /// Watches for writing too, or no longer.
+    pub(crate) fn watch_writing(&self, socket: &impl AsFd, key: u32, on: bool) -> io::Result<()> {
+        let mask = libc::EPOLLIN as u32 | if on { WRITABLE } else { 0 };
+        self.control(libc::EPOLL_CTL_MOD, socket, mask, key)
+    }
+
+    fn control(&self, op: libc::c_int, socket: &impl AsFd, mask: u32, key: u32) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: mask, u64: u64::from(key) };
+        // SAFETY: `event` lives through the call, both descriptors are open (owned and borrowed).
+        check(unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), op, socket.as_fd().as_raw_fd(), &raw mut event) })
+            .map(drop)
+    }
+
+    /// Waits; zero asks without waiting. Returns how many events [`Epoll::event`] can tell.
+    pub(crate) fn wait(&mut self, timeout: Duration) -> usize {
+        let max = libc::c_int::try_from(self.events.len()).unwrap_or(libc::c_int::MAX);
+        // Whole milliseconds, rounded up: a wait that is too short would spin.
+        let ms = libc::c_int::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(libc::c_int::MAX);
+        // SAFETY: the array is valid for `max` events.
+        let n = unsafe { libc::epoll_wait(self.fd.as_raw_fd(), self.events.as_mut_ptr(), max, ms) };
+        // An error can only be EINTR here: no events.
+        usize::try_from(n).unwrap_or(0)
+    }
+
+    /// Event `i` of the last wait: (mask, key).
+    pub(crate) fn event(&self, i: usize) -> (u32, u32) {
+        let e = self.events[i];
+        (e.events, e.u64 as u32)
+    }
+}
+
+/// Raises the soft limit on open files to the hard limit and returns what holds now.
+pub(crate) fn raise_open_files() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a local that lives through the call.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    if limit.rlim_cur < limit.rlim_max {
+        limit.rlim_cur = limit.rlim_max;
+        // SAFETY: as above; the call only reads.
+        check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
+    }
+    Ok(limit.rlim_cur)
+}
+
+/// Lets `connect` choose the local port of a socket bound to an address with port 0: it only needs one
+/// that is free towards its target, `bind` would look for one that nobody uses at all.
+pub(crate) fn bind_without_port(socket: &impl AsFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let length = size_of::<libc::c_int>() as libc::socklen_t;
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: pointer and length describe `on`, the descriptor is open (borrowed).
+    check(unsafe {
+        libc::setsockopt(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, (&raw const on).cast(), length)
+    })
+    .map(drop)
+}
+
+/// Keeps the calling thread on one core.
+pub(crate) fn pin_to(core: usize) -> io::Result<()> {
+    if core >= libc::CPU_SETSIZE as usize {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: a cpu_set_t of zeroes is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `core` is below CPU_SETSIZE.
+    unsafe { libc::CPU_SET(core, &mut set) };
+    // SAFETY: size and pointer describe `set`.
+    check(unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) }).map(drop)
+}
+
+/// Clock ticks per second of the CPU times in /proc.
+pub(crate) fn ticks_per_second() -> u64 {
+    // SAFETY: takes no pointers.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).unwrap_or(100).max(1)
+}
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
