@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Touches: the TCP connection, the monotonic and the wall clock, name resolution. Bounds:
-//! [`COMMANDS_WAITING_MAX`] messages not on their way yet make [`Room::say`] wait; with
-//! [`EVENTS_WAITING_MAX`] events not taken the switch is not read. TLS is not spoken.
+//! `COMMANDS_WAITING_MAX` messages not on their way yet make [`Room::say`] wait; with
+//! `EVENTS_WAITING_MAX` events not taken the switch is not read. TLS is not spoken.
 //! Proved by: `chat_tests.rs` against a scripted server on loopback; the machine by `endpoint_tests.rs`.
 
 use super::call::{Call, CallError, Caller, Invite, RosterFeed, Transport};
