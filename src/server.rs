@@ -3,11 +3,11 @@
 //! The calling thread becomes the control plane (tokio); every shard has a thread of its own. There are
 //! no others.
 
+use crate::base::id::ShardId;
+use crate::base::limits;
 use crate::control::config::{Config, DriverChoice};
 use crate::control::shards::{ShardEnd, Shards};
 use crate::control::sip::{Sip, SipConfig};
-use crate::base::id::ShardId;
-use crate::base::limits;
 use crate::room::policy::Policy;
 use crate::shard::conns::CloseReason;
 use crate::shard::core::{Counters, ShardConfig};
@@ -61,7 +61,10 @@ impl fmt::Display for ServerError {
             Self::Listen(what, at, e) => write!(f, "cannot listen for {what} on {at}: {e}"),
             Self::Sip(e) => write!(f, "cannot listen for SIP: {e}"),
             Self::NoUring(e) => {
-                write!(f, "io_uring is not available ({e}); use --driver epoll, or allow it (sysctl kernel.io_uring_disabled=0)")
+                write!(
+                    f,
+                    "io_uring is not available ({e}); use --driver epoll, or allow it (sysctl kernel.io_uring_disabled=0)"
+                )
             }
             Self::System(what, e) => write!(f, "{what}: {e}"),
             Self::ShardFailed(shard, why) => write!(f, "shard {shard} failed: {why}"),
@@ -115,8 +118,7 @@ async fn serve(
     };
     let started = start_shards(config.shards, driver, listeners, shard_config)?;
     let Started { mut shards, threads, mut ended } = started;
-    let listening =
-        Listening { sip: sip.local_addrs(), msrp, driver, fallback, shards: config.shards };
+    let listening = Listening { sip: sip.local_addrs(), msrp, driver, fallback, shards: config.shards };
     ready(&listening);
 
     let mut failed = None;

@@ -66,6 +66,7 @@ async fn shard(mut end: ShardEnd, tell: mpsc::UnboundedSender<(&'static str, End
             tokio::time::sleep(Duration::from_millis(1)).await;
             continue;
         };
+        let slow = matches!(&order, ToShard::Join(join) if join.room.user() == "slow");
         let (name, endpoint) = match order {
             ToShard::Join(join) => ("join", join.endpoint),
             ToShard::Revise { endpoint, .. } => ("revise", endpoint),
@@ -73,7 +74,8 @@ async fn shard(mut end: ShardEnd, tell: mpsc::UnboundedSender<(&'static str, End
             ToShard::Drain => continue,
         };
         let _ = tell.send((name, endpoint));
-        if name == "join" {
+        // Whoever wants in to this room waits for ever.
+        if name == "join" && !slow {
             let session = entropy.session_id(ShardId(0));
             end.outbox.push(FromShard::Granted { endpoint, session });
             end.outbox.push(FromShard::Bound { endpoint });
@@ -363,5 +365,115 @@ async fn stopping_ends_calls_with_bye() {
         assert!(bye.starts_with("BYE sip:alice@") && header(&bye, "Reason").contains("cause=503"), "{bye}");
         client.accept(&bye).await;
     }
+    tokio::time::timeout(WAIT, server.done).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn no_message_of_the_torture_test_stops_the_server() {
+    // SIP-PARSE-02, SIP-PARSE-03
+    let server = server().await;
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torture/sip");
+    let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let mut sent = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let octets = std::fs::read(file.unwrap().path()).unwrap();
+        udp.send_to(&octets, server.address).await.unwrap();
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(&octets).await.unwrap();
+        stream.shutdown().await.unwrap();
+        // Whatever the server says, it closes in the end.
+        tokio::time::timeout(WAIT, stream.read_to_end(&mut Vec::new())).await.unwrap().unwrap();
+        sent += 1;
+    }
+    assert_eq!(sent, 50);
+    for mut client in Client::both(&server).await {
+        client.send(&client.options(1)).await;
+        assert!(client.receive().await.starts_with("SIP/2.0 200 "));
+    }
+}
+
+#[tokio::test]
+async fn many_dialogs_share_one_connection() {
+    // SIP-TRANS-01, CHAT-JOIN-06
+    const CALLS: usize = 300;
+    let server = server().await;
+    let mut client = Client::tcp(&server).await;
+    let own = |text: String, n: usize| {
+        text.replace("call-TCP", &format!("call-{n}")).replace("z9hG4bK", &format!("z9hG4bK{n}-"))
+    };
+    for n in 0..CALLS {
+        client.send(&own(client.invite(), n)).await;
+    }
+    let mut done = 0;
+    while done < CALLS {
+        let message = client.receive().await;
+        assert!(message.starts_with("SIP/2.0 200 "), "{message}");
+        let n: usize = header(&message, "Call-ID").strip_prefix("call-").unwrap().parse().unwrap();
+        if header(&message, "CSeq") == "2 BYE" {
+            done += 1;
+            continue;
+        }
+        let (to, target) = (header(&message, "To"), target(&message));
+        client.send(&own(client.request("ACK", &target, 1, to, "", ""), n)).await;
+        client.send(&own(client.request("BYE", &target, 2, to, "", ""), n)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_invite_gets_487_and_leaves_nobody_behind() {
+    // SIP-TXN-03
+    let mut server = server().await;
+    for mut client in Client::both(&server).await {
+        let room = "sip:slow@chat.example";
+        let invite = client.request("INVITE", room, 1, &format!("<{room}>"), SDP_TYPE, OFFER);
+        client.send(&invite).await;
+        let (_, endpoint) = server.told.recv().await.unwrap();
+        let cancel = client.request("CANCEL", room, 1, &format!("<{room}>"), "", "");
+        client.send(&cancel.replace("CANCEL1;", "INVITE1;")).await;
+        let ok = client.receive().await;
+        assert!(ok.starts_with("SIP/2.0 200 ") && header(&ok, "CSeq") == "1 CANCEL", "{ok}");
+        let end = client.receive().await;
+        assert!(end.starts_with("SIP/2.0 487 ") && header(&end, "CSeq") == "1 INVITE", "{end}");
+        let ack = client.request("ACK", room, 1, header(&end, "To"), "", "");
+        client.send(&ack.replace("ACK1;", "INVITE1;")).await;
+        assert_eq!(server.told.recv().await.unwrap(), ("leave", endpoint));
+    }
+}
+
+#[tokio::test]
+async fn a_bye_counts_even_if_its_connection_closes_at_once() {
+    // FOCUS-04
+    let mut server = server().await;
+    let mut client = Client::tcp(&server).await;
+    let ok = client.join().await;
+    let (_, endpoint) = server.told.recv().await.unwrap();
+    let bye = client.request("BYE", &target(&ok), 2, header(&ok, "To"), "", "");
+    client.send(&bye).await;
+    drop(client);
+    assert_eq!(server.told.recv().await.unwrap(), ("leave", endpoint));
+}
+
+#[tokio::test]
+async fn a_closed_connection_is_opened_again_for_our_requests() {
+    // SIP-TRANS-02, SIP-DLG-02
+    let mut server = server().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = Client::tcp(&server).await;
+    let own = format!("sip:alice@{};transport=tcp", listener.local_addr().unwrap());
+    let invite = client.invite().replace(&format!("sip:alice@{};transport=tcp", client.address()), &own);
+    client.send(&invite).await;
+    let ok = client.receive().await;
+    let ack = client.request("ACK", &target(&ok), 1, header(&ok, "To"), "", "");
+    client.send(&ack).await;
+    client.send(&client.options(9)).await;
+    client.receive().await;
+    drop(client);
+    server.stop.take().unwrap().send(()).unwrap();
+    let (stream, _) = tokio::time::timeout(WAIT, listener.accept()).await.unwrap().unwrap();
+    let mut client = Client::Tcp(stream, Vec::new());
+    let bye = client.receive().await;
+    let start = format!("BYE {own} SIP/2.0\r\n");
+    assert!(bye.to_lowercase().starts_with(&start.to_lowercase()), "{bye}");
+    client.accept(&bye).await;
     tokio::time::timeout(WAIT, server.done).await.unwrap().unwrap();
 }

@@ -92,7 +92,8 @@ pub const CONNECT_WAIT: Duration = Duration::from_secs(10);
 /// participant is told once (RFC 7701 §6.4 says 80 %).
 pub const QUEUE_BYTES_SOFT: usize = QUEUE_BYTES_HARD / 5 * 4;
 
-/// Hard watermark of a connection's queue: a push that would pass it closes the connection.
+/// Hard watermark of a connection's queue: no copy passes it (the rest of a started one is replaced
+/// by `#`), and a connection whose answers pass it, because it asks and does not read, is closed.
 pub const QUEUE_BYTES_HARD: usize = 256 * 1024;
 
 /// A connection with octets waiting that takes none for this long is closed (O2).
@@ -120,9 +121,8 @@ pub const RECENT_MESSAGES_MAX: usize = 16;
 /// Media types per endpoint that it refused with 415.
 pub const REFUSED_TYPES_MAX: usize = 8;
 
-/// While a long message goes through a room, its sender is not read for this long each time a
-/// recipient's queue is above half of its soft watermark.
-pub const SENDER_PAUSE: Duration = Duration::from_millis(2);
+/// How often it is looked at whether the recipients of a long message have caught up.
+pub const RELIEF_PACE: Duration = Duration::from_millis(2);
 
 // ---- rooms ------------------------------------------------------------------------------------
 

@@ -129,7 +129,10 @@ impl Raw {
             return Err(ConfigError::Value("public-host", format!("`{bad}` is no host name or address")));
         }
         if self.public_host.is_none() && msrp[0].ip().is_unspecified() {
-            let why = format!("clients cannot connect to {}; say by which name or address they reach this server with --public-host", msrp[0].ip());
+            let why = format!(
+                "clients cannot connect to {}; say by which name or address they reach this server with --public-host",
+                msrp[0].ip()
+            );
             return Err(ConfigError::Value("msrp", why));
         }
         let shards = self.shards.unwrap_or_else(|| u16::try_from(cores).unwrap_or(u16::MAX)).min(SHARDS_MAX);
@@ -147,7 +150,10 @@ impl Raw {
         };
         let max_message_bytes = self.max_message_bytes.unwrap_or(limits::MESSAGE_BYTES_MAX);
         if max_message_bytes < 1024 {
-            return Err(ConfigError::Value("max_message_bytes", "less than 1024 leaves no room for a text".into()));
+            return Err(ConfigError::Value(
+                "max_message_bytes",
+                "less than 1024 leaves no room for a text".into(),
+            ));
         }
         let (public_host, congestion) = (self.public_host, self.congestion);
         Ok(Config { domains, sip, msrp, public_host, shards, driver, max_message_bytes, congestion })
@@ -182,7 +188,10 @@ fn addresses(key: &'static str, given: Vec<String>, default: &str) -> Result<Vec
     let given = if given.is_empty() { vec![default.to_owned()] } else { given };
     let parse = |text: &String| {
         text.parse().map_err(|_| {
-            ConfigError::Value(key, format!("`{text}` is not ADDRESS:PORT, for example {default} or [::1]:5060"))
+            ConfigError::Value(
+                key,
+                format!("`{text}` is not ADDRESS:PORT, for example {default} or [::1]:5060"),
+            )
         })
     };
     given.iter().map(parse).collect()

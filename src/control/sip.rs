@@ -31,7 +31,6 @@ mod udp;
 use crate::base::clock::now;
 use crate::base::entropy::Entropy;
 use crate::control::shards::Shards;
-use crate::focus::signalling::Transport;
 use crate::focus::{Config, Focus, Input, Output, RequestId, TxId};
 use link::{Listener, Shared};
 use rsipstack::EndpointBuilder;
@@ -60,6 +59,9 @@ const EVENTS_MAX: usize = 1024;
 /// From the wish to stop to the end of [`Sip::run`], answered or not; below `limits::SHUTDOWN_WAIT`.
 const DRAIN_WAIT: Duration = Duration::from_secs(4);
 
+/// From the end of the last dialog to the closing of connections.
+const LAST_WORDS_WAIT: Duration = Duration::from_millis(50);
+
 /// What the SIP side must know.
 #[derive(Clone, Debug)]
 pub struct SipConfig {
@@ -85,6 +87,8 @@ enum Event {
     /// A server transaction has ended.
     Over(TxId),
     Answer(RequestId, u16),
+    /// A connection brought nothing for `limits::SIP_CONN_IDLE`.
+    Idle(u64),
 }
 
 /// Bound sockets, not yet served.
@@ -163,6 +167,8 @@ impl Sip {
                 break;
             }
         }
+        // What was answered last is still on its way through the transactions.
+        tokio::time::sleep(LAST_WORDS_WAIT).await;
         shared.close();
         tasks.shutdown().await;
     }
@@ -222,7 +228,7 @@ impl Desk {
     fn accept(&mut self, transaction: rsipstack::transaction::Transaction) {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let tx = TxId(LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
-        let Some((request, flow)) = transact::unmark(&self.shared, &transaction.original) else { return };
+        let Some((request, flow)) = transact::unmark(&transaction.original) else { return };
         self.answering.insert(tx, Answering::of(&transaction));
         tokio::spawn(transact::serve(transaction, tx, self.shared.clone()));
         self.focus.handle(now(), Input::Request { tx, request, flow });
@@ -234,6 +240,8 @@ impl Desk {
             Event::Over(tx) => {
                 self.answering.remove(&tx);
             }
+            Event::Idle(link) if self.focus.uses(link) => {}
+            Event::Idle(link) => self.shared.forget(link),
             Event::Answer(id, code) => self.focus.handle(now(), Input::Answer { id, code }),
         }
     }
@@ -258,9 +266,4 @@ impl Desk {
             }
         }
     }
-}
-
-/// How a link is to be described in a log.
-fn name(transport: Transport, peer: SocketAddr) -> String {
-    format!("{} {peer}", transport.as_str())
 }

@@ -173,6 +173,12 @@ impl Dialogs {
         Some(Outgoing { method, uri, hop, flow: dialog.flow.clone(), headers, body, branch })
     }
 
+    /// Whether a dialog's flow is this link.
+    #[must_use]
+    pub fn use_link(&self, link: u64) -> bool {
+        self.table.values().any(|d| d.flow.link == link)
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -291,6 +291,12 @@ impl Focus {
         self.core.timers.first().map(|&(at, _)| at)
     }
 
+    /// Whether a dialog would send its next request over this link.
+    #[must_use]
+    pub fn uses(&self, link: u64) -> bool {
+        self.core.dialogs.use_link(link)
+    }
+
     /// Whether nothing is left to wait for after [`Input::Drain`].
     #[must_use]
     pub fn is_drained(&self) -> bool {

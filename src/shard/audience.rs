@@ -196,8 +196,8 @@ impl Audience {
         self.members.is_empty()
     }
 
-    /// Queues a part of message `seq` for everybody who is to get it. Connections whose queue would
-    /// pass its hard watermark are appended to `slow`.
+    /// Queues a part of message `seq` for everybody who is to get it. Whose queue is too long is left
+    /// out: of the whole message at its beginning, of the rest, with a `#`, later on.
     #[allow(clippy::too_many_arguments)] // The parts of a shard that a fan-out needs, each by name.
     pub fn deliver(
         &mut self,
@@ -208,7 +208,6 @@ impl Audience {
         seq: Seq,
         opening: Option<&Opening>,
         chunk: &Chunk<Body<'_>>,
-        slow: &mut Vec<ConnId>,
     ) -> Delivered {
         let Some((id, ask, content_type, from)) = self.identify(entropy, seq, opening, chunk) else {
             return Delivered::default();
@@ -233,13 +232,14 @@ impl Audience {
             let len = part.len + member.preamble.len();
             match conns.level(member.conn, len) {
                 None => {}
-                Some(Level::Hard) => slow.push(member.conn),
-                Some(Level::Soft) if first => {
+                Some(Level::Soft | Level::Hard) if first => {
                     skip(conns, member.conn);
                     done.skipped += 1;
                     leave_out(&mut out, chunk.flag, member.endpoint);
                 }
-                Some(Level::Soft) if stuck(conns, now, member.conn) => {
+                Some(level)
+                    if level == Level::Hard || level == Level::Soft && stuck(conns, now, member.conn) =>
+                {
                     end_early(now, conns, entropy, member, id, chunk.start, chunk.total);
                     out.push(member.endpoint);
                 }
@@ -296,6 +296,12 @@ impl Audience {
     /// The last part of `seq` has gone out.
     pub fn finish(&mut self, seq: Seq) {
         self.open.retain(|c| c.seq != seq);
+    }
+
+    /// Whether a queue here is filling and its peer still takes: long messages should wait.
+    #[must_use]
+    pub fn is_filling(&self, conns: &Conns, now: Now) -> bool {
+        self.members.iter().any(|m| filling(conns, m.conn) && !stuck(conns, now, m.conn))
     }
 
     /// Where an open message stands and who sent it, to end it with `#`.

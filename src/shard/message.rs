@@ -231,10 +231,15 @@ pub enum ShardMessage {
         /// Which message.
         seq: Seq,
     },
-    /// An audience's queues are filling: the sender of a long message should be read slower.
+    /// An audience's queues are filling, or no longer: the sender of a long message is not read
+    /// meanwhile.
     Pressure {
         /// Who sends.
         endpoint: EndpointId,
+        /// Whose queues.
+        by: ShardId,
+        /// Filling, or no longer.
+        on: bool,
     },
     /// A connection whose first request names a session of the receiving shard.
     HandOver(Box<HandOver>),

@@ -442,7 +442,6 @@ impl Shard {
     fn follow(self: &Rc<Self>, id: ConnId, flow: Flow) -> bool {
         match flow {
             Flow::Go => return true,
-            Flow::Pause(time) => self.pause(id, time),
             Flow::Wait | Flow::Stop => self.stop_reading(id),
         }
         false

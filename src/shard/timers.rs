@@ -19,6 +19,8 @@ pub enum Timer {
     Quiet(ConnId),
     /// A connection with octets waiting to be taken.
     Stall(ConnId),
+    /// Senders that wait for their recipients.
+    Relief,
 }
 
 /// All deadlines of a shard.

@@ -56,7 +56,7 @@ pub(super) async fn run(
                     }
                     line.clear();
                 }
-                lingering.as_mut().reset(tokio::time::Instant::now() + linger);
+                lingering.set(tokio::time::sleep(linger));
             }
             event = events.next() => {
                 let Some(event) = event else { return Err(Trouble::Closed("the room is gone".to_string())) };
@@ -69,7 +69,7 @@ pub(super) async fn run(
                 };
                 written.map_err(|e| streams(&e))?;
                 if waited && state.unanswered.is_empty() {
-                    lingering.as_mut().reset(tokio::time::Instant::now() + linger);
+                    lingering.set(tokio::time::sleep(linger));
                 }
             }
             () = &mut lingering, if done => break,

@@ -84,9 +84,7 @@ pub(super) struct Shared {
 /// Where a message came from.
 pub(super) struct Source<'a> {
     pub(super) connection: &'a SipConnection,
-    pub(super) transport: Transport,
-    pub(super) link: u64,
-    pub(super) peer: SocketAddr,
+    pub(super) flow: Flow,
 }
 
 impl Shared {
@@ -144,15 +142,6 @@ impl Shared {
         self.conns().values().for_each(|c| c.closed.cancel());
     }
 
-    /// The flow that a link stands for now.
-    pub(super) fn flow(&self, link: u64, peer: SocketAddr) -> Option<Flow> {
-        if let Some(listener) = usize::try_from(link).ok().and_then(|i| self.listeners.get(i)) {
-            return Some(Flow { transport: Transport::Udp, link, peer, local: listener.local.clone() });
-        }
-        let conn = self.conn(link)?;
-        Some(Flow { transport: Transport::Tcp, link, peer, local: conn.local })
-    }
-
     /// Takes one whole message.
     ///
     /// # Errors
@@ -161,12 +150,12 @@ impl Shared {
         let message = strict::read(raw).inspect_err(|_| Counters::add(&self.counters.refused))?;
         let (message, request) = match message {
             Message::Request(mut request) => {
-                strict::stamp(&mut request.headers, from.peer);
+                strict::stamp(&mut request.headers, from.flow.peer);
                 if self.is_busy(request.method) {
                     Counters::add(&self.counters.overloaded);
                     return Err(Fault::of(503, "Service Unavailable", &request));
                 }
-                let message = transact::mark(&request, from.link, from.peer)
+                let message = transact::mark(&request, &from.flow)
                     .ok_or_else(|| Fault::of(400, "Bad Request", &request))?;
                 (SipMessage::Request(message), Some(request))
             }
@@ -178,7 +167,8 @@ impl Shared {
                 (SipMessage::Response(response), None)
             }
         };
-        let address = SipAddr { r#type: Some(library_transport(from.transport)), ..SipAddr::from(from.peer) };
+        let address =
+            SipAddr { r#type: Some(library_transport(from.flow.transport)), ..SipAddr::from(from.flow.peer) };
         let done = self.endpoint.on_received_message(message, from.connection.clone(), &address).await;
         match (done, request) {
             (Err(error), Some(request)) => {
@@ -202,12 +192,5 @@ pub(super) fn library_transport(transport: Transport) -> lib::Transport {
     match transport {
         Transport::Udp => lib::Transport::Udp,
         Transport::Tcp => lib::Transport::Tcp,
-    }
-}
-
-impl Source<'_> {
-    /// The start of a log line.
-    pub(super) fn name(&self) -> String {
-        super::name(self.transport, self.peer)
     }
 }

@@ -11,7 +11,7 @@
 
 use super::link::{Conn, Counters, Shared, Source};
 use crate::base::limits;
-use crate::focus::signalling::Transport;
+use crate::focus::signalling::{Flow, Transport};
 use crate::focus::stream::{Step, step};
 use bytes::{Buf, Bytes, BytesMut};
 use rsipstack::transport::channel::ChannelConnection;
@@ -125,7 +125,12 @@ async fn read(
             Ok(Ok(0)) => return "closed by peer",
             Ok(Ok(_)) => {}
             Ok(Err(_)) => return "broken",
-            Err(_) => return if buffer.is_empty() { "idle" } else { "message not finished" },
+            Err(_) if buffer.is_empty() => {
+                // The loop knows whether a dialog uses the connection, and closes it if none does.
+                let _ = shared.events.send(super::Event::Idle(link)).await;
+                continue;
+            }
+            Err(_) => return "message not finished",
         }
         if let Err(why) = messages(&shared, &mut buffer, &raw, &conn, link).await {
             Counters::add(&shared.counters.broken);
@@ -174,7 +179,8 @@ async fn messages(
 }
 
 fn source(conn: &Conn, link: u64) -> Source<'_> {
-    Source { connection: &conn.connection, transport: Transport::Tcp, link, peer: conn.peer }
+    let flow = Flow { transport: Transport::Tcp, link, peer: conn.peer, local: conn.local.clone() };
+    Source { connection: &conn.connection, flow }
 }
 
 /// Writes until the connection is closed, then what is left.

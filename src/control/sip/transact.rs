@@ -40,9 +40,11 @@ pub(super) fn library_headers(headers: &Headers) -> lib::Headers {
 }
 
 /// A sound request as the library keeps it, with our mark; `None` if the library cannot hold it.
-pub(super) fn mark(request: &Request, link: u64, peer: SocketAddr) -> Option<lib::Request> {
+pub(super) fn mark(request: &Request, flow: &Flow) -> Option<lib::Request> {
     let mut headers = library_headers(&request.headers);
-    headers.push(lib::Header::Other(MARK.into(), format!("{link} {peer} {}", request.uri)));
+    let Flow { transport, link, peer, local } = flow;
+    let mark = format!("{} {link} {peer} {local} {}", transport.as_str(), request.uri);
+    headers.push(lib::Header::Other(MARK.into(), mark));
     Some(lib::Request {
         method: request.method.as_str().parse().ok()?,
         uri: parse_uri(&request.uri).ok()?,
@@ -52,8 +54,8 @@ pub(super) fn mark(request: &Request, link: u64, peer: SocketAddr) -> Option<lib
     })
 }
 
-/// What [`mark`] was given; `None` if the connection has closed since.
-pub(super) fn unmark(shared: &Shared, request: &lib::Request) -> Option<(Request, Flow)> {
+/// What [`mark`] was given. The connection may have closed since.
+pub(super) fn unmark(request: &lib::Request) -> Option<(Request, Flow)> {
     let mut headers = Headers::default();
     let mut mark = None;
     for header in request.headers.iter() {
@@ -63,11 +65,13 @@ pub(super) fn unmark(shared: &Shared, request: &lib::Request) -> Option<(Request
             headers.push(header.name(), header.value());
         }
     }
-    let mut parts = mark?.splitn(3, ' ');
-    let (link, peer, uri) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?);
+    let mut parts = mark?.splitn(5, ' ');
+    let transport = if parts.next()? == Transport::Tcp.as_str() { Transport::Tcp } else { Transport::Udp };
+    let (link, peer) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    let flow = Flow { transport, link, peer, local: parts.next()?.into() };
+    let uri = parts.next()?.into();
     let method = Method::parse(&request.method.to_string())?;
-    let flow = shared.flow(link, peer)?;
-    Some((Request { method, uri: uri.into(), headers, body: request.body.clone() }, flow))
+    Some((Request { method, uri, headers, body: request.body.clone() }, flow))
 }
 
 /// What is needed to answer a server transaction.
@@ -132,7 +136,7 @@ pub(super) async fn serve(mut transaction: Transaction, tx: TxId, shared: Arc<Sh
             let input = match request.method {
                 lib::Method::Ack if is_success(&transaction) => {
                     acked = true;
-                    let Some((request, flow)) = unmark(&shared, &request) else { continue };
+                    let Some((request, flow)) = unmark(&request) else { continue };
                     Input::Acked { tx, request, flow }
                 }
                 lib::Method::Cancel => Input::Cancelled { tx },
@@ -154,9 +158,13 @@ fn is_success(transaction: &Transaction) -> bool {
     last.is_some_and(|r| r.status_code.kind() == lib::StatusCodeKind::Successful)
 }
 
-/// Sends a request of ours and tells the loop how it ended.
+/// Sends a request of ours and tells the loop how it ended. A connection that breaks under it may
+/// have been dying for long, so one more road is tried.
 pub(super) async fn send(shared: Arc<Shared>, id: RequestId, request: Outgoing) {
-    let code = attempt(&shared, &request).await.unwrap_or(503);
+    let code = match attempt(&shared, &request).await {
+        Some(code) => code,
+        None => attempt(&shared, &request).await.unwrap_or(503),
+    };
     let _ = shared.events.send(Event::Answer(id, code)).await;
 }
 

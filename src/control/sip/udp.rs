@@ -4,7 +4,7 @@
 //! gets a stateless answer (SIP-PARSE-02).
 
 use super::link::{Counters, Shared, Source};
-use crate::focus::signalling::Transport;
+use crate::focus::signalling::{Flow, Transport};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket as StdSocket};
 use std::sync::Arc;
@@ -83,10 +83,10 @@ async fn datagram(shared: &Shared, index: usize, raw: &[u8], peer: SocketAddr) {
         return;
     }
     let link = index as u64;
-    let source = Source { connection: &listener.connection, transport: Transport::Udp, link, peer };
-    let name = source.name();
+    let flow = Flow { transport: Transport::Udp, link, peer, local: listener.local.clone() };
+    let source = Source { connection: &listener.connection, flow };
     let Err(fault) = shared.deliver(raw, source).await else { return };
-    tracing::debug!(from = name, code = fault.code, why = fault.why, "SIP message refused");
+    tracing::debug!(%peer, code = fault.code, why = fault.why, "SIP message refused");
     match fault.answer(peer) {
         Some((octets, destination)) => {
             if listener.socket.send_to(&octets, destination).await.is_err() {

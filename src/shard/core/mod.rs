@@ -39,7 +39,6 @@ use crate::session::owed::Owed;
 use ahash::AHashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What a shard must know of the server.
 #[derive(Clone, Debug)]
@@ -61,8 +60,6 @@ pub struct ShardConfig {
 pub enum Flow {
     /// Read on.
     Go,
-    /// Read on after this time: recipients are slower than this sender.
-    Pause(Duration),
     /// Read on when [`Outputs::resume`] names the connection.
     Wait,
     /// Read no more; the connection is being closed or has moved.
@@ -182,6 +179,10 @@ pub struct ShardCore {
     scratch: Scratch,
     effects: Vec<Effect>,
     last_type: Arc<str>,
+    /// Senders that wait for recipients here.
+    pressing: Vec<rooms::Pressing>,
+    /// When they were last looked at.
+    relieved: Now,
     outputs: Outputs,
     counters: Counters,
     draining: bool,
@@ -206,6 +207,8 @@ impl ShardCore {
             scratch: Scratch::default(),
             effects: Vec::new(),
             last_type: "text/plain".into(),
+            pressing: Vec::new(),
+            relieved: Now::default(),
             outputs: Outputs::default(),
             counters: Counters::default(),
             draining: false,
@@ -308,6 +311,9 @@ impl ShardCore {
         if let Some(count) = left_out {
             self.tell_left_out(now, id, count);
         }
+        if !self.pressing.is_empty() && now.since(self.relieved) >= limits::RELIEF_PACE {
+            self.relieve(now);
+        }
     }
 
     /// Takes back the buffers of a write that is done.
@@ -335,7 +341,7 @@ impl ShardCore {
                 self.remote_deliver(now, room, seq, opening.as_deref(), *chunk);
             }
             ShardMessage::Abort { room, seq } => self.abort_here(now, room, seq),
-            ShardMessage::Pressure { endpoint } => self.pressure(now, endpoint),
+            ShardMessage::Pressure { endpoint, by, on } => self.pressure(endpoint, by, on),
             ShardMessage::HandOver(_) => {} // Carried by the runtime, see `arrived`.
             ShardMessage::Claim { session, conn, at } => self.claim(session, conn, at),
             ShardMessage::Claimed { conn, grant } => self.claimed(now, conn, grant),
@@ -367,6 +373,7 @@ impl ShardCore {
                 Timer::Grant(endpoint) => self.grant_due(now, endpoint),
                 Timer::Open(endpoint) => self.open_due(now, endpoint),
                 Timer::Quiet(id) => self.quiet_due(now, id),
+                Timer::Relief => self.relieve(now),
                 Timer::Stall(id) => match self.conns.stall_look(now, id) {
                     Ok(None) => {}
                     Ok(Some(later)) => self.timers.set(later, Timer::Stall(id)),

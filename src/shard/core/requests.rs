@@ -4,7 +4,7 @@ use super::sessions::Found;
 use super::{Flow, Session, ShardCore, State};
 use crate::base::chunk::{Chunk, Flag};
 use crate::base::clock::Now;
-use crate::base::id::{ConnId, EndpointId, MessageNo, SessionId};
+use crate::base::id::{ConnId, EndpointId, MessageNo, SessionId, ShardId};
 use crate::base::limits;
 use crate::base::refusal::Refusal;
 use crate::session::inbound::{Emit, Outcome, Taken};
@@ -28,7 +28,7 @@ enum Next {
     /// Look at this again later: nothing of it was consumed.
     Again(Wait),
     /// The connection goes elsewhere, with this and all that follows.
-    Moves(crate::base::id::ShardId),
+    Moves(ShardId),
     /// The connection is being closed.
     Stop,
 }
@@ -93,8 +93,10 @@ impl ShardCore {
             let Some(conn) = self.conns.get_mut(id).filter(|c| c.closing.is_none()) else {
                 return (at, Flow::Stop);
             };
-            if let Some(until) = conn.paused_until.take().filter(|t| *t > now) {
-                return (at, Flow::Pause(now.until(until)));
+            if conn.queue.len() > limits::QUEUE_BYTES_HARD {
+                // It asks and does not take the answers.
+                self.close(now, id, CloseReason::TooSlow, true);
+                return (at, Flow::Stop);
             }
             let step = match conn.framer.step(&buf[at..], limits::PART_BYTES_MIN) {
                 Ok(step) => step,
@@ -126,23 +128,27 @@ impl ShardCore {
                     return (at, Flow::Wait);
                 }
             }
-            if self.must_wait_for_verdicts(id) {
+            if self.must_wait(id) {
                 return (at, Flow::Wait);
             }
         }
-        let paused = self.conns.get_mut(id).and_then(|c| c.paused_until.take()).filter(|t| *t > now);
-        (at, paused.map_or(Flow::Go, |until| Flow::Pause(now.until(until))))
+        (at, Flow::Go)
     }
 
-    fn must_wait_for_verdicts(&mut self, id: ConnId) -> bool {
+    /// Whether the connection's next frame must wait for others.
+    fn must_wait(&mut self, id: ConnId) -> bool {
         let Some(conn) = self.conns.get(id) else { return false };
-        let full = conn.sessions.iter().any(|e| self.sessions.get(e).is_some_and(|s| s.owed.full()));
-        if full {
-            if let Some(conn) = self.conns.get_mut(id) {
-                conn.wait = Some(Wait::Verdicts);
-            }
+        let wait = if !conn.pressed_by.is_empty() {
+            Wait::Pressure
+        } else if conn.sessions.iter().any(|e| self.sessions.get(e).is_some_and(|s| s.owed.full())) {
+            Wait::Verdicts
+        } else {
+            return false;
+        };
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.wait = Some(wait);
         }
-        full
+        true
     }
 
     /// A head, with what is there of its body.
@@ -554,11 +560,16 @@ impl ShardCore {
         }
     }
 
-    /// The recipients of a long message are slower than its sender.
-    pub(super) fn pressure(&mut self, now: Now, endpoint: EndpointId) {
+    /// The recipients of a long message on shard `by` are slower than its sender, or no longer.
+    pub(super) fn pressure(&mut self, endpoint: EndpointId, by: ShardId, on: bool) {
         let Some(State::Bound(id)) = self.sessions.get(&endpoint).map(|s| s.state) else { return };
-        if let Some(conn) = self.conns.get_mut(id) {
-            conn.paused_until = Some(now + limits::SENDER_PAUSE);
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.pressed_by.retain(|s| *s != by);
+        if on {
+            conn.pressed_by.push(by);
+        } else if conn.pressed_by.is_empty() && conn.wait == Some(Wait::Pressure) {
+            conn.wait = None;
+            self.outputs.resume.push(id);
         }
     }
 

@@ -4,7 +4,7 @@ use super::ShardCore;
 use crate::base::address::Address;
 use crate::base::chunk::{Chunk, Flag};
 use crate::base::clock::Now;
-use crate::base::id::{ConnId, EndpointId, MessageNo, RoomId, Seq, ShardId};
+use crate::base::id::{EndpointId, MessageNo, RoomId, Seq, ShardId};
 use crate::base::limits;
 use crate::base::refusal::Refusal;
 use crate::room::Room;
@@ -12,10 +12,18 @@ use crate::room::command::{Command, Posting};
 use crate::room::effect::Effect;
 use crate::session::inbound::{Envelope, Sender};
 use crate::shard::audience::Body;
-use crate::shard::conns::CloseReason;
 use crate::shard::message::{FromShard, Grant, Join, Opening, OwnedEnvelope, ShardMessage, Terms};
+use crate::shard::timers::Timer;
 use bytes::Bytes;
 use std::sync::Arc;
+
+/// A sender that was asked to wait because queues here are filling.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pressing {
+    room: RoomId,
+    endpoint: EndpointId,
+    at: ShardId,
+}
 
 /// The part that a command is about, for the effects that pass it on.
 pub(super) struct Payload<'a> {
@@ -198,9 +206,8 @@ impl ShardCore {
         chunk: &Chunk<Body<'_>>,
     ) {
         let Some(audience) = self.audiences.get_mut(&room) else { return };
-        let mut slow: Vec<ConnId> = Vec::new();
         let (conns, entropy, scratch) = (&mut self.conns, &mut self.entropy, &mut self.scratch);
-        let done = audience.deliver(now, conns, entropy, scratch, seq, opening, chunk, &mut slow);
+        let done = audience.deliver(now, conns, entropy, scratch, seq, opening, chunk);
         let sender = audience.opening_of(seq).map(|o| (o.from, o.from_at));
         if chunk.flag != Flag::More {
             audience.finish(seq);
@@ -208,10 +215,38 @@ impl ShardCore {
         self.counters.copies += done.copies;
         self.counters.skipped += done.skipped;
         if let (true, Some((endpoint, at))) = (done.pressure, sender) {
-            self.tell(now, at, ShardMessage::Pressure { endpoint });
+            self.press(now, room, endpoint, at);
         }
-        for id in slow {
-            self.close(now, id, CloseReason::TooSlow, true);
+    }
+
+    /// Asks the sender of a long message to wait until the queues here have drained.
+    fn press(&mut self, now: Now, room: RoomId, endpoint: EndpointId, at: ShardId) {
+        if self.pressing.iter().any(|p| p.endpoint == endpoint) {
+            return;
+        }
+        self.pressing.push(Pressing { room, endpoint, at });
+        // Who is stuck is waited for no longer than this.
+        self.timers.set(now + limits::COPY_STALL, Timer::Relief);
+        let by = self.config.id;
+        self.tell(now, at, ShardMessage::Pressure { endpoint, by, on: true });
+    }
+
+    /// Lets senders go on whose recipients here have caught up, are stuck, or are gone.
+    pub(super) fn relieve(&mut self, now: Now) {
+        self.relieved = now;
+        let mut i = 0;
+        while i < self.pressing.len() {
+            let Pressing { room, endpoint, at } = self.pressing[i];
+            if self.audiences.get(&room).is_some_and(|a| a.is_filling(&self.conns, now)) {
+                i += 1;
+                continue;
+            }
+            self.pressing.swap_remove(i);
+            let by = self.config.id;
+            self.tell(now, at, ShardMessage::Pressure { endpoint, by, on: false });
+        }
+        if !self.pressing.is_empty() {
+            self.timers.set(now + limits::COPY_STALL, Timer::Relief);
         }
     }
 

@@ -1,0 +1,8 @@
+//! The switch of RFC 7701 as several shards by value, with a virtual clock: who says what, then who sees
+//! what.
+
+mod chunks;
+mod conns;
+mod messages;
+mod shards;
+mod world;

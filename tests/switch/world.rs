@@ -1,0 +1,438 @@
+//! Several shards driven by value: no threads, no sockets, a clock that stands still unless told.
+//!
+//! What shards say to each other is delivered in order, at once; what they write to a connection is
+//! collected for the participant at its other end, who may also stop taking it.
+
+use openmsrp::base::address::Address;
+use openmsrp::base::chunk::Flag;
+use openmsrp::base::clock::Now;
+use openmsrp::base::entropy::Entropy;
+use openmsrp::base::id::{ConnId, EndpointId, SessionId, ShardId};
+use openmsrp::room::policy::Policy;
+use openmsrp::shard::conns::CloseReason;
+use openmsrp::shard::core::{Flow, Outputs, ShardConfig, ShardCore};
+use openmsrp::shard::message::{FromShard, Join, ShardMessage, Terms, ToShard, home};
+use openmsrp::wire::msrp::frame::{Framer, Step};
+use openmsrp::wire::msrp::head::{Kind, Method};
+use openmsrp::wire::sdp::TypeList;
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub(crate) const ROOM: &str = "sip:lobby@chat.example.com";
+
+/// One frame as a participant sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Frame {
+    /// `SEND`, `REPORT`, or the code of an answer.
+    pub(crate) what: String,
+    pub(crate) tid: String,
+    pub(crate) to_path: String,
+    pub(crate) from_path: String,
+    pub(crate) message_id: String,
+    pub(crate) range: String,
+    pub(crate) body: Option<Vec<u8>>,
+    pub(crate) flag: Flag,
+    pub(crate) raw: Vec<u8>,
+}
+
+impl Frame {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(self.body.as_deref().unwrap_or_default()).into_owned()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        let raw = String::from_utf8_lossy(&self.raw).into_owned();
+        let head = raw.split("\r\n\r\n").next().unwrap_or_default().to_owned();
+        head.lines().find_map(|l| l.strip_prefix(&format!("{name}: ")).map(str::to_owned))
+    }
+}
+
+/// The far end of a connection.
+#[derive(Default)]
+pub(crate) struct End {
+    pub(crate) at: Option<(usize, ConnId)>,
+    received: Vec<u8>,
+    /// Takes nothing.
+    pub(crate) stalled: bool,
+    pub(crate) closed: Option<CloseReason>,
+    pub(crate) flow: Option<Flow>,
+}
+
+pub(crate) struct World {
+    pub(crate) now: Now,
+    pub(crate) cores: Vec<ShardCore>,
+    pub(crate) ends: Vec<End>,
+    by_conn: HashMap<(usize, ConnId), usize>,
+    mesh: VecDeque<(usize, ShardMessage)>,
+    pub(crate) control: Vec<FromShard>,
+    pub(crate) connects: Vec<(usize, EndpointId, SocketAddr)>,
+    /// How many messages crossed from one shard to another.
+    pub(crate) crossed: usize,
+    next_endpoint: u64,
+}
+
+pub(crate) fn address(text: &str) -> Address {
+    Address::parse(text).unwrap()
+}
+
+pub(crate) fn peer_path(name: &str) -> String {
+    format!("msrp://{name}.example.com:2855/{name}0123456789;tcp")
+}
+
+pub(crate) fn terms(name: &str) -> Terms {
+    Terms {
+        peer_path: peer_path(name).into_bytes().into(),
+        accepts: TypeList::any(),
+        private_messages: false,
+        may_send: true,
+        may_receive: true,
+        max_size: None,
+        connect_to: None,
+    }
+}
+
+impl World {
+    pub(crate) fn new(shards: u16) -> Self {
+        Self::with(shards, Policy::default())
+    }
+
+    pub(crate) fn with(shards: u16, policy: Policy) -> Self {
+        let core = |n| {
+            let config = ShardConfig {
+                id: ShardId(n),
+                shards,
+                host: "chat.example.com".into(),
+                port: 2855,
+                policy: policy.clone(),
+            };
+            ShardCore::new(config, Entropy::from_seed(u64::from(n)))
+        };
+        Self {
+            now: Now(1_000_000_000),
+            cores: (0..shards).map(core).collect(),
+            ends: Vec::new(),
+            by_conn: HashMap::new(),
+            mesh: VecDeque::new(),
+            control: Vec::new(),
+            connects: Vec::new(),
+            crossed: 0,
+            next_endpoint: 0,
+        }
+    }
+
+    pub(crate) fn later(&mut self, time: Duration) {
+        self.now = self.now + time;
+        for i in 0..self.cores.len() {
+            self.cores[i].tick(self.now);
+            self.settle();
+        }
+    }
+
+    pub(crate) fn home(&self, room: &str) -> usize {
+        home(&address(room), self.cores.len() as u16).index()
+    }
+
+    pub(crate) fn tell(&mut self, shard: usize, command: ToShard) {
+        self.cores[shard].command(self.now, command);
+        self.settle();
+    }
+
+    /// Asks for a place in the room; the session, if the room says yes.
+    pub(crate) fn invite_as(
+        &mut self,
+        room: &str,
+        name: &str,
+        terms: Option<Terms>,
+    ) -> (EndpointId, Option<SessionId>) {
+        self.next_endpoint += 1;
+        let endpoint = EndpointId(self.next_endpoint);
+        let join = Join {
+            endpoint,
+            room: address(room),
+            participant: address(&format!("sip:{name}@example.com")),
+            aliases: Vec::new(),
+            display_name: name.into(),
+            contact: format!("sip:{name}@pc").into(),
+            terms,
+        };
+        self.tell(self.home(room), ToShard::Join(Box::new(join)));
+        (endpoint, self.granted(endpoint))
+    }
+
+    pub(crate) fn granted(&self, endpoint: EndpointId) -> Option<SessionId> {
+        self.control.iter().rev().find_map(|e| match e {
+            FromShard::Granted { endpoint: who, session } if *who == endpoint => Some(*session),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn connect(&mut self, shard: usize) -> usize {
+        let conn = self.cores[shard].accepted(self.now).expect("accepted");
+        self.new_end(shard, conn)
+    }
+
+    fn new_end(&mut self, shard: usize, conn: ConnId) -> usize {
+        self.ends.push(End { at: Some((shard, conn)), ..End::default() });
+        self.by_conn.insert((shard, conn), self.ends.len() - 1);
+        self.ends.len() - 1
+    }
+
+    /// What the runtime does when a connection it was asked for is open.
+    pub(crate) fn connected(&mut self, shard: usize, endpoint: EndpointId) -> usize {
+        let conn = self.cores[shard].connected(self.now, endpoint).expect("still wanted");
+        let end = self.new_end(shard, conn);
+        self.settle();
+        end
+    }
+
+    pub(crate) fn write(&mut self, end: usize, octets: &[u8]) {
+        let Some((shard, conn)) = self.ends[end].at else { return };
+        let flow = self.cores[shard].bytes(self.now, conn, octets);
+        self.ends[end].flow = Some(flow);
+        self.settle();
+    }
+
+    pub(crate) fn hang_up(&mut self, end: usize) {
+        if let Some((shard, conn)) = self.ends[end].at.take() {
+            self.by_conn.remove(&(shard, conn));
+            self.cores[shard].closed(self.now, conn);
+            self.settle();
+        }
+    }
+
+    /// Carries out all outputs until nothing is left to do.
+    pub(crate) fn settle(&mut self) {
+        loop {
+            let mut quiet = true;
+            for shard in 0..self.cores.len() {
+                let mut out = Outputs::default();
+                self.cores[shard].outputs(&mut out);
+                quiet &= out.is_empty();
+                self.carry_out(shard, out);
+            }
+            if let Some((to, message)) = self.mesh.pop_front() {
+                quiet = false;
+                self.cores[to].message(self.now, message);
+            }
+            if quiet {
+                break;
+            }
+        }
+        self.cores.iter().for_each(ShardCore::check);
+    }
+
+    fn carry_out(&mut self, shard: usize, mut out: Outputs) {
+        for (to, message) in out.mesh.drain(..) {
+            self.crossed += 1;
+            self.mesh.push_back((to.index(), message));
+        }
+        self.control.append(&mut out.control);
+        for conn in out.write.drain(..) {
+            self.take(shard, conn);
+        }
+        for (endpoint, to) in out.connect.drain(..) {
+            self.connects.push((shard, endpoint, to));
+        }
+        for (conn, to, unread) in out.hand_over.drain(..) {
+            let end = self.by_conn.remove(&(shard, conn)).expect("a connection moves once");
+            let to = to.index();
+            let conn = self.cores[to].accepted(self.now).expect("accepted");
+            self.by_conn.insert((to, conn), end);
+            self.ends[end].at = Some((to, conn));
+            let flow = self.cores[to].bytes(self.now, conn, &unread);
+            self.ends[end].flow = Some(flow);
+        }
+        for (conn, reason, at_once) in out.close.drain(..) {
+            let Some(&end) = self.by_conn.get(&(shard, conn)) else { continue };
+            self.ends[end].closed = Some(reason);
+            if !at_once {
+                self.take(shard, conn);
+            }
+            self.by_conn.remove(&(shard, conn));
+            self.ends[end].at = None;
+            self.cores[shard].closed(self.now, conn);
+        }
+        for conn in out.resume.drain(..) {
+            let flow = self.cores[shard].resume(self.now, conn);
+            if let Some(&end) = self.by_conn.get(&(shard, conn)) {
+                self.ends[end].flow = Some(flow);
+            }
+        }
+    }
+
+    /// The far end takes what is queued for it, unless it is stalled.
+    fn take(&mut self, shard: usize, conn: ConnId) {
+        let Some(&end) = self.by_conn.get(&(shard, conn)) else { return };
+        while !self.ends[end].stalled {
+            let batch = self.cores[shard].take_batch(conn);
+            if batch.is_empty() {
+                break;
+            }
+            let octets: Vec<u8> = batch.iter().flat_map(|p| p.as_slice().to_vec()).collect();
+            self.cores[shard].wrote(self.now, conn, octets.len());
+            self.cores[shard].recycle(batch);
+            self.ends[end].received.extend(octets);
+        }
+    }
+
+    /// A stalled end takes again.
+    pub(crate) fn recover(&mut self, end: usize) {
+        self.ends[end].stalled = false;
+        if let Some((shard, conn)) = self.ends[end].at {
+            self.take(shard, conn);
+        }
+        self.settle();
+    }
+
+    /// The octets that arrived since this was last called.
+    pub(crate) fn octets(&mut self, end: usize) -> Vec<u8> {
+        std::mem::take(&mut self.ends[end].received)
+    }
+
+    /// The frames that arrived since this was last called; all of them must be whole.
+    pub(crate) fn frames(&mut self, end: usize) -> Vec<Frame> {
+        let octets = self.octets(end);
+        let (mut framer, mut at, mut all) = (Framer::default(), 0, Vec::new());
+        while at < octets.len() {
+            match framer.step(&octets[at..], usize::MAX).expect("what we write is MSRP") {
+                Step::Head { head, body, end: Some(flag), used } => {
+                    assert_eq!(head.fault, None);
+                    let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
+                    let raw = octets[at..at + used].to_vec();
+                    let mut frame = Frame {
+                        what: match head.kind {
+                            Kind::Response { code, .. } => code.to_string(),
+                            Kind::Request(Method::Send) => "SEND".into(),
+                            Kind::Request(Method::Report) => "REPORT".into(),
+                            other => format!("{other:?}"),
+                        },
+                        tid: text(head.tid),
+                        to_path: text(head.to_path),
+                        from_path: text(head.from_path),
+                        message_id: text(head.message_id.unwrap_or_default()),
+                        range: String::new(),
+                        body: body.map(<[u8]>::to_vec),
+                        flag,
+                        raw,
+                    };
+                    frame.range = frame.header("Byte-Range").unwrap_or_default();
+                    all.push(frame);
+                    at += used;
+                }
+                other => panic!("half a frame: {other:?}"),
+            }
+        }
+        all
+    }
+}
+
+/// A participant whose session is bound.
+#[derive(Clone)]
+pub(crate) struct Person {
+    pub(crate) name: String,
+    pub(crate) room: String,
+    pub(crate) endpoint: EndpointId,
+    pub(crate) session: SessionId,
+    pub(crate) end: usize,
+}
+
+impl Person {
+    /// Joins and binds, arriving at the listener of `shard`.
+    pub(crate) fn enters_at(w: &mut World, shard: usize, room: &str, name: &str) -> Self {
+        Self::enters_with(w, shard, room, name, terms(name))
+    }
+
+    pub(crate) fn enters_with(w: &mut World, shard: usize, room: &str, name: &str, terms: Terms) -> Self {
+        let (endpoint, session) = w.invite_as(room, name, Some(terms));
+        let end = w.connect(shard);
+        let person =
+            Self { name: name.into(), room: room.into(), endpoint, session: session.expect("granted"), end };
+        person.binds(w);
+        person
+    }
+
+    pub(crate) fn enters(w: &mut World, name: &str) -> Self {
+        Self::enters_at(w, 0, ROOM, name)
+    }
+
+    pub(crate) fn binds(&self, w: &mut World) {
+        w.write(
+            self.end,
+            &self.request("bind0001", "SEND", "Message-ID: bind\r\nByte-Range: 1-0/0\r\n", None, '$'),
+        );
+        let frames = w.frames(self.end);
+        assert_eq!(frames.len(), 1, "{} is bound by one answer", self.name);
+        assert_eq!((frames[0].what.as_str(), frames[0].tid.as_str()), ("200", "bind0001"));
+    }
+
+    pub(crate) fn our_uri(&self) -> String {
+        format!("msrp://chat.example.com:2855/{};tcp", std::str::from_utf8(self.session.reveal()).unwrap())
+    }
+
+    pub(crate) fn request(
+        &self,
+        tid: &str,
+        method: &str,
+        headers: &str,
+        body: Option<&[u8]>,
+        flag: char,
+    ) -> Vec<u8> {
+        let mut m = format!(
+            "MSRP {tid} {method}\r\nTo-Path: {}\r\nFrom-Path: {}\r\n{headers}",
+            self.our_uri(),
+            peer_path(&self.name)
+        )
+        .into_bytes();
+        if let Some(body) = body {
+            m.extend_from_slice(b"\r\n");
+            m.extend_from_slice(body);
+            m.extend_from_slice(b"\r\n");
+        }
+        m.extend_from_slice(format!("-------{tid}{flag}\r\n").as_bytes());
+        m
+    }
+
+    /// The wrapped text as this participant would send it to the room.
+    pub(crate) fn wrapped(&self, text: &str) -> String {
+        let Self { name, room, .. } = self;
+        format!(
+            "From: <sip:{name}@example.com>\r\nTo: <{room}>\r\n\r\nContent-Type: text/plain\r\n\r\n{text}"
+        )
+    }
+
+    pub(crate) fn message(&self, n: u32, extra: &str, body: &str) -> Vec<u8> {
+        let headers = format!(
+            "Message-ID: m{n}abc\r\n{extra}Byte-Range: 1-{len}/{len}\r\nContent-Type: message/cpim\r\n",
+            len = body.len()
+        );
+        self.request(&format!("t{n:07}"), "SEND", &headers, Some(body.as_bytes()), '$')
+    }
+
+    pub(crate) fn says(&self, w: &mut World, n: u32, text: &str) {
+        w.write(self.end, &self.message(n, "", &self.wrapped(text)));
+    }
+
+    /// A chunk of a message.
+    pub(crate) fn chunk(&self, tid: &str, id: &str, range: &str, body: &[u8], flag: char) -> Vec<u8> {
+        let headers = format!("Message-ID: {id}\r\nByte-Range: {range}\r\nContent-Type: message/cpim\r\n");
+        self.request(tid, "SEND", &headers, Some(body), flag)
+    }
+
+    /// The bodies that reached this participant since last asked; answers them if `answers`.
+    pub(crate) fn hears(&self, w: &mut World) -> Vec<String> {
+        let frames = w.frames(self.end);
+        frames.iter().filter(|f| f.what == "SEND").map(Frame::text).collect()
+    }
+
+    pub(crate) fn answers(&self, w: &mut World) -> Vec<(String, String)> {
+        let frames = w.frames(self.end);
+        frames.into_iter().filter(|f| f.what != "SEND").map(|f| (f.tid, f.what)).collect()
+    }
+
+    pub(crate) fn leaves(&self, w: &mut World) {
+        let (endpoint, room) = (self.endpoint, address(&self.room));
+        let shard = w.home(&self.room);
+        w.tell(shard, ToShard::Leave { endpoint, room });
+    }
+}
