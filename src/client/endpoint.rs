@@ -445,7 +445,7 @@ impl Endpoint {
         let Some(status) = head.status.filter(|s| s.namespace == 0 && !(200..300).contains(&s.code)) else {
             return;
         };
-        let about = self.reportable.iter().find(|(id, _)| Some(&id.as_bytes()[..]) == head.message_id);
+        let about = self.reportable.iter().find(|(id, _)| Some(id.as_bytes()) == head.message_id);
         if let Some(&(_, number)) = about {
             self.refused(number, status.code, &String::from_utf8_lossy(status.text));
         }
