@@ -477,3 +477,36 @@ async fn a_closed_connection_is_opened_again_for_our_requests() {
     client.accept(&bye).await;
     tokio::time::timeout(WAIT, server.done).await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn a_notice_too_long_for_a_datagram_travels_over_tcp() {
+    // SIP-TRANS-01
+    let server = server().await;
+    let mut client = Client::udp(&server).await;
+    let listener = tokio::net::TcpListener::bind(client.address()).await.unwrap();
+    for n in 0..4 {
+        let own = |text: String| {
+            text.replace("alice@example", &format!("user{n}@example"))
+                .replace("call-", &format!("call{n}-"))
+                .replace("z9hG4bK", &format!("z9hG4bK{n}-"))
+        };
+        client.send(&own(client.invite())).await;
+        let ok = client.receive().await;
+        client.send(&own(client.request("ACK", &target(&ok), 1, header(&ok, "To"), "", ""))).await;
+    }
+    let extra = "Event: conference\r\n";
+    let subscribe = client.request("SUBSCRIBE", ROOM, 1, &format!("<{ROOM}>"), extra, "");
+    // The Contact names the host and no transport.
+    let own = format!("sip:alice@localhost:{}", client.address().port());
+    let contact = format!("sip:alice@{};transport=udp", client.address());
+    client.send(&subscribe.replace(&contact, &own).replace("call-", "watch-")).await;
+    assert!(client.receive().await.starts_with("SIP/2.0 200 "));
+    let (stream, _) = tokio::time::timeout(WAIT, listener.accept()).await.unwrap().unwrap();
+    let mut stream = Client::Tcp(stream, Vec::new());
+    let notify = stream.receive().await;
+    assert!(
+        notify.len() > 1300 && notify.starts_with(&format!("NOTIFY {own} SIP/2.0\r\nVia: SIP/2.0/TCP ")),
+        "{notify}"
+    );
+    stream.accept(&notify).await;
+}

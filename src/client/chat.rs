@@ -6,9 +6,10 @@
 //! ```
 //!
 //! Touches: the TCP connection, the monotonic and the wall clock, name resolution. Bounds:
-//! `COMMANDS_WAITING_MAX` messages not on their way yet make [`Room::say`] wait; with
-//! `EVENTS_WAITING_MAX` events not taken the switch is not read. TLS is not spoken.
-//! Proved by: `chat_tests.rs` against a scripted server on loopback; the machine by `endpoint_tests.rs`.
+//! [`COMMANDS_WAITING_MAX`] messages not on their way yet make [`Room::say`] wait; with
+//! [`EVENTS_WAITING_MAX`] events not taken the switch is not read. TLS is not spoken.
+//! A task that both speaks and takes events must not have more messages under way than the events hold,
+//! since each is answered by one. Proved by: `chat_tests.rs` against a scripted server on loopback; the machine by `endpoint_tests.rs`.
 
 use super::call::{Call, CallError, Caller, Invite, RosterFeed, Transport};
 use super::endpoint::{Endpoint, News};
@@ -289,6 +290,36 @@ impl Room {
     }
 }
 
+/// The other ends of a handle, for tests of what is built on it.
+#[cfg(test)]
+pub(crate) struct Script {
+    commands: mpsc::Receiver<Command>,
+    /// What the room tells.
+    pub(crate) events: mpsc::Sender<Event>,
+}
+
+#[cfg(test)]
+impl Script {
+    /// A room that does what the script says.
+    pub(crate) fn room() -> (Room, Events, Self) {
+        let (events, receive_events) = mpsc::channel(8);
+        let (commands, receive_commands) = mpsc::channel(8);
+        let room = Room { commands, said: AtomicU64::new(0), abilities: Chatroom::default() };
+        (room, Events { events: receive_events }, Self { commands: receive_commands, events })
+    }
+
+    /// The next thing said; `None` when the room is left.
+    pub(crate) async fn heard(&mut self) -> Option<(u64, String)> {
+        match self.commands.recv().await? {
+            Command::Say { number, text, .. } => Some((number, text)),
+            Command::Leave { done } => {
+                let _ = done.send(());
+                None
+            }
+        }
+    }
+}
+
 /// Our own path: nobody connects to it, so its port is 9 (RFC 6135 §4.2.2).
 fn local_path(host: IpAddr, entropy: &mut Entropy) -> String {
     let id: String = entropy.text::<22>().map(char::from).iter().collect();
@@ -394,6 +425,7 @@ impl Task {
         loop {
             let input = self.next(&mut commands, &mut subscribing, &mut feed).await;
             self.endpoint.wake(now());
+            let told = matches!(input, Input::CallEnded(_));
             let closed = match input {
                 Input::Command(Some(Command::Say { number, to, text })) => {
                     self.say(number, to.as_deref(), &text);
@@ -425,7 +457,7 @@ impl Task {
             };
             let lost = self.tell_news();
             if let Some(why) = closed.or(lost) {
-                return self.close(why).await;
+                return self.close(why, told).await;
             }
         }
     }
@@ -567,7 +599,7 @@ impl Task {
         // In order: not past what waits already.
         if self.waiting.is_empty() {
             match self.events.try_send(event) {
-                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => (),
+                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
                 Err(mpsc::error::TrySendError::Full(event)) => self.waiting.push_back(event),
             }
         } else {
@@ -589,12 +621,11 @@ impl Task {
         let _ = tokio::time::timeout(LEAVE_WAIT, self.call.bye()).await;
     }
 
-    /// The session is over without our wish: tells why, by the BYE if there is one.
-    async fn close(mut self, why: String) {
-        let why = match tokio::time::timeout(REASON_WAIT, self.call.ended()).await {
-            Ok(reason) => reason,
-            Err(_) => why,
-        };
+    /// The session is over without our wish: tells why, by the BYE if there is one. `told`: it came already.
+    async fn close(mut self, mut why: String, told: bool) {
+        if !told && let Ok(reason) = tokio::time::timeout(REASON_WAIT, self.call.ended()).await {
+            why = reason;
+        }
         self.tell(Event::Closed { why });
         // Nobody may be left to listen.
         for event in self.waiting.drain(..) {

@@ -38,7 +38,7 @@ use rsipstack::transaction::TransactionReceiver;
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -115,7 +115,8 @@ impl Sip {
             let bound = tcp.local_addr()?;
             let local = advertised(&config, bound);
             listeners.push(Listener::new(udp, bound, local.clone()).await);
-            acceptors.push(tcp::Acceptor { listener: tcp, local });
+            let any = bound.ip().is_unspecified() && config.public_host.is_none();
+            acceptors.push(tcp::Acceptor { listener: tcp, local: (!any).then_some(local) });
         }
         let shared = Shared::new(endpoint.inner, listeners, event_sender);
         Ok(Self { shared: Arc::new(shared), listeners: acceptors, incoming, events, config })
@@ -193,16 +194,7 @@ fn advertised(config: &SipConfig, bound: SocketAddr) -> Arc<str> {
 }
 
 fn focus_config(config: &SipConfig, shared: &Shared, shards: u16) -> Config {
-    let mut addresses: Vec<IpAddr> = Vec::new();
-    for listener in &shared.listeners {
-        let ip = listener.address.ip();
-        if ip.is_unspecified() {
-            addresses.push(udp::outward(ip));
-            addresses.push(IpAddr::from([127, 0, 0, 1]));
-        } else {
-            addresses.push(ip);
-        }
-    }
+    let addresses = shared.listeners.iter().map(|l| l.address.ip()).collect();
     let mut domains: Vec<String> = config.domains.iter().map(|d| d.to_ascii_lowercase()).collect();
     domains.extend(config.public_host.iter().map(|h| h.to_ascii_lowercase()));
     Config {

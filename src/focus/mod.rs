@@ -18,6 +18,8 @@
 //! tried again: there is at most one for each call that was. Proof: `tests.rs` here, `tests/torture.rs`
 //! and `tests/sip_loopback.rs`.
 
+mod call;
+mod code;
 pub mod dialog;
 mod invite;
 mod roster;
@@ -61,7 +63,8 @@ pub struct RequestId(pub u64);
 pub struct Config {
     /// Host names whose every user is a room, lower-case.
     pub domains: Vec<String>,
-    /// Addresses that count as such hosts: those of the listeners.
+    /// Addresses that count as such hosts: those of the listeners. An unspecified one stands for every
+    /// address, because what came here was meant for here.
     pub addresses: Vec<IpAddr>,
     /// The host in our MSRP path.
     pub msrp_host: String,
@@ -309,12 +312,12 @@ impl Focus {
         match request.method {
             Method::Invite | Method::Options | Method::Bye | Method::Subscribe => {}
             Method::Ack | Method::Cancel => return,
-            _ => return core.respond(tx, Response::new(405).with("Allow", invite::ALLOW)),
+            _ => return core.respond(tx, Response::new(405).with("Allow", code::ALLOW)),
         }
         if !inside && core.config.host_of(&request.uri).is_none() {
             return core.respond(tx, Response::new(404));
         }
-        if let Some(unsupported) = required(request) {
+        if let Some(unsupported) = code::required(request) {
             return core.respond(tx, Response::new(420).with("Unsupported", unsupported));
         }
         match request.method {
@@ -330,7 +333,7 @@ impl Focus {
             Method::Options => self.options(tx, request, flow, inside),
             _ => match core.dialogs.enter(request, flow) {
                 Ok(dialog) => self.calls.bye(core, tx, dialog),
-                Err(misfit) => core.respond(tx, invite::misfit_response(misfit)),
+                Err(misfit) => core.respond(tx, code::misfit_response(misfit)),
             },
         }
     }
@@ -339,17 +342,17 @@ impl Focus {
     fn options(&mut self, tx: TxId, request: &Request, flow: &Flow, inside: bool) {
         let core = &mut self.core;
         if inside && let Err(misfit) = core.dialogs.enter(request, flow) {
-            return core.respond(tx, invite::misfit_response(misfit));
+            return core.respond(tx, code::misfit_response(misfit));
         }
         let response = if self.draining {
             Response::new(503).with("Retry-After", "10")
-        } else if let Err(refusal) = invite::acceptable(request) {
+        } else if let Err(refusal) = code::acceptable(request) {
             refusal
         } else if core.config.room(&request.uri).is_some_and(|(room, _)| self.rosters.is_full(&room)) {
             Response::new(486)
         } else {
             let user = SipUri::parse(&request.uri).map_or("", |u| u.user);
-            invite::capabilities(Response::new(200), &dialog::contact(user, flow))
+            code::capabilities(Response::new(200), &dialog::contact(user, flow))
         };
         core.respond(tx, response);
     }
@@ -429,6 +432,10 @@ impl Core {
         self.timers.insert((at, timer));
     }
 
+    fn disarm(&mut self, at: Now, timer: Timer) {
+        self.timers.remove(&(at, timer));
+    }
+
     fn tag(&mut self) -> String {
         self.entropy.token().to_string()
     }
@@ -444,7 +451,11 @@ impl Config {
     fn host_of<'a>(&self, uri: &'a str) -> Option<SipUri<'a>> {
         let uri = SipUri::parse(uri)?;
         let named = || self.domains.iter().any(|d| d.eq_ignore_ascii_case(uri.host));
-        let numbered = || uri.host.parse().is_ok_and(|ip: IpAddr| self.addresses.contains(&ip));
+        let numbered = || {
+            uri.host
+                .parse()
+                .is_ok_and(|ip: IpAddr| self.addresses.iter().any(|a| *a == ip || a.is_unspecified()))
+        };
         (named() || numbered()).then_some(uri)
     }
 
@@ -460,11 +471,4 @@ impl Config {
         let room = Address::parse(&format!("sip:{}@{host}", uri.user)).ok()?;
         Some((room, uri.user.to_owned()))
     }
-}
-
-/// The option tags in Require, none of which we have (RFC 3261 §8.2.2.3).
-fn required(request: &Request) -> Option<String> {
-    let mut tags = request.headers.list("Require");
-    tags.extend(request.headers.list("Proxy-Require"));
-    (!tags.is_empty()).then(|| tags.join(", "))
 }

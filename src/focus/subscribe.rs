@@ -9,8 +9,9 @@
 //! Bounds: dialogs see `dialog.rs`; [`DIALOG_SUBSCRIPTIONS_MAX`] subscriptions in one dialog.
 //! Proof: `tests.rs` beside this file.
 
+use super::code::misfit_response;
 use super::dialog::{DialogId, contact, remote_target};
-use super::invite::misfit_response;
+
 use super::roster::Rosters;
 use super::signalling::{Flow, Headers, Method, Request, Response, param};
 use super::{Core, Sent, Timer, TxId};
@@ -186,6 +187,7 @@ impl Subscriptions {
             response.headers.push("Record-Route", route);
         }
         core.respond(tx, response);
+        core.disarm(subscription.expires, Timer::Expire(sub));
         subscription.expires = core.now + Duration::from_secs(seconds.into());
         if seconds == 0 {
             self.end(core, rosters, sub, "timeout");
@@ -304,6 +306,7 @@ impl Subscriptions {
 
     fn remove(&mut self, core: &mut Core, sub: SubId) {
         let Some(subscription) = self.table.remove(&sub) else { return };
+        core.disarm(subscription.expires, Timer::Expire(sub));
         if let Some(known) = self.dialogs.get_mut(&subscription.dialog) {
             known.retain(|s| *s != sub);
             if known.is_empty() {

@@ -51,7 +51,8 @@ const WRITE_BYTES: usize = 64 * 1024;
 /// A bound TCP listener.
 pub(super) struct Acceptor {
     pub(super) listener: TcpListener,
-    pub(super) local: Arc<str>,
+    /// `host:port` as we call ourselves; `None` for the address that the peer found.
+    pub(super) local: Option<Arc<str>>,
 }
 
 /// Accepts connections.
@@ -59,8 +60,11 @@ pub(super) async fn serve(shared: Arc<Shared>, acceptor: Acceptor) {
     loop {
         match acceptor.listener.accept().await {
             Ok((stream, peer)) => {
-                // Closed at once if there are too many; the counter tells.
-                let _ = start(&shared, stream, peer, acceptor.local.clone()).await;
+                let found = || stream.local_addr().ok().map(|a| a.to_string().into());
+                if let Some(local) = acceptor.local.clone().or_else(found) {
+                    // Closed at once if there are too many; the counter tells.
+                    let _ = start(&shared, stream, peer, local).await;
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "accepting a SIP connection failed");
@@ -112,7 +116,9 @@ async fn read(
 ) -> &'static str {
     let mut buffer = BytesMut::new();
     loop {
-        let wait = if buffer.is_empty() { limits::SIP_CONN_IDLE } else { MESSAGE_WAIT };
+        // A line end may be half of a ping, or all there is of it: no message has begun.
+        let begun = buffer.iter().any(|b| !b"\r\n".contains(b));
+        let wait = if begun { MESSAGE_WAIT } else { limits::SIP_CONN_IDLE };
         if buffer.is_empty() && buffer.capacity() > 4 * READ_BYTES {
             buffer = BytesMut::new();
         }
@@ -125,7 +131,7 @@ async fn read(
             Ok(Ok(0)) => return "closed by peer",
             Ok(Ok(_)) => {}
             Ok(Err(_)) => return "broken",
-            Err(_) if buffer.is_empty() => {
+            Err(_) if !begun => {
                 // The loop knows whether a dialog uses the connection, and closes it if none does.
                 let _ = shared.events.send(super::Event::Idle(link)).await;
                 continue;

@@ -223,7 +223,7 @@ async fn road(shared: &Arc<Shared>, request: &Outgoing) -> Option<Road> {
         return Some(Road::Stream(conn));
     }
     let hop = SipUri::parse(&request.hop)?;
-    let to = address(hop.host, hop.port.unwrap_or(5060)).await?;
+    let to = address(shared, hop.host, hop.port.unwrap_or(5060)).await?;
     let stream = async || match shared.conn_to(to) {
         Some(conn) => Some(Road::Stream(conn)),
         None => tcp::connect(shared, to, flow.local.clone()).await.map(Road::Stream),
@@ -242,11 +242,13 @@ async fn road(shared: &Arc<Shared>, request: &Outgoing) -> Option<Road> {
     Some(Road::Datagrams(listener.connection.clone(), to))
 }
 
-async fn address(host: &str, port: u16) -> Option<SocketAddr> {
+/// The address of a host, of a family that we have a listener for.
+async fn address(shared: &Shared, host: &str, port: u16) -> Option<SocketAddr> {
     if let Ok(ip) = host.parse() {
         return Some(SocketAddr::new(ip, port));
     }
-    timeout(LOOKUP_WAIT, tokio::net::lookup_host((host, port))).await.ok()?.ok()?.next()
+    let mut found = timeout(LOOKUP_WAIT, tokio::net::lookup_host((host, port))).await.ok()?.ok()?;
+    found.find(|a| shared.listeners.iter().any(|l| l.address.is_ipv4() == a.is_ipv4()))
 }
 
 fn library_request(request: &Outgoing, transport: Transport, local: &str) -> Option<lib::Request> {

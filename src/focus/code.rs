@@ -1,0 +1,64 @@
+//! Which status code says what, and the headers that go with it.
+
+use super::dialog::Misfit;
+use super::signalling::{Flow, Request, Response};
+use crate::base::refusal::Refusal;
+
+/// Methods we serve.
+pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, SUBSCRIBE";
+
+/// Bodies and answers that we can do (SIP-UAS-01): 415 and 406.
+pub(super) fn acceptable(request: &Request) -> Result<(), Response> {
+    if request.headers.get("Content-Encoding").is_some_and(|e| !e.eq_ignore_ascii_case("identity")) {
+        return Err(Response::new(415).with("Accept-Encoding", "identity"));
+    }
+    let sdp = request.content_type().is_some_and(|t| t.eq_ignore_ascii_case("application/sdp"));
+    if !request.body.is_empty() && !sdp {
+        return Err(Response::new(415).with("Accept", "application/sdp"));
+    }
+    if !request.accepts("application/sdp", true) {
+        return Err(Response::new(406).with("Accept", "application/sdp"));
+    }
+    Ok(())
+}
+
+/// What a 200 says about us (FOCUS-01, FOCUS-06).
+pub(super) fn capabilities(response: Response, contact: &str) -> Response {
+    response
+        .with("Contact", contact)
+        .with("Allow", ALLOW)
+        .with("Allow-Events", "conference")
+        .with("Supported", "")
+        .with("Accept", "application/sdp")
+}
+
+/// A refusal with the reason in words (RFC 3261 §20.43).
+pub(super) fn warn(flow: &Flow, code: u16, why: &str) -> Response {
+    Response::new(code).with("Warning", format!("399 {} \"{why}\"", flow.local))
+}
+
+pub(super) fn misfit_response(misfit: Misfit) -> Response {
+    Response::new(match misfit {
+        Misfit::Unknown => 481,
+        Misfit::Stale => 500,
+    })
+}
+
+/// The status code of a shard's refusal (FOCUS-03).
+pub(super) fn refusal_response(why: Refusal) -> Response {
+    match why {
+        Refusal::RoomFull => Response::new(486),
+        Refusal::ShuttingDown => Response::new(503).with("Retry-After", "10"),
+        Refusal::Overloaded => Response::new(503).with("Retry-After", "5"),
+        Refusal::BadType | Refusal::WrongDirection => Response::new(488),
+        Refusal::Malformed => Response::new(400),
+        _ => Response::new(403),
+    }
+}
+
+/// The option tags in Require, none of which we have (RFC 3261 §8.2.2.3).
+pub(super) fn required(request: &Request) -> Option<String> {
+    let mut tags = request.headers.list("Require");
+    tags.extend(request.headers.list("Proxy-Require"));
+    (!tags.is_empty()).then(|| tags.join(", "))
+}
