@@ -3,13 +3,13 @@
 //!
 //! A rule that the code breaks is reported as `file:line`, with what to do.
 
+#[allow(dead_code, reason = "shared with tests/conformance.rs, which needs more of it")]
 #[path = "house/source.rs"]
 mod source;
 #[path = "house/table.rs"]
 mod table;
 
-use source::{Source, declared, files, module, paths, root, sources, words};
-use std::collections::BTreeMap;
+use source::{Source, crate_sources, declared, files, module, paths, root, sources, words};
 use std::fmt::Write as _;
 use std::fs;
 use table::{
@@ -33,20 +33,9 @@ impl Faults {
     }
 }
 
-/// The sources of the crate that are shipped, by reading the declarations of modules.
+/// The sources of the crate that are shipped.
 fn shipped() -> Vec<Source> {
-    let mut by_file: BTreeMap<String, Source> =
-        sources("src").into_iter().map(|source| (source.file.clone(), source)).collect();
-    let mut waiting = vec!["src/lib.rs".to_string(), "src/main.rs".to_string()];
-    let mut found = Vec::new();
-    while let Some(file) = waiting.pop() {
-        let Some(source) = by_file.remove(&file) else { continue };
-        let inner = declared(&source);
-        waiting.extend(inner.into_iter().filter(|(_, _, test)| !test).map(|(_, file, _)| file));
-        found.push(source);
-    }
-    assert!(found.len() > 40, "the modules were found: {}", found.len());
-    found
+    crate_sources().0
 }
 
 /// `path` is `of`, or below it.

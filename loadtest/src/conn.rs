@@ -9,6 +9,7 @@
 //! below and by the faults of the mock server.
 
 use crate::score::{Score, Seat};
+use crate::voice::{Tid, Voice, VoiceKind};
 use openmsrp::base::chunk::Flag;
 use openmsrp::wire::msrp::encode;
 use openmsrp::wire::msrp::frame::{Framer, Step};
@@ -23,9 +24,6 @@ const PART_BYTES_MIN: usize = 64 * 1024;
 
 /// Messages of which not all chunks are there, on one connection; one more is bad.
 const UNFINISHED_MAX: usize = 64;
-
-/// From this many octets on, a body is sent as an interruptible chunk (RFC 4975 §7.1.1).
-const INTERRUPTIBLE_BYTES: usize = 2048;
 
 /// Who is told when a participant is in, or why not.
 pub(crate) type Bound = oneshot::Sender<Result<(), String>>;
@@ -46,14 +44,6 @@ pub(crate) struct Grant {
     pub(crate) room: String,
     /// Who waits for the binding.
     pub(crate) bound: Bound,
-}
-
-/// How a publisher writes its messages; the part before the text is rendered once.
-pub(crate) struct Voice {
-    /// Start line, headers and wrapper, with the ids of the previous message.
-    head: Vec<u8>,
-    /// Where Message-ID's value stands in `head`.
-    id_at: usize,
 }
 
 /// A message of which not all chunks are there.
@@ -90,25 +80,6 @@ pub(crate) struct Conn {
     tid: Tid,
 }
 
-/// A source of transaction ids: sixteen hexadecimal digits, unique on a connection.
-struct Tid {
-    prefix: u32,
-    next: u32,
-}
-
-impl Tid {
-    fn next(&mut self) -> [u8; 16] {
-        self.next += 1;
-        let mut text = [0; 16];
-        let mut value = u64::from(self.prefix) << 32 | u64::from(self.next);
-        for octet in text.iter_mut().rev() {
-            *octet = b"0123456789abcdef"[(value & 15) as usize];
-            value >>= 4;
-        }
-        text
-    }
-}
-
 /// What a flush left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Flushed {
@@ -137,7 +108,7 @@ impl Conn {
             watched: false,
             unfinished: Vec::new(),
             under_way: None,
-            tid: Tid { prefix, next: 0 },
+            tid: Tid::new(prefix),
         };
         conn.bind();
         conn
@@ -334,12 +305,7 @@ impl Conn {
     /// Queues a message with `text`. `false`: this participant does not publish.
     pub(crate) fn publish(&mut self, text: &[u8]) -> bool {
         let Some(voice) = &mut self.voice else { return false };
-        let tid = self.tid.next();
-        voice.head[5..21].copy_from_slice(&tid);
-        voice.head[voice.id_at..voice.id_at + 16].copy_from_slice(&tid);
-        self.out.extend_from_slice(&voice.head);
-        self.out.extend_from_slice(text);
-        encode::end_line(&mut self.out, &tid, Flag::End, true);
+        voice.write(&mut self.out, &self.tid.next(), text);
         true
     }
 
@@ -386,42 +352,6 @@ fn describe(e: &io::Error) -> String {
 
 fn starts(head: &Head<'_>) -> bool {
     head.byte_range.is_none_or(|r| r.start == 1)
-}
-
-/// What all messages of a publisher have in common beside its name.
-#[derive(Clone, Copy)]
-pub(crate) struct VoiceKind {
-    /// Size of the text.
-    pub(crate) text_bytes: usize,
-    /// Which answers are asked for.
-    pub(crate) failure_report: FailureReport,
-    /// Seconds since 1970, for the wrapper.
-    pub(crate) date: u64,
-}
-
-impl Voice {
-    fn new(from: &str, room: &str, local: &str, remote: &str, kind: VoiceKind) -> Self {
-        let date = openmsrp::base::clock::wall_text(kind.date);
-        let wrapper = format!(
-            "To: <{room}>\r\nFrom: <{from}>\r\nDateTime: {date}\r\n\r\nContent-Type: text/plain;charset=UTF-8\r\n\r\n"
-        );
-        let total = (wrapper.len() + kind.text_bytes) as u64;
-        let interruptible = total >= INTERRUPTIBLE_BYTES as u64;
-        let mut head = Vec::new();
-        encode::send_start(&mut head, &[b'0'; 16]);
-        head.extend_from_slice(&encode::preamble(remote.as_bytes(), local.as_bytes()));
-        let id_at = head.len() + "Message-ID: ".len();
-        let tail = encode::TailHead {
-            message_id: &[b'0'; 16],
-            range: ByteRange { start: 1, end: (!interruptible).then_some(total), total: Some(total) },
-            failure_report: kind.failure_report,
-            success_report: false,
-            content_type: Some(b"message/cpim"),
-        };
-        encode::send_tail_head(&mut head, &tail);
-        head.extend_from_slice(wrapper.as_bytes());
-        Self { head, id_at }
-    }
 }
 
 #[cfg(test)]

@@ -8,12 +8,13 @@
 //! Touches its sockets and the clock. Bounded: as many connections as participants, the backlog of each
 //! by [`BACKLOG_BYTES_MAX`] (a message that would pass it is not sent, and counted), time by the plan.
 
-use crate::conn::{Conn, Flushed, Grant, VoiceKind};
+use crate::conn::{Conn, Flushed, Grant};
 use crate::oracle::{Findings, Shape};
 use crate::pace::{Interval, Meter, Schedule};
 use crate::score::{Names, Score, Troubles};
 use crate::stamp::Texts;
 use crate::sys::{Epoll, READABLE, WRITABLE};
+use crate::voice::VoiceKind;
 use openmsrp::base::clock;
 use openmsrp::wire::msrp::head::FailureReport;
 use std::sync::mpsc::{Receiver, TryRecvError};

@@ -5,7 +5,8 @@
 //! - [`args`]: the command line.
 //! - [`run`]: the course of a test.
 //! - [`join`], [`progress`]: INVITE and connection of every participant.
-//! - [`engine`]: one thread, one epoll loop; [`conn`]: one MSRP connection.
+//! - [`engine`]: one thread, one epoll loop; [`conn`]: one MSRP connection; [`voice`]: what
+//!   publishers write.
 //! - [`score`]: what comes in is read, judged and timed; [`stamp`]: the texts; [`oracle`]: the judge;
 //!   [`pace`]: when things are due and how late they were.
 //! - [`report`]: table and JSON.
@@ -27,6 +28,7 @@ mod run;
 mod score;
 mod stamp;
 mod sys;
+mod voice;
 
 use args::{Cli, Command};
 use clap::Parser;

@@ -4,7 +4,6 @@
 //! waking only to read the server's CPU time at both ends of the measured interval.
 
 use crate::args::{Fanout, Idle, Party};
-use crate::conn::VoiceKind;
 use crate::cpu;
 use crate::engine::{Engine, Load, Order, Outcome, Plan, Setup};
 use crate::join;
@@ -13,6 +12,7 @@ use crate::pace::Interval;
 use crate::report::{Asked, IdleReport, Joined, Processes, Report, Sampled};
 use crate::stamp::{TEXT_BYTES_MIN, Texts};
 use crate::sys;
+use crate::voice::VoiceKind;
 use openmsrp::base::clock;
 use openmsrp::client::call::Call;
 use openmsrp::wire::msrp::head::FailureReport;

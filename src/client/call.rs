@@ -14,7 +14,7 @@
 //! RFC 3261 §17 is small enough to stand beside it.
 //!
 //! Touches: the socket to the server, the monotonic clock. Bounds: a roster feed holds
-//! [`DOCUMENTS_WAITING_MAX`] documents, a TCP message `STREAM_BYTES_MAX`; everything else grows only by
+//! `DOCUMENTS_WAITING_MAX` documents, a TCP message `STREAM_BYTES_MAX`; everything else grows only by
 //! what the owner asks for. A TCP connection that is lost takes its calls with it.
 //! Proved by: `agent_tests.rs` by value, `call_tests.rs` against a scripted server on loopback.
 

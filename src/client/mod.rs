@@ -1,4 +1,34 @@
-//! The client library.
+//! The client library: calls to rooms, and what is said in them.
+//!
+//! - [`chat`]: being in a room, as a handle and a stream of events. What most users want.
+//! - [`call`]: only the SIP side, for those who speak MSRP themselves (the load harness does).
+//!
+//! ```no_run
+//! use openmsrp::client::call::Transport;
+//! use openmsrp::client::chat::{Client, Event, Join};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::new("127.0.0.1:5060".parse()?, Transport::Tcp).await?;
+//! let join = Join { room: "sip:lobby@localhost", from: "sip:alice@localhost", display_name: "Alice" };
+//! let (room, mut events) = client.join(&join).await?;
+//! room.say("Hello, room!").await?;
+//! while let Some(event) = events.next().await {
+//!     match event {
+//!         Event::Message(message) => println!("{}: {}", message.name, message.text().unwrap_or_default()),
+//!         Event::Accepted { .. } => break,
+//!         _ => {}
+//!     }
+//! }
+//! room.leave().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Inside, two machines without sockets, clocks or chance of their own do the work: `agent.rs` for SIP and
+//! `endpoint.rs` for MSRP; `assembly.rs` joins chunks, `roster.rs` knows who is there.
+//!
+//! Runs on tokio, one thread is enough. Bounds are named in each file. Proved by the tests beside each
+//! file, against a scripted server on loopback, and by talking to the server of this crate.
 
 mod agent;
 #[cfg(test)]
@@ -8,6 +38,8 @@ pub mod call;
 #[cfg(test)]
 mod call_tests;
 pub mod chat;
+#[cfg(test)]
+mod chat_tests;
 mod endpoint;
 #[cfg(test)]
 mod endpoint_tests;

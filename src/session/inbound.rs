@@ -56,7 +56,7 @@ pub enum Emit<'b> {
     First {
         /// The message.
         no: MessageNo,
-        /// Where the first part's wrapper puts things; resolved with [`Emit::envelope`].
+        /// Where the first part's wrapper puts things; resolved with [`WrapperAt::envelope`].
         wrapper: WrapperAt,
         /// The octets.
         chunk: Chunk<Cow<'b, [u8]>>,

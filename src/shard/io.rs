@@ -308,8 +308,8 @@ mod tests {
             let octets: Vec<u8> = v
                 .table
                 .iter()
-                // SAFETY: the table points into `v.pieces`, alive here.
                 .flat_map(|i| {
+                    // SAFETY: the table points into `v.pieces`, alive here.
                     unsafe { std::slice::from_raw_parts(i.iov_base.cast::<u8>(), i.iov_len) }.to_vec()
                 })
                 .collect();

@@ -3,7 +3,9 @@
 //!
 //! It reads the Rust of this project, not any Rust: macros that build items are not looked into.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// One source file.
@@ -16,14 +18,21 @@ pub(crate) struct Source {
     pub(crate) code: String,
     /// `code` with everything blanked that is built for tests only.
     pub(crate) shipped: String,
+    /// Where its comments are.
+    pub(crate) comments: Vec<Range<usize>>,
+    /// Where the items are that are built for tests only.
+    pub(crate) tests: Vec<Range<usize>>,
 }
 
 impl Source {
     /// A source of the given text.
     pub(crate) fn new(file: &str, raw: &str) -> Self {
-        let code = blank(raw);
-        let shipped = without_tests(&code);
-        Self { file: file.into(), raw: raw.into(), code, shipped }
+        let (code, comments) = blank(raw);
+        let tests = test_items(&code);
+        let mut shipped = code.clone().into_bytes();
+        tests.iter().for_each(|item| wipe(&mut shipped[item.clone()]));
+        let shipped = String::from_utf8(shipped).expect("whole items are blanked");
+        Self { file: file.into(), raw: raw.into(), code, shipped, comments, tests }
     }
 
     /// `file:line` of an octet, as compilers print it.
@@ -81,10 +90,11 @@ pub(crate) fn sources(folder: &str) -> Vec<Source> {
         .collect()
 }
 
-/// Blanks comments and the insides of string and character literals.
-pub(crate) fn blank(text: &str) -> String {
+/// Blanks comments and the insides of string and character literals; says where the comments are.
+fn blank(text: &str) -> (String, Vec<Range<usize>>) {
     let bytes = text.as_bytes();
     let mut out = bytes.to_vec();
+    let mut comments = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
         let rest = &bytes[at..];
@@ -114,9 +124,10 @@ pub(crate) fn blank(text: &str) -> String {
             continue;
         };
         wipe(&mut out[at..end]);
+        comments.push(at..end);
         at = end;
     }
-    String::from_utf8(out).expect("whole characters are blanked")
+    (String::from_utf8(out).expect("whole characters are blanked"), comments)
 }
 
 fn wipe(octets: &mut [u8]) {
@@ -178,22 +189,21 @@ fn is_word(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || octet == b'_'
 }
 
-/// Blanks every item marked `#[cfg(test)]`.
-fn without_tests(code: &str) -> String {
-    let mut out = code.as_bytes().to_vec();
+/// Every item marked `#[cfg(test)]`.
+fn test_items(code: &str) -> Vec<Range<usize>> {
+    let mut items = Vec::new();
     let mut from = 0;
     while let Some(found) = code[from..].find("#[cfg(test)]") {
         let start = from + found;
-        let end = item_end(code, start);
-        wipe(&mut out[start..end]);
-        from = end;
+        from = item_end(code, start);
+        items.push(start..from);
     }
-    String::from_utf8(out).expect("whole items are blanked")
+    items
 }
 
 /// The end of the item at `start`: its `;`, or the brace that closes it. Attributes have neither
 /// outside their brackets.
-fn item_end(code: &str, start: usize) -> usize {
+pub(crate) fn item_end(code: &str, start: usize) -> usize {
     let (mut braces, mut others) = (0_i32, 0_i32);
     for (at, octet) in code.bytes().enumerate().skip(start) {
         match octet {
@@ -317,4 +327,20 @@ pub(crate) fn declared(source: &Source) -> Vec<(String, String, bool)> {
         found.push((name.to_string(), file, !shipped));
     }
     found
+}
+
+/// The sources of the crate that are shipped, and those that are built for tests only, by following the
+/// declarations of modules from `lib.rs` and `main.rs`.
+pub(crate) fn crate_sources() -> (Vec<Source>, Vec<Source>) {
+    let mut by_file: BTreeMap<String, Source> =
+        sources("src").into_iter().map(|source| (source.file.clone(), source)).collect();
+    let mut waiting = vec![("src/lib.rs".to_string(), false), ("src/main.rs".to_string(), false)];
+    let (mut shipped, mut tests) = (Vec::new(), Vec::new());
+    while let Some((file, test)) = waiting.pop() {
+        let Some(source) = by_file.remove(&file) else { continue };
+        waiting.extend(declared(&source).into_iter().map(|(_, file, inner)| (file, test || inner)));
+        if test { tests.push(source) } else { shipped.push(source) }
+    }
+    assert!(shipped.len() > 40, "the modules were found: {}", shipped.len());
+    (shipped, tests)
 }

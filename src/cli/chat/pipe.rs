@@ -128,3 +128,99 @@ impl State {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::chat::{Message, Person, Script};
+    use bytes::Bytes;
+
+    fn run_with<F: Future<Output = ()>>(
+        input: &[u8],
+        linger: Duration,
+        script: impl FnOnce(Script) -> F,
+    ) -> (Result<(), Trouble>, String, String) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (room, events, other) = Script::room();
+            let (mut output, mut errors) = (Vec::new(), Vec::new());
+            let talk = run(room, events, input, &mut output, &mut errors, linger);
+            let (result, ()) = tokio::join!(talk, script(other));
+            (result, String::from_utf8(output).unwrap(), String::from_utf8(errors).unwrap())
+        })
+    }
+
+    fn message(text: &str) -> Event {
+        Event::Message(Message {
+            from: "sip:bob@x".to_string(),
+            name: "Bob".to_string(),
+            to_me: false,
+            date_time: None,
+            content_type: "text/plain".to_string(),
+            content: Bytes::copy_from_slice(text.as_bytes()),
+            not_understood: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn each_line_is_a_message_and_the_room_is_left_when_all_are_answered() {
+        let (result, output, errors) = run_with(b"one\r\ntwo\nthree", Duration::ZERO, |mut s| async move {
+            for (number, text) in [(1, "one"), (2, "two"), (3, "three")] {
+                assert_eq!(s.heard().await, Some((number, text.to_string())));
+            }
+            s.events.send(message("a\nb")).await.unwrap();
+            for number in [3, 1, 2] {
+                s.events.send(Event::Accepted { message: number }).await.unwrap();
+            }
+            assert_eq!(s.heard().await, None);
+        });
+        assert_eq!((result, output.as_str(), errors.as_str()), (Ok(()), "Bob: a\\nb\n", ""));
+    }
+
+    #[test]
+    fn what_was_refused_is_told_at_the_end() {
+        let (result, _, errors) = run_with(b"one\n", Duration::ZERO, |mut s| async move {
+            s.heard().await;
+            let comment = "Message too large".to_string();
+            s.events.send(Event::Refused { message: 1, code: 413, comment }).await.unwrap();
+            assert_eq!(s.heard().await, None);
+        });
+        assert_eq!(result, Err(Trouble::Undelivered(1)));
+        assert_eq!(errors, "message 1 was not delivered: 413 Message too large\n");
+    }
+
+    #[test]
+    fn who_comes_and_goes_is_told_beside_the_messages() {
+        let who = Person { address: "sip:b@x".to_string(), name: "Bob".to_string() };
+        let (result, output, errors) = run_with(b"", Duration::from_secs(60), |s| async move {
+            s.events.send(Event::Here(vec![who.clone()])).await.unwrap();
+            s.events.send(Event::Joined(who.clone())).await.unwrap();
+            s.events.send(Event::Left(who)).await.unwrap();
+            s.events.send(Event::Closed { why: "the room was closed".to_string() }).await.unwrap();
+        });
+        assert_eq!(result, Err(Trouble::Closed("the room was closed".to_string())));
+        assert_eq!((output.as_str(), errors.as_str()), ("", "1 is here: Bob\nBob joined\nBob left\n"));
+    }
+
+    #[test]
+    fn input_waits_while_many_messages_have_no_answer() {
+        let input = "x\n".repeat(UNANSWERED_MAX + 1);
+        let (result, ..) = run_with(input.as_bytes(), Duration::ZERO, |mut s| async move {
+            for n in 1..=UNANSWERED_MAX as u64 {
+                assert_eq!(s.heard().await.unwrap().0, n);
+            }
+            tokio::select! {
+                biased;
+                said = s.heard() => panic!("{said:?}"),
+                () = tokio::task::yield_now() => {}
+            }
+            for n in 1..=UNANSWERED_MAX as u64 {
+                s.events.send(Event::Accepted { message: n }).await.unwrap();
+            }
+            let (last, _) = s.heard().await.unwrap();
+            s.events.send(Event::Accepted { message: last }).await.unwrap();
+            assert_eq!(s.heard().await, None);
+        });
+        assert_eq!(result, Ok(()));
+    }
+}

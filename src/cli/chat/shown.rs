@@ -1,12 +1,13 @@
 //! What is shown of a room: events as lines of text, nothing in them that a terminal would obey.
 //!
-//! Touches: nothing. Bounds: [`TEXT_CHARS_MAX`] characters of one message, [`NAME_CHARS_MAX`] of a name.
+//! Touches: nothing. Bounds: [`TEXT_CHARS_MAX`] characters of a message at a terminal, [`NAME_CHARS_MAX`] of
+//! a name; in a pipe a message is never cut.
 //! Proved by: the tests below.
 
 use crate::client::chat::{Message, Person};
 
-/// Characters of a message that are shown.
-const TEXT_CHARS_MAX: usize = 64 * 1024;
+/// Characters of a message that are shown at a terminal; what is cut is said.
+const TEXT_CHARS_MAX: usize = 16 * 1024;
 
 /// Characters of a name that are shown.
 const NAME_CHARS_MAX: usize = 64;
@@ -28,7 +29,7 @@ pub(super) fn name(text: &str) -> String {
 /// A text in one line: line ends as `\n`, tabs as they are.
 pub(super) fn one_line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.trim_end_matches(['\r', '\n']).chars().take(TEXT_CHARS_MAX) {
+    for c in text.trim_end_matches(['\r', '\n']).chars() {
         match c {
             '\n' => out.push_str("\\n"),
             '\t' => out.push('\t'),
@@ -39,10 +40,16 @@ pub(super) fn one_line(text: &str) -> String {
     out
 }
 
-/// A text as lines.
+/// A text as lines; of a long one the beginning.
 fn lines(text: &str) -> Vec<String> {
-    let text: String = text.trim_end_matches(['\r', '\n']).chars().take(TEXT_CHARS_MAX).collect();
-    text.split('\n').map(|line| line.chars().filter(|c| *c == '\t' || is_harmless(*c)).collect()).collect()
+    let text = text.trim_end_matches(['\r', '\n']);
+    let cut = text.char_indices().nth(TEXT_CHARS_MAX).map_or(text.len(), |(at, _)| at);
+    let clean = |line: &str| line.chars().filter(|c| *c == '\t' || is_harmless(*c)).collect();
+    let mut lines: Vec<String> = text[..cut].split('\n').map(clean).collect();
+    if cut < text.len() {
+        lines.push(format!("[{} more octets are not shown]", text.len() - cut));
+    }
+    lines
 }
 
 /// What a message says, or why it cannot be shown. Nothing in it is ever run or fetched (SEC-13).
@@ -116,6 +123,13 @@ mod tests {
         let two = message("hi\r\nEve: I give up\n");
         assert_eq!(message_line(&two), "Bob: hi\\nEve: I give up");
         assert_eq!(message_lines(&two), "Bob: hi\n    Eve: I give up");
+    }
+
+    #[test]
+    fn a_long_message_is_cut_at_a_terminal_only() {
+        let long = message(&"ä".repeat(TEXT_CHARS_MAX + 3));
+        assert_eq!(message_line(&long).chars().count(), "Bob: ".len() + TEXT_CHARS_MAX + 3);
+        assert!(message_lines(&long).ends_with("ä\n    [6 more octets are not shown]"));
     }
 
     #[test]

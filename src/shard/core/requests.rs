@@ -98,12 +98,9 @@ impl ShardCore {
                 self.close(now, id, CloseReason::TooSlow, true);
                 return (at, Flow::Stop);
             }
-            let step = match conn.framer.step(&buf[at..], limits::PART_BYTES_MIN) {
-                Ok(step) => step,
-                Err(_) => {
-                    self.close(now, id, CloseReason::Garbage, false);
-                    return (at, Flow::Stop);
-                }
+            let Ok(step) = conn.framer.step(&buf[at..], limits::PART_BYTES_MIN) else {
+                self.close(now, id, CloseReason::Garbage, false);
+                return (at, Flow::Stop);
             };
             let (next, used) = match step {
                 Step::Partial => return (at, Flow::Go),

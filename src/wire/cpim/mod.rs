@@ -10,7 +10,7 @@
 //! ```
 //!
 //! [`parse`] answers what the switch must know and borrows the octets; it is on the path of every
-//! message, makes one pass and allocates nothing. [`read`] decodes all headers for clients, [`write`]
+//! message, makes one pass and allocates nothing. [`read`] decodes all headers for clients, [`write()`]
 //! makes a wrapper. What the switch forwards is never touched here (RFC 7701 §6.1).
 //!
 //! The reader is strict where two readers could see two senders (SEC-03): a header that only looks like
