@@ -46,9 +46,10 @@ pub(super) async fn run(
         let may_read = input_open && state.unanswered.len() < UNANSWERED_MAX;
         tokio::select! {
             read = input.read_until(b'\n', &mut line), if may_read => {
-                if read.map_err(|e| streams(&e))? == 0 {
-                    input_open = false;
-                } else {
+                // An interrupted read left in the line what it had: 0 says that the input is over, not
+                // that the line is empty.
+                input_open = read.map_err(|e| streams(&e))? > 0;
+                if input_open || !line.is_empty() {
                     let text = String::from_utf8_lossy(&line);
                     let text = text.trim_end_matches(['\r', '\n']);
                     if let Ok(number) = room.say(text).await {
@@ -136,7 +137,7 @@ mod tests {
     use bytes::Bytes;
 
     fn run_with<F: Future<Output = ()>>(
-        input: &[u8],
+        input: impl AsyncBufRead + Unpin,
         linger: Duration,
         script: impl FnOnce(Script) -> F,
     ) -> (Result<(), Trouble>, String, String) {
@@ -164,22 +165,43 @@ mod tests {
 
     #[test]
     fn each_line_is_a_message_and_the_room_is_left_when_all_are_answered() {
-        let (result, output, errors) = run_with(b"one\r\ntwo\nthree", Duration::ZERO, |mut s| async move {
-            for (number, text) in [(1, "one"), (2, "two"), (3, "three")] {
-                assert_eq!(s.heard().await, Some((number, text.to_string())));
-            }
-            s.events.send(message("a\nb")).await.unwrap();
-            for number in [3, 1, 2] {
-                s.events.send(Event::Accepted { message: number }).await.unwrap();
-            }
-            assert_eq!(s.heard().await, None);
-        });
+        let (result, output, errors) =
+            run_with(&b"one\r\ntwo\nthree"[..], Duration::ZERO, |mut s| async move {
+                for (number, text) in [(1, "one"), (2, "two"), (3, "three")] {
+                    assert_eq!(s.heard().await, Some((number, text.to_string())));
+                }
+                s.events.send(message("a\nb")).await.unwrap();
+                for number in [3, 1, 2] {
+                    s.events.send(Event::Accepted { message: number }).await.unwrap();
+                }
+                assert_eq!(s.heard().await, None);
+            });
         assert_eq!((result, output.as_str(), errors.as_str()), (Ok(()), "Bob: a\\nb\n", ""));
     }
 
     #[test]
+    fn a_last_line_without_line_end_is_sent_though_its_reading_was_interrupted() {
+        let (mut typed, input) = tokio::io::duplex(64);
+        let input = tokio::io::BufReader::new(input);
+        let (result, ..) = run_with(input, Duration::ZERO, |mut s| async move {
+            typed.write_all(b"one\nlast").await.unwrap();
+            assert_eq!(s.heard().await, Some((1, "one".to_string())));
+            // An event while the rest of the line is awaited.
+            s.events.send(Event::Accepted { message: 1 }).await.unwrap();
+            while s.events.capacity() < s.events.max_capacity() {
+                tokio::task::yield_now().await;
+            }
+            drop(typed);
+            assert_eq!(s.heard().await, Some((2, "last".to_string())));
+            s.events.send(Event::Accepted { message: 2 }).await.unwrap();
+            assert_eq!(s.heard().await, None);
+        });
+        assert_eq!(result, Ok(()));
+    }
+
+    #[test]
     fn what_was_refused_is_told_at_the_end() {
-        let (result, _, errors) = run_with(b"one\n", Duration::ZERO, |mut s| async move {
+        let (result, _, errors) = run_with(&b"one\n"[..], Duration::ZERO, |mut s| async move {
             s.heard().await;
             let comment = "Message too large".to_string();
             s.events.send(Event::Refused { message: 1, code: 413, comment }).await.unwrap();
@@ -192,7 +214,7 @@ mod tests {
     #[test]
     fn who_comes_and_goes_is_told_beside_the_messages() {
         let who = Person { address: "sip:b@x".to_string(), name: "Bob".to_string() };
-        let (result, output, errors) = run_with(b"", Duration::from_secs(60), |s| async move {
+        let (result, output, errors) = run_with(&b""[..], Duration::from_secs(60), |s| async move {
             s.events.send(Event::Here(vec![who.clone()])).await.unwrap();
             s.events.send(Event::Joined(who.clone())).await.unwrap();
             s.events.send(Event::Left(who)).await.unwrap();
