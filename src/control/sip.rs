@@ -30,6 +30,7 @@ mod udp;
 
 use crate::base::clock::now;
 use crate::base::entropy::Entropy;
+use crate::base::limits;
 use crate::control::shards::Shards;
 use crate::focus::{Config, Focus, Input, Output, RequestId, TxId};
 use link::{Listener, Shared};
@@ -58,6 +59,8 @@ const EVENTS_MAX: usize = 1024;
 
 /// From the wish to stop to the end of [`Sip::run`], answered or not; below `limits::SHUTDOWN_WAIT`.
 const DRAIN_WAIT: Duration = Duration::from_secs(4);
+
+const _: () = assert!(DRAIN_WAIT.as_secs() < limits::SHUTDOWN_WAIT.as_secs());
 
 /// From the end of the last dialog to the closing of connections.
 const LAST_WORDS_WAIT: Duration = Duration::from_millis(50);

@@ -332,7 +332,10 @@ impl<'a> NameAddr<'a> {
             (display, quoted[end..].trim_start())
         } else if let Some(angle) = text.find('<') {
             let name = text[..angle].trim();
-            if !name.split_ascii_whitespace().all(is_token) {
+            // Letters beyond ASCII ought to be quoted, and often are not.
+            let word =
+                |w: &str| w.split(|c: char| !c.is_ascii()).all(|part| part.is_empty() || is_token(part));
+            if !name.split_ascii_whitespace().all(word) {
                 return None;
             }
             (name.to_owned(), &text[angle..])
@@ -513,6 +516,7 @@ mod tests {
         let bare = NameAddr::parse("sip:a@b.c;tag=7").unwrap();
         assert_eq!((bare.uri, bare.param("tag")), ("sip:a@b.c", Some("7")));
         assert_eq!(NameAddr::parse("Alice B <tel:+49>").unwrap().display, "Alice B");
+        assert_eq!(NameAddr::parse("Jürgen <sip:j@y>").unwrap().display, "Jürgen");
         assert_eq!(NameAddr::parse("<sip:x@y>").unwrap().params, "");
     }
 
