@@ -231,7 +231,8 @@ fn normalize_name(name: &str, out: &mut impl Write) -> Result<(), BadAddress> {
     // The dot of the root names the same host (RFC 1034 §3.1).
     let name = name.strip_suffix('.').unwrap_or(name);
     let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    if name.is_empty() || name.starts_with('.') || name.contains("..") || !name.bytes().all(good) {
+    let empty_label = name.is_empty() || name.starts_with('.') || name.ends_with('.') || name.contains("..");
+    if empty_label || !name.bytes().all(good) {
         return Err(BadAddress);
     }
     lower(name, out)
@@ -415,6 +416,7 @@ mod tests {
             "sip:alice@exämple.com",
             "sip:alice@.example.com",
             "sip:alice@example..com",
+            "sip:alice@example.com..",
             "sip:alice@example.com:",
             "sip:alice@example.com:+5060",
             "sip:alice@example.com:99999",
