@@ -121,8 +121,8 @@ pub const RECENT_MESSAGES_MAX: usize = 16;
 /// Media types per endpoint that it refused with 415.
 pub const REFUSED_TYPES_MAX: usize = 8;
 
-/// How often it is looked at whether the recipients of a long message have caught up.
-pub const RELIEF_PACE: Duration = Duration::from_millis(2);
+/// A queue above this is filling: the sender of a long message is not read until it has drained.
+pub const QUEUE_BYTES_FILLING: usize = QUEUE_BYTES_SOFT / 2;
 
 // ---- rooms ------------------------------------------------------------------------------------
 

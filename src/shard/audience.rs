@@ -373,7 +373,7 @@ fn stuck(conns: &Conns, now: Now, conn: ConnId) -> bool {
 }
 
 fn filling(conns: &Conns, conn: ConnId) -> bool {
-    conns.get(conn).is_some_and(|c| c.queue.len() > limits::QUEUE_BYTES_SOFT / 2)
+    conns.get(conn).is_some_and(|c| c.queue.len() > limits::QUEUE_BYTES_FILLING)
 }
 
 /// Ends one member's copy of a message with `#`.

@@ -300,14 +300,14 @@ impl Conns {
         self.get_mut(id).map(|c| c.queue.take()).unwrap_or_default()
     }
 
-    /// The peer's system took `n` octets.
-    pub fn progress(&mut self, now: Now, id: ConnId, n: usize) {
-        if let Some(conn) = self.get_mut(id) {
-            let before = conn.queue.len();
-            conn.queue.progress(now, n);
-            let taken = before - conn.queue.len();
-            self.queued -= taken;
-        }
+    /// The peer's system took `n` octets. True if its queue was filling and is no longer.
+    pub fn progress(&mut self, now: Now, id: ConnId, n: usize) -> bool {
+        let Some(conn) = self.get_mut(id) else { return false };
+        let before = conn.queue.len();
+        conn.queue.progress(now, n);
+        let after = conn.queue.len();
+        self.queued -= before - after;
+        before > limits::QUEUE_BYTES_FILLING && after <= limits::QUEUE_BYTES_FILLING
     }
 
     /// Takes back the buffers of a write that is done.

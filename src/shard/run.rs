@@ -158,6 +158,8 @@ pub(super) struct Shard {
     buffer: RefCell<Vec<u8>>,
     outputs: RefCell<Outputs>,
     carrying: Cell<bool>,
+    /// In the loop's batch: the mesh is flushed at its end, once for all its turns.
+    in_batch: Cell<bool>,
     mesh: RefCell<Mesh>,
     legacy: bool,
 }
@@ -209,6 +211,7 @@ async fn serve(setup: Setup) -> std::io::Result<Counters> {
         buffer: RefCell::new(vec![0; limits::READ_BYTES]),
         outputs: RefCell::default(),
         carrying: Cell::new(false),
+        in_batch: Cell::new(false),
         mesh: RefCell::new(Mesh {
             bell: setup.bell,
             to_shards: setup.to_shards,
@@ -228,10 +231,12 @@ async fn serve(setup: Setup) -> std::io::Result<Counters> {
         waitable.readable(false).await?;
         shard.mesh.borrow().bell.wake();
         shard.set.take(&mut tokens, limits::TURN_INPUTS_MAX);
+        shard.in_batch.set(true);
         for token in &tokens {
             shard.serve(*token);
         }
         shard.receive();
+        shard.in_batch.set(false);
         shard.mesh.borrow_mut().flush();
         served = served.wrapping_add(1);
         if shard.legacy {
@@ -268,7 +273,6 @@ async fn tick_loop(shard: Rc<Shard>) {
         }
         monoio::time::sleep(nap).await;
         shard.turn(|core, now| core.tick(now));
-        shard.mesh.borrow_mut().flush();
     }
 }
 
@@ -459,7 +463,6 @@ impl Shard {
         monoio::spawn(async move {
             monoio::time::sleep(time).await;
             shard.resume(id);
-            shard.mesh.borrow_mut().flush();
         });
     }
 
@@ -492,7 +495,6 @@ impl Shard {
         }
         drop(stream);
         self.turn(|core, now| core.closed(now, id));
-        self.mesh.borrow_mut().flush();
     }
 
     /// Carries out what the core left to do, until there is nothing more.
@@ -511,6 +513,10 @@ impl Shard {
             *self.outputs.borrow_mut() = outputs;
         }
         self.carrying.set(false);
+        // A turn of its own (a writer's, a timer's) announces what it sent; a batch does so once.
+        if !self.in_batch.get() {
+            self.mesh.borrow_mut().flush();
+        }
     }
 
     fn carry_out_once(self: &Rc<Self>, outputs: &mut Outputs) {
@@ -543,7 +549,6 @@ impl Shard {
             let shard = self.clone();
             monoio::spawn(async move {
                 shard.resume(id);
-                shard.mesh.borrow_mut().flush();
             });
         }
     }
@@ -601,13 +606,11 @@ async fn connect(shard: Rc<Shard>, endpoint: EndpointId, to: SocketAddr) {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             info!(%to, %error, "cannot connect to a participant");
-            shard.turn(|core, now| core.connect_failed(now, endpoint));
-            return shard.mesh.borrow_mut().flush();
+            return shard.turn(|core, now| core.connect_failed(now, endpoint));
         }
         Err(_) => {
             info!(%to, "connecting to a participant took too long");
-            shard.turn(|core, now| core.connect_failed(now, endpoint));
-            return shard.mesh.borrow_mut().flush();
+            return shard.turn(|core, now| core.connect_failed(now, endpoint));
         }
     };
     // The core's outputs name the connection, so its socket must be known before they are carried out.
@@ -616,5 +619,4 @@ async fn connect(shard: Rc<Shard>, endpoint: EndpointId, to: SocketAddr) {
         shard.register(id, io::into_owned(stream).into(), to);
     }
     shard.carry_out();
-    shard.mesh.borrow_mut().flush();
 }

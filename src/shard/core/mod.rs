@@ -181,8 +181,6 @@ pub struct ShardCore {
     last_type: Arc<str>,
     /// Senders that wait for recipients here.
     pressing: Vec<rooms::Pressing>,
-    /// When they were last looked at.
-    relieved: Now,
     outputs: Outputs,
     counters: Counters,
     draining: bool,
@@ -208,7 +206,6 @@ impl ShardCore {
             effects: Vec::new(),
             last_type: "text/plain".into(),
             pressing: Vec::new(),
-            relieved: Now::default(),
             outputs: Outputs::default(),
             counters: Counters::default(),
             draining: false,
@@ -306,12 +303,12 @@ impl ShardCore {
 
     /// The peer's system took `n` octets.
     pub fn wrote(&mut self, now: Now, id: ConnId, n: usize) {
-        self.conns.progress(now, id, n);
+        let caught_up = self.conns.progress(now, id, n);
         let left_out = self.conns.get_mut(id).and_then(|c| c.queue.recovered());
         if let Some(count) = left_out {
             self.tell_left_out(now, id, count);
         }
-        if !self.pressing.is_empty() && now.since(self.relieved) >= limits::RELIEF_PACE {
+        if caught_up && !self.pressing.is_empty() {
             self.relieve(now);
         }
     }

@@ -233,7 +233,6 @@ impl ShardCore {
 
     /// Lets senders go on whose recipients here have caught up, are stuck, or are gone.
     pub(super) fn relieve(&mut self, now: Now) {
-        self.relieved = now;
         let mut i = 0;
         while i < self.pressing.len() {
             let Pressing { room, endpoint, at } = self.pressing[i];
