@@ -151,8 +151,6 @@ pub struct Delivered {
     pub copies: u64,
     /// Copies left out because a queue was above its soft watermark.
     pub skipped: u64,
-    /// A queue that moves is filling: the sender should be read slower.
-    pub pressure: bool,
 }
 
 /// The endpoints of one room on this shard.
@@ -246,7 +244,6 @@ impl Audience {
                 Some(_) => {
                     part.queue(now, conns, entropy, member, chunk.flag);
                     done.copies += 1;
-                    done.pressure |= chunk.flag == Flag::More && filling(conns, member.conn);
                 }
             }
         }
@@ -314,12 +311,6 @@ impl Audience {
     /// Every message whose last part has not gone out.
     pub fn open_messages(&self) -> Vec<Seq> {
         self.open.iter().map(|c| c.seq).collect()
-    }
-
-    /// Who sends message `seq` and on which shard, if it is open.
-    #[must_use]
-    pub fn opening_of(&self, seq: Seq) -> Option<&Opening> {
-        self.open.iter().find(|c| c.seq == seq).map(|c| &c.opening)
     }
 
     /// A recipient refused a copy: 413 ends that message for it, 415 the type (CHAT-REP-08).

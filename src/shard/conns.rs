@@ -6,7 +6,7 @@
 
 use super::queue::{Batch, Level, Piece, Pool, Queue};
 use crate::base::clock::Now;
-use crate::base::id::{ConnId, EndpointId, SessionId, ShardId};
+use crate::base::id::{ConnId, EndpointId, SessionId};
 use crate::base::limits;
 use crate::base::refusal::Refusal;
 use crate::session::owed::Receipt;
@@ -62,7 +62,7 @@ pub enum Wait {
     /// Too many messages without a verdict.
     Verdicts,
     /// Recipients of a long message are slower than its sender.
-    Pressure,
+    Recipients,
 }
 
 /// A SEND whose body is still coming.
@@ -109,8 +109,8 @@ pub struct Conn {
     pub wait: Option<Wait>,
     /// The answer to a claim was no.
     pub claim_refused: Option<Refusal>,
-    /// Shards whose queues are filling because of what this connection sends: it is not read meanwhile.
-    pub pressed_by: SmallVec<[ShardId; 1]>,
+    /// Endpoints here whose long message waits for its recipients: the connection is not read meanwhile.
+    pub held: SmallVec<[EndpointId; 1]>,
     /// We opened this connection for the endpoint and wait for the answer to our first request.
     pub opened_for: Option<EndpointId>,
     /// Set when nothing more is read or queued; the rest of the queue is still written.

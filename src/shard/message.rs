@@ -221,6 +221,9 @@ pub enum ShardMessage {
         seq: Seq,
         /// For the first part: what the audience must know of the message.
         opening: Option<Box<Opening>>,
+        /// More follows, and the sender, this endpoint, is not read before the audience has room for it:
+        /// to be answered with [`ShardMessage::Room`].
+        hold: Option<EndpointId>,
         /// The octets.
         chunk: Box<Chunk>,
     },
@@ -231,15 +234,17 @@ pub enum ShardMessage {
         /// Which message.
         seq: Seq,
     },
-    /// An audience's queues are filling, or no longer: the sender of a long message is not read
-    /// meanwhile.
-    Pressure {
-        /// Who sends.
+    /// Session's shard → home: the queues here have room for the next part of a long message.
+    Room {
+        /// Who sends it.
         endpoint: EndpointId,
         /// Whose queues.
         by: ShardId,
-        /// Filling, or no longer.
-        on: bool,
+    },
+    /// Home → session's shard: the sender of a long message may be read again.
+    GoOn {
+        /// Who sends it.
+        endpoint: EndpointId,
     },
     /// A connection whose first request names a session of the receiving shard.
     HandOver(Box<HandOver>),
@@ -292,8 +297,6 @@ pub struct OwnedEnvelope {
 pub struct Opening {
     /// Who sent it: gets no copy.
     pub from: EndpointId,
-    /// Where the sender's session is.
-    pub from_at: ShardId,
     /// The wrapped media type.
     pub content_type: Arc<str>,
     /// The copies ask for responses.

@@ -51,7 +51,7 @@ fn a_big_room_has_one_order_and_crosses_each_border_once() {
         assert_eq!(w.crossed - crossed, usize::from(shards) - 1, "once to each other shard");
         let crossed = w.crossed;
         people[remote].says(&mut w, 1, "from afar");
-        // There, and back to the sender as the verdict; to every other shard once.
+        // There; back to the sender as the verdict; to every other shard once.
         assert_eq!(w.crossed - crossed, usize::from(shards) + 1);
         assert_eq!(people[remote].answers(&mut w).len(), 1);
 
@@ -164,4 +164,38 @@ fn many_messages_without_a_verdict_stop_the_reading_and_none_is_lost() {
     let heard = reader.hears(&mut w);
     let sent: Vec<String> = (0..200).map(|n: u32| remote.wrapped(&n.to_string())).collect();
     assert_eq!(heard, sent);
+}
+
+#[test]
+fn a_sender_waits_for_recipients_on_other_shards_too() {
+    // CHAT-CHUNK-10
+    use openmsrp::base::chunk::Flag;
+    use openmsrp::shard::core::Flow;
+    let (mut w, people) = big(2);
+    let home = w.home(ROOM);
+    let place = |w: &World, p: &Person| w.ends[p.end].at.unwrap().0;
+    let local = people.iter().find(|p| place(&w, p) == home).unwrap().clone();
+    let far: Vec<Person> = people.iter().filter(|p| place(&w, p) != home).cloned().collect();
+    for sender in [&local, &far[0]] {
+        let slow = &far[1];
+        let text = sender.wrapped(&"x".repeat(1_000_000));
+        let request = sender.chunk("aaaa", "huge", "1-*/*", text.as_bytes(), '$');
+        w.ends[slow.end].stalled = true;
+        let mut got = Vec::new();
+        for part in request.chunks(limits::READ_BYTES) {
+            w.write(sender.end, part);
+            if w.ends[sender.end].flow == Some(Flow::Wait) {
+                // Held: it stays so until the slow one takes what waits for it.
+                w.recover(slow.end);
+                got.extend(w.frames(slow.end));
+                assert_ne!(w.ends[sender.end].flow, Some(Flow::Wait));
+                w.ends[slow.end].stalled = true;
+            }
+        }
+        w.recover(slow.end);
+        got.extend(w.frames(slow.end));
+        assert_eq!(got.last().unwrap().flag, Flag::End, "finished, because it took what it got");
+        assert_eq!(got.iter().map(|f| f.text()).collect::<String>(), text);
+        people.iter().for_each(|p| drop(w.octets(p.end)));
+    }
 }

@@ -179,8 +179,8 @@ pub struct ShardCore {
     scratch: Scratch,
     effects: Vec<Effect>,
     last_type: Arc<str>,
-    /// Senders that wait for recipients here.
-    pressing: Vec<rooms::Pressing>,
+    /// Senders of long messages whose recipients have no room just now.
+    held: Vec<rooms::Held>,
     outputs: Outputs,
     counters: Counters,
     draining: bool,
@@ -205,7 +205,7 @@ impl ShardCore {
             scratch: Scratch::default(),
             effects: Vec::new(),
             last_type: "text/plain".into(),
-            pressing: Vec::new(),
+            held: Vec::new(),
             outputs: Outputs::default(),
             counters: Counters::default(),
             draining: false,
@@ -308,7 +308,7 @@ impl ShardCore {
         if let Some(count) = left_out {
             self.tell_left_out(now, id, count);
         }
-        if caught_up && !self.pressing.is_empty() {
+        if caught_up && !self.held.is_empty() {
             self.relieve(now);
         }
     }
@@ -334,11 +334,12 @@ impl ShardCore {
                 self.remote_continue(now, room, endpoint, no, *chunk);
             }
             ShardMessage::Verdict { endpoint, no, verdict } => self.verdict(now, endpoint, no, verdict),
-            ShardMessage::Deliver { room, seq, opening, chunk } => {
-                self.remote_deliver(now, room, seq, opening.as_deref(), *chunk);
+            ShardMessage::Deliver { room, seq, opening, hold, chunk } => {
+                self.remote_deliver(now, room, seq, opening.as_deref(), hold, *chunk);
             }
             ShardMessage::Abort { room, seq } => self.abort_here(now, room, seq),
-            ShardMessage::Pressure { endpoint, by, on } => self.pressure(endpoint, by, on),
+            ShardMessage::Room { endpoint, by } => self.has_room(now, endpoint, by),
+            ShardMessage::GoOn { endpoint } => self.read_on(endpoint),
             ShardMessage::HandOver(_) => {} // Carried by the runtime, see `arrived`.
             ShardMessage::Claim { session, conn, at } => self.claim(session, conn, at),
             ShardMessage::Claimed { conn, grant } => self.claimed(now, conn, grant),

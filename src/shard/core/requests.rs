@@ -135,8 +135,8 @@ impl ShardCore {
     /// Whether the connection's next frame must wait for others.
     fn must_wait(&mut self, id: ConnId) -> bool {
         let Some(conn) = self.conns.get(id) else { return false };
-        let wait = if !conn.pressed_by.is_empty() {
-            Wait::Pressure
+        let wait = if !conn.held.is_empty() {
+            Wait::Recipients
         } else if conn.sessions.iter().any(|e| self.sessions.get(e).is_some_and(|s| s.owed.full())) {
             Wait::Verdicts
         } else {
@@ -407,6 +407,7 @@ impl ShardCore {
                     return Some(why);
                 }
                 session.owed.expect(no);
+                let more = chunk.flag == Flag::More;
                 let envelope = Box::new(OwnedEnvelope {
                     to: envelope.to.map(Into::into),
                     content_type: envelope.content_type.into(),
@@ -414,9 +415,17 @@ impl ShardCore {
                 let chunk = Box::new(chunk.to_owned_chunk());
                 let post = ShardMessage::Post { room, endpoint, no, envelope, chunk };
                 self.outputs.mesh.push((room.home(), post));
+                if more {
+                    self.hold_reading(endpoint);
+                }
             }
-            Emit::Next { no, chunk } if here => self.go_on(now, room, endpoint, no, borrowed(&chunk)),
+            Emit::Next { no, chunk } if here => {
+                self.go_on(now, room, endpoint, no, borrowed(&chunk), self.config.id);
+            }
             Emit::Next { no, chunk } => {
+                if chunk.flag == Flag::More {
+                    self.hold_reading(endpoint);
+                }
                 let chunk = Box::new(chunk.to_owned_chunk());
                 self.outputs.mesh.push((room.home(), ShardMessage::Continue { room, endpoint, no, chunk }));
             }
@@ -557,14 +566,24 @@ impl ShardCore {
         }
     }
 
-    /// The recipients of a long message on shard `by` are slower than its sender, or no longer.
-    pub(super) fn pressure(&mut self, endpoint: EndpointId, by: ShardId, on: bool) {
+    /// The recipients of a long message have no room: its sender is not read.
+    pub(super) fn hold_reading(&mut self, endpoint: EndpointId) {
         let Some(State::Bound(id)) = self.sessions.get(&endpoint).map(|s| s.state) else { return };
+        if let Some(conn) = self.conns.get_mut(id).filter(|c| !c.held.contains(&endpoint)) {
+            conn.held.push(endpoint);
+        }
+    }
+
+    /// They have room again.
+    pub(super) fn read_on(&mut self, endpoint: EndpointId) {
+        let Some(State::Bound(id)) = self.sessions.get(&endpoint).map(|s| s.state) else { return };
+        self.read_on_here(id, endpoint);
+    }
+
+    pub(super) fn read_on_here(&mut self, id: ConnId, endpoint: EndpointId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        conn.pressed_by.retain(|s| *s != by);
-        if on {
-            conn.pressed_by.push(by);
-        } else if conn.pressed_by.is_empty() && conn.wait == Some(Wait::Pressure) {
+        conn.held.retain(|e| *e != endpoint);
+        if conn.held.is_empty() && conn.wait == Some(Wait::Recipients) {
             conn.wait = None;
             self.outputs.resume.push(id);
         }

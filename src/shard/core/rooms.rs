@@ -15,14 +15,18 @@ use crate::shard::audience::Body;
 use crate::shard::message::{FromShard, Grant, Join, Opening, OwnedEnvelope, ShardMessage, Terms};
 use crate::shard::timers::Timer;
 use bytes::Bytes;
+use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// A sender that was asked to wait because queues here are filling.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pressing {
+/// The sender of a long message, held until its recipients have room for the next part.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
     room: RoomId,
     endpoint: EndpointId,
-    at: ShardId,
+    /// Whom to tell: at home the sender's shard, elsewhere the home.
+    tell: ShardId,
+    /// At home: shards that have not said that they have room, once per part.
+    waiting: SmallVec<[ShardId; 4]>,
 }
 
 /// The part that a command is about, for the effects that pass it on.
@@ -31,6 +35,8 @@ pub(super) struct Payload<'a> {
     pub(super) chunk: Chunk<Body<'a>>,
     /// The wrapped media type; of the first part only.
     pub(super) content_type: Option<Arc<str>>,
+    /// Who sends.
+    pub(super) from: EndpointId,
     /// Where the sender's session is.
     pub(super) from_at: ShardId,
 }
@@ -142,13 +148,13 @@ impl ShardCore {
                 self.counters.messages += 1;
                 if let Some(payload) = payload {
                     let content_type = payload.content_type.clone().unwrap_or_else(|| "text/plain".into());
-                    let opening = Opening { from, from_at: payload.from_at, content_type, ask };
-                    self.spread(now, room, seq, Some(&opening), &payload.chunk);
+                    let opening = Opening { from, content_type, ask };
+                    self.spread(now, room, seq, Some(&opening), payload);
                 }
             }
             Effect::Continue { seq } => {
                 if let Some(payload) = payload {
-                    self.spread(now, room, seq, None, &payload.chunk);
+                    self.spread(now, room, seq, None, payload);
                 }
             }
             Effect::Abort { seq } => self.spread_abort(now, room, seq),
@@ -161,30 +167,87 @@ impl ShardCore {
         None
     }
 
-    /// A part to every audience of the room: one message per other shard, whatever its size.
-    fn spread(
-        &mut self,
-        now: Now,
-        room: RoomId,
-        seq: Seq,
-        opening: Option<&Opening>,
-        chunk: &Chunk<Body<'_>>,
-    ) {
+    /// A part to every audience of the room: one message per other shard, whatever its size. If more
+    /// follows, its sender is held until all of them have room for it.
+    fn spread(&mut self, now: Now, room: RoomId, seq: Seq, opening: Option<&Opening>, payload: &Payload<'_>) {
         let Some(r) = self.rooms.get(&room) else { return };
+        let hold = (payload.chunk.flag == Flag::More).then_some(payload.from);
         let mut owned: Option<Chunk<Bytes>> = None;
+        let mut waiting = SmallVec::new();
         let mut here = false;
         for shard in r.roster().shards() {
             if shard == self.config.id {
                 here = true;
                 continue;
             }
-            let chunk = owned.get_or_insert_with(|| chunk.to_owned_chunk()).clone();
+            let chunk = Box::new(owned.get_or_insert_with(|| payload.chunk.to_owned_chunk()).clone());
             let opening = opening.map(|o| Box::new(o.clone()));
-            let deliver = ShardMessage::Deliver { room, seq, opening, chunk: Box::new(chunk) };
-            self.outputs.mesh.push((shard, deliver));
+            self.outputs.mesh.push((shard, ShardMessage::Deliver { room, seq, opening, hold, chunk }));
+            waiting.push(shard);
         }
         if here {
-            self.deliver(now, room, seq, opening, chunk);
+            self.deliver(now, room, seq, opening, &payload.chunk);
+        }
+        if let Some(endpoint) = hold {
+            self.hold(now, Held { room, endpoint, tell: payload.from_at, waiting });
+        }
+    }
+
+    /// Holds a sender if somebody has no room for its next part.
+    fn hold(&mut self, now: Now, held: Held) {
+        if held.waiting.is_empty() && !self.is_filling(now, held.room) {
+            return;
+        }
+        // Who is stuck is waited for no longer than this.
+        self.timers.set(now + limits::COPY_STALL, Timer::Relief);
+        if held.tell == self.config.id {
+            self.hold_reading(held.endpoint);
+        }
+        match self.held.iter_mut().find(|h| h.endpoint == held.endpoint) {
+            Some(h) => h.waiting.extend(held.waiting),
+            None => self.held.push(held),
+        }
+    }
+
+    fn is_filling(&self, now: Now, room: RoomId) -> bool {
+        self.audiences.get(&room).is_some_and(|a| a.is_filling(&self.conns, now))
+    }
+
+    /// Another shard has room for the next part of a long message.
+    pub(super) fn has_room(&mut self, now: Now, endpoint: EndpointId, by: ShardId) {
+        if let Some(held) = self.held.iter_mut().find(|h| h.endpoint == endpoint) {
+            if let Some(i) = held.waiting.iter().position(|s| *s == by) {
+                held.waiting.swap_remove(i);
+            }
+            self.relieve(now);
+        }
+    }
+
+    /// Lets senders go on whose recipients have caught up, are stuck, or are gone.
+    pub(super) fn relieve(&mut self, now: Now) {
+        let mut i = 0;
+        while i < self.held.len() {
+            let held = &self.held[i];
+            if !held.waiting.is_empty() || self.is_filling(now, held.room) {
+                i += 1;
+                continue;
+            }
+            let Held { room, endpoint, tell, .. } = self.held.swap_remove(i);
+            if room.home() == self.config.id {
+                self.tell(now, tell, ShardMessage::GoOn { endpoint });
+            } else {
+                self.tell(now, tell, ShardMessage::Room { endpoint, by: self.config.id });
+            }
+        }
+        if !self.held.is_empty() {
+            self.timers.set(now + limits::COPY_STALL, Timer::Relief);
+        }
+    }
+
+    /// A part from another shard was dealt with: unless its sender is held, it may be read on.
+    fn release(&mut self, now: Now, endpoint: EndpointId, at: Option<ShardId>) {
+        if let Some(at) = at.filter(|_| !self.held.iter().any(|h| h.endpoint == endpoint)) {
+            self.tell(now, at, ShardMessage::GoOn { endpoint });
         }
     }
 
@@ -208,45 +271,11 @@ impl ShardCore {
         let Some(audience) = self.audiences.get_mut(&room) else { return };
         let (conns, entropy, scratch) = (&mut self.conns, &mut self.entropy, &mut self.scratch);
         let done = audience.deliver(now, conns, entropy, scratch, seq, opening, chunk);
-        let sender = audience.opening_of(seq).map(|o| (o.from, o.from_at));
         if chunk.flag != Flag::More {
             audience.finish(seq);
         }
         self.counters.copies += done.copies;
         self.counters.skipped += done.skipped;
-        if let (true, Some((endpoint, at))) = (done.pressure, sender) {
-            self.press(now, room, endpoint, at);
-        }
-    }
-
-    /// Asks the sender of a long message to wait until the queues here have drained.
-    fn press(&mut self, now: Now, room: RoomId, endpoint: EndpointId, at: ShardId) {
-        if self.pressing.iter().any(|p| p.endpoint == endpoint) {
-            return;
-        }
-        self.pressing.push(Pressing { room, endpoint, at });
-        // Who is stuck is waited for no longer than this.
-        self.timers.set(now + limits::COPY_STALL, Timer::Relief);
-        let by = self.config.id;
-        self.tell(now, at, ShardMessage::Pressure { endpoint, by, on: true });
-    }
-
-    /// Lets senders go on whose recipients here have caught up, are stuck, or are gone.
-    pub(super) fn relieve(&mut self, now: Now) {
-        let mut i = 0;
-        while i < self.pressing.len() {
-            let Pressing { room, endpoint, at } = self.pressing[i];
-            if self.audiences.get(&room).is_some_and(|a| a.is_filling(&self.conns, now)) {
-                i += 1;
-                continue;
-            }
-            self.pressing.swap_remove(i);
-            let by = self.config.id;
-            self.tell(now, at, ShardMessage::Pressure { endpoint, by, on: false });
-        }
-        if !self.pressing.is_empty() {
-            self.timers.set(now + limits::COPY_STALL, Timer::Relief);
-        }
     }
 
     /// A part from the room's home to the audience here. The body gets an owner on this thread first:
@@ -257,11 +286,18 @@ impl ShardCore {
         room: RoomId,
         seq: Seq,
         opening: Option<&Opening>,
+        hold: Option<EndpointId>,
         chunk: Chunk,
     ) {
         let Chunk { start, total, body, flag } = chunk;
         let body = if body.len() > limits::COPY_BYTES_MAX { Bytes::from_owner(body) } else { body };
         self.deliver(now, room, seq, opening, &Chunk { start, total, body: Body::Shared(body), flag });
+        let Some(endpoint) = hold else { return };
+        if self.is_filling(now, room) {
+            self.hold(now, Held { room, endpoint, tell: room.home(), waiting: SmallVec::new() });
+        } else {
+            self.tell(now, room.home(), ShardMessage::Room { endpoint, by: self.config.id });
+        }
     }
 
     /// Message `seq` ends unfinished for everybody here who got a part of it.
@@ -322,11 +358,17 @@ impl ShardCore {
         envelope: &OwnedEnvelope,
         chunk: Chunk,
     ) {
-        let Some(from_at) = self.rooms.get(&room).and_then(|r| r.roster().shard_of(endpoint)) else { return };
+        // A sender that has left is answered by nobody and need not be read on.
+        let Some(from_at) = self.shard_of(room, endpoint) else { return };
         let envelope = Envelope { to: envelope.to.as_deref(), content_type: &envelope.content_type };
         let Chunk { start, total, body, flag } = chunk;
         let chunk = Chunk { start, total, body: Body::Shared(body), flag };
         self.post(now, room, endpoint, no, envelope, chunk, from_at);
+        self.release(now, endpoint, (flag == Flag::More).then_some(from_at));
+    }
+
+    fn shard_of(&self, room: RoomId, endpoint: EndpointId) -> Option<ShardId> {
+        self.rooms.get(&room)?.roster().shard_of(endpoint)
     }
 
     /// The first part of a message, at the room's home.
@@ -345,7 +387,7 @@ impl ShardCore {
         let Envelope { to, content_type } = envelope;
         let posting = Posting { endpoint, no, to, content_type, size, flag: chunk.flag };
         let content_type = Some(self.media_type(content_type));
-        let payload = Payload { chunk, content_type, from_at };
+        let payload = Payload { chunk, content_type, from: endpoint, from_at };
         self.run(now, room, Command::Post(posting), Some(&payload))
     }
 
@@ -366,9 +408,11 @@ impl ShardCore {
         no: MessageNo,
         chunk: Chunk,
     ) {
+        let Some(from_at) = self.shard_of(room, endpoint) else { return };
         let Chunk { start, total, body, flag } = chunk;
         let chunk = Chunk { start, total, body: Body::Shared(body), flag };
-        self.go_on(now, room, endpoint, no, chunk);
+        self.go_on(now, room, endpoint, no, chunk, from_at);
+        self.release(now, endpoint, (flag == Flag::More).then_some(from_at));
     }
 
     /// A later part of a message, at the room's home.
@@ -379,9 +423,10 @@ impl ShardCore {
         endpoint: EndpointId,
         no: MessageNo,
         chunk: Chunk<Body<'_>>,
+        from_at: ShardId,
     ) {
         let flag = chunk.flag;
-        let payload = Payload { chunk, content_type: None, from_at: self.config.id };
+        let payload = Payload { chunk, content_type: None, from: endpoint, from_at };
         self.run(now, room, Command::Continue { endpoint, no, flag }, Some(&payload));
     }
 }

@@ -244,12 +244,6 @@ impl ShardCore {
         }
         let Some((id, c)) = conn.and_then(|id| Some((id, self.conns.get_mut(id)?))) else { return };
         c.sessions.retain(|e| *e != endpoint);
-        // Whoever pressed may have meant this session; if not, the next part finds out.
-        c.pressed_by.clear();
-        if c.wait == Some(Wait::Pressure) {
-            c.wait = None;
-            self.outputs.resume.push(id);
-        }
         if c.under_way.as_ref().is_some_and(|u| u.endpoint == Some(endpoint)) {
             // The rest of its body is swallowed.
             if let Some(u) = &mut c.under_way {
@@ -260,6 +254,7 @@ impl ShardCore {
             c.quiet_since = now;
             self.watch_quiet(id, now + limits::CONN_EMPTY);
         }
+        self.read_on_here(id, endpoint);
     }
 
     fn leave_audience(&mut self, room: crate::base::id::RoomId, place: usize) {
