@@ -601,17 +601,17 @@ async fn connect(shard: Rc<Shard>, endpoint: EndpointId, to: SocketAddr) {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             info!(%to, %error, "cannot connect to a participant");
-            shard.turn(|core, now| core.connect_failed(now, endpoint));
+            shard.turn(|core, now| core.connect_failed(now, endpoint, to));
             return shard.mesh.borrow_mut().flush();
         }
         Err(_) => {
             info!(%to, "connecting to a participant took too long");
-            shard.turn(|core, now| core.connect_failed(now, endpoint));
+            shard.turn(|core, now| core.connect_failed(now, endpoint, to));
             return shard.mesh.borrow_mut().flush();
         }
     };
     // The core's outputs name the connection, so its socket must be known before they are carried out.
-    let id = shard.core.borrow_mut().connected(now(), endpoint);
+    let id = shard.core.borrow_mut().connected(now(), endpoint, to);
     if let Some(id) = id {
         shard.register(id, io::into_owned(stream).into(), to);
     }

@@ -15,7 +15,9 @@ use crate::shard::audience::Body;
 use crate::shard::message::{FromShard, Grant, Join, Opening, OwnedEnvelope, ShardMessage, Terms};
 use crate::shard::timers::Timer;
 use bytes::Bytes;
+use smallvec::SmallVec;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A sender that was asked to wait because queues here are filling.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +25,12 @@ pub(super) struct Pressing {
     room: RoomId,
     endpoint: EndpointId,
     at: ShardId,
+    since: Now,
 }
+
+/// A sender waits no longer than this at a time: recipients that keep taking a little could hold it up
+/// for ever. Afterwards it goes on by one part, which the queues take or end with `#`.
+const PRESSURE_WAIT: Duration = Duration::from_secs(5);
 
 /// The part that a command is about, for the effects that pass it on.
 pub(super) struct Payload<'a> {
@@ -134,6 +141,7 @@ impl ShardCore {
                 self.tell(now, at, ShardMessage::Admit { endpoint, after });
             }
             Effect::Evict { endpoint, at } => self.tell(now, at, ShardMessage::Evict { endpoint }),
+            Effect::Forget { endpoint, at } => self.tell(now, at, ShardMessage::Forget { endpoint }),
             Effect::Verdict { at, verdict, .. } if at == self.config.id => return Some(verdict),
             Effect::Verdict { endpoint, at, no, verdict } => {
                 self.tell(now, at, ShardMessage::Verdict { endpoint, no, verdict });
@@ -190,7 +198,7 @@ impl ShardCore {
 
     fn spread_abort(&mut self, now: Now, room: RoomId, seq: Seq) {
         let Some(r) = self.rooms.get(&room) else { return };
-        let shards: smallvec::SmallVec<[ShardId; 8]> = r.roster().shards().collect();
+        let shards: SmallVec<[ShardId; 8]> = r.roster().shards().collect();
         for shard in shards {
             self.tell(now, shard, ShardMessage::Abort { room, seq });
         }
@@ -224,20 +232,42 @@ impl ShardCore {
         if self.pressing.iter().any(|p| p.endpoint == endpoint) {
             return;
         }
-        self.pressing.push(Pressing { room, endpoint, at });
-        // Who is stuck is waited for no longer than this.
-        self.timers.set(now + limits::COPY_STALL, Timer::Relief);
+        self.pressing.push(Pressing { room, endpoint, at, since: now });
+        self.watch_pressing(now);
         let by = self.config.id;
         self.tell(now, at, ShardMessage::Pressure { endpoint, by, on: true });
+    }
+
+    /// Who is stuck is waited for no longer than this.
+    fn watch_pressing(&mut self, now: Now) {
+        if !std::mem::replace(&mut self.relief_timer, true) {
+            self.timers.set(now + limits::COPY_STALL, Timer::Relief);
+        }
+    }
+
+    /// The time to look after senders that wait has come.
+    pub(super) fn relief_due(&mut self, now: Now) {
+        self.relief_timer = false;
+        self.relieve(now);
     }
 
     /// Lets senders go on whose recipients here have caught up, are stuck, or are gone.
     pub(super) fn relieve(&mut self, now: Now) {
         self.relieved = now;
+        // Many senders wait for the same room: it is looked at once.
+        let mut known: SmallVec<[(RoomId, bool); 4]> = SmallVec::new();
         let mut i = 0;
         while i < self.pressing.len() {
-            let Pressing { room, endpoint, at } = self.pressing[i];
-            if self.audiences.get(&room).is_some_and(|a| a.is_filling(&self.conns, now)) {
+            let Pressing { room, endpoint, at, since } = self.pressing[i];
+            let filling = match known.iter().find(|(r, _)| *r == room) {
+                Some((_, filling)) => *filling,
+                None => {
+                    let filling = self.audiences.get(&room).is_some_and(|a| a.is_filling(&self.conns, now));
+                    known.push((room, filling));
+                    filling
+                }
+            };
+            if filling && now.since(since) < PRESSURE_WAIT {
                 i += 1;
                 continue;
             }
@@ -246,7 +276,7 @@ impl ShardCore {
             self.tell(now, at, ShardMessage::Pressure { endpoint, by, on: false });
         }
         if !self.pressing.is_empty() {
-            self.timers.set(now + limits::COPY_STALL, Timer::Relief);
+            self.watch_pressing(now);
         }
     }
 
@@ -284,6 +314,11 @@ impl ShardCore {
     /// The session of an endpoint ended.
     pub(super) fn room_unbind(&mut self, now: Now, room: RoomId, endpoint: EndpointId) {
         self.run(now, room, Command::Unbind { endpoint }, None);
+    }
+
+    /// The shard that was to hold the endpoint's session refused: it is no member.
+    pub(super) fn room_decline(&mut self, now: Now, room: RoomId, endpoint: EndpointId) {
+        self.run(now, room, Command::Leave { endpoint }, None);
     }
 
     /// The dialog of an endpoint ended.
