@@ -168,7 +168,9 @@ struct Mesh {
     from_shards: Vec<Inbox<ShardMessage>>,
     to_control: Outbox<FromShard>,
     from_control: Inbox<ToShard>,
-    /// Something did not fit into a ring.
+    /// Something was pushed and not announced.
+    unflushed: bool,
+    /// Something did not fit into a ring, and a task flushes until it does.
     spilled: bool,
     drained: bool,
 }
@@ -182,13 +184,15 @@ impl Mesh {
         self.to_shards.iter().flatten().any(Outbox::is_clogged) || self.to_control.is_clogged()
     }
 
-    /// Announces what was pushed: one wake per thread, and only for those that sleep.
-    fn flush(&mut self) {
+    /// Announces what was pushed: one wake per thread, and only for those that sleep. True if something
+    /// is still spilled.
+    fn flush(&mut self) -> bool {
+        self.unflushed = false;
         let mut spilled = self.to_control.flush();
         for outbox in self.to_shards.iter_mut().flatten() {
             spilled |= outbox.flush();
         }
-        self.spilled = spilled;
+        spilled
     }
 }
 
@@ -215,6 +219,7 @@ async fn serve(setup: Setup) -> std::io::Result<Counters> {
             from_shards: setup.from_shards,
             to_control: setup.to_control,
             from_control: setup.from_control,
+            unflushed: false,
             spilled: false,
             drained: false,
         }),
@@ -232,7 +237,7 @@ async fn serve(setup: Setup) -> std::io::Result<Counters> {
             shard.serve(*token);
         }
         shard.receive();
-        shard.mesh.borrow_mut().flush();
+        shard.flush();
         served = served.wrapping_add(1);
         if shard.legacy {
             yield_now(served).await;
@@ -262,13 +267,22 @@ async fn tick_loop(shard: Rc<Shard>) {
     loop {
         let at = now();
         let deadline = shard.core.borrow().deadline();
-        let mut nap = deadline.map_or(TICK, |d| at.until(d)).clamp(Duration::from_millis(1), TICK);
-        if shard.mesh.borrow().spilled {
-            nap = Duration::from_millis(1);
-        }
+        let nap = deadline.map_or(TICK, |d| at.until(d)).clamp(Duration::from_millis(1), TICK);
         monoio::time::sleep(nap).await;
         shard.turn(|core, now| core.tick(now));
-        shard.mesh.borrow_mut().flush();
+        shard.flush();
+    }
+}
+
+/// The others drain their rings without a word: until all that spilled has its place, look often.
+async fn unspill(shard: Rc<Shard>) {
+    loop {
+        monoio::time::sleep(Duration::from_millis(1)).await;
+        let mut mesh = shard.mesh.borrow_mut();
+        if !mesh.flush() {
+            mesh.spilled = false;
+            return;
+        }
     }
 }
 
@@ -278,6 +292,14 @@ impl Shard {
         let result = act(&mut self.core.borrow_mut(), now());
         self.carry_out();
         result
+    }
+
+    /// Announces what this thread has for others, if there is something.
+    pub(super) fn flush(self: &Rc<Self>) {
+        let mut mesh = self.mesh.borrow_mut();
+        if mesh.unflushed && mesh.flush() && !std::mem::replace(&mut mesh.spilled, true) {
+            monoio::spawn(unspill(self.clone()));
+        }
     }
 
     pub(super) fn take_batch(&self, id: ConnId) -> Batch {
@@ -459,7 +481,7 @@ impl Shard {
         monoio::spawn(async move {
             monoio::time::sleep(time).await;
             shard.resume(id);
-            shard.mesh.borrow_mut().flush();
+            shard.flush();
         });
     }
 
@@ -492,7 +514,7 @@ impl Shard {
         }
         drop(stream);
         self.turn(|core, now| core.closed(now, id));
-        self.mesh.borrow_mut().flush();
+        self.flush();
     }
 
     /// Carries out what the core left to do, until there is nothing more.
@@ -529,12 +551,18 @@ impl Shard {
         {
             let mut mesh = self.mesh.borrow_mut();
             for (to, message) in outputs.mesh.drain(..) {
+                mesh.unflushed = true;
                 if let Some(Some(outbox)) = mesh.to_shards.get_mut(to.index()) {
                     outbox.push(message);
                 }
             }
             for event in outputs.control.drain(..) {
-                mesh.drained |= matches!(event, FromShard::Drained { .. });
+                mesh.unflushed = true;
+                if matches!(event, FromShard::Drained { .. }) {
+                    mesh.drained = true;
+                    // The thread may be waiting, and nobody else would wake it.
+                    mesh.bell.sound();
+                }
                 mesh.to_control.push(event);
             }
         }
@@ -543,7 +571,7 @@ impl Shard {
             let shard = self.clone();
             monoio::spawn(async move {
                 shard.resume(id);
-                shard.mesh.borrow_mut().flush();
+                shard.flush();
             });
         }
     }
@@ -566,9 +594,18 @@ impl Shard {
     fn hand_over(&self, id: ConnId, to: ShardId, unread: Vec<u8>) {
         let Some(socket) = self.take_socket(id) else { return };
         self.set.remove(socket.fd);
-        let Some(stream) = socket.stream else { return };
+        let Some(stream) = socket.stream else {
+            // The core moves no connection that has a writer; if it did, the writer ends here.
+            io::shutdown(socket.fd);
+            if let Some(signal) = socket.writer {
+                signal.notify();
+            }
+            return;
+        };
         let over = HandOver { socket: io::into_owned(stream), unread };
-        if let Some(Some(outbox)) = self.mesh.borrow_mut().to_shards.get_mut(to.index()) {
+        let mut mesh = self.mesh.borrow_mut();
+        mesh.unflushed = true;
+        if let Some(Some(outbox)) = mesh.to_shards.get_mut(to.index()) {
             outbox.push(ShardMessage::HandOver(Box::new(over)));
         }
     }
@@ -602,12 +639,12 @@ async fn connect(shard: Rc<Shard>, endpoint: EndpointId, to: SocketAddr) {
         Ok(Err(error)) => {
             info!(%to, %error, "cannot connect to a participant");
             shard.turn(|core, now| core.connect_failed(now, endpoint, to));
-            return shard.mesh.borrow_mut().flush();
+            return shard.flush();
         }
         Err(_) => {
             info!(%to, "connecting to a participant took too long");
             shard.turn(|core, now| core.connect_failed(now, endpoint, to));
-            return shard.mesh.borrow_mut().flush();
+            return shard.flush();
         }
     };
     // The core's outputs name the connection, so its socket must be known before they are carried out.
@@ -616,5 +653,5 @@ async fn connect(shard: Rc<Shard>, endpoint: EndpointId, to: SocketAddr) {
         shard.register(id, io::into_owned(stream).into(), to);
     }
     shard.carry_out();
-    shard.mesh.borrow_mut().flush();
+    shard.flush();
 }
