@@ -36,6 +36,13 @@ pub enum Effect {
         /// Where its session is.
         at: ShardId,
     },
+    /// The endpoint's session is not on shard `at`, where it was granted, any more.
+    Forget {
+        /// Who.
+        endpoint: EndpointId,
+        /// Where its session was.
+        at: ShardId,
+    },
     /// The answer to a message.
     Verdict {
         /// Who sent it.

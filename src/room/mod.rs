@@ -81,8 +81,12 @@ impl Room {
     }
 
     fn bind(&mut self, endpoint: EndpointId, at: ShardId, out: &mut Vec<Effect>) {
+        let before = self.roster.shard_of(endpoint);
         if self.roster.bind(endpoint, at) {
             out.push(Effect::Admit { endpoint, at, after: self.seq });
+            if let Some(before) = before.filter(|b| *b != at) {
+                out.push(Effect::Forget { endpoint, at: before });
+            }
         } else {
             // The dialog ended while the connection was being bound.
             out.push(Effect::Evict { endpoint, at });
@@ -269,7 +273,13 @@ mod tests {
         let out = w.does(Command::Join { endpoint: EndpointId(2), participant });
         assert_eq!(out, [Effect::Grant { endpoint: EndpointId(2), at: ShardId(0) }]);
         let out = w.does(Command::Bind { endpoint: EndpointId(2), at: ShardId(1) });
-        assert_eq!(out, [Effect::Admit { endpoint: EndpointId(2), at: ShardId(1), after: Seq(1) }]);
+        assert_eq!(
+            out,
+            [
+                Effect::Admit { endpoint: EndpointId(2), at: ShardId(1), after: Seq(1) },
+                Effect::Forget { endpoint: EndpointId(2), at: ShardId(0) },
+            ]
+        );
     }
 
     #[test]

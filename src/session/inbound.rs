@@ -294,6 +294,12 @@ impl Inbound {
         }
     }
 
+    /// The session ends or begins anew: nothing is open, but numbers go on, because verdicts on earlier
+    /// messages may still come.
+    pub fn forget(&mut self) {
+        self.open = Vec::new();
+    }
+
     /// The room refused message `no`: its later parts get the same answer.
     pub fn refused(&mut self, no: MessageNo, why: Refusal) {
         if let Some(open) = self.open.iter_mut().find(|o| o.no == no) {

@@ -27,6 +27,7 @@ use crate::wire::msrp::encode;
 use crate::wire::msrp::head::FailureReport;
 use crate::wire::msrp::range::ByteRange;
 use crate::wire::sdp::TypeList;
+use ahash::AHashSet;
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
@@ -96,7 +97,7 @@ struct OpenCopy {
     next: u64,
     total: Option<u64>,
     /// Members that got no beginning, or got an early end.
-    out: Vec<EndpointId>,
+    out: AHashSet<EndpointId>,
 }
 
 /// A message that went out lately, for refusals by recipients.
@@ -164,6 +165,12 @@ pub struct Audience {
 impl Audience {
     /// Adds a member; its place, which [`Audience::remove`] needs.
     pub fn add(&mut self, member: Member) -> usize {
+        for copy in &mut self.open {
+            if member.after < copy.seq {
+                // It was here before, under another path: what began there does not go on here.
+                copy.out.insert(member.endpoint);
+            }
+        }
         self.members.push(member);
         self.members.len() - 1
     }
@@ -172,7 +179,7 @@ impl Audience {
     pub fn remove(&mut self, place: usize) -> Option<EndpointId> {
         let gone = self.members.swap_remove(place);
         for copy in &mut self.open {
-            copy.out.retain(|e| *e != gone.endpoint);
+            copy.out.remove(&gone.endpoint);
         }
         self.members.get(place).map(|m| m.endpoint)
     }
@@ -239,7 +246,7 @@ impl Audience {
                     if level == Level::Hard || level == Level::Soft && stuck(conns, now, member.conn) =>
                 {
                     end_early(now, conns, entropy, member, id, chunk.start, chunk.total);
-                    out.push(member.endpoint);
+                    out.insert(member.endpoint);
                 }
                 Some(_) => {
                     part.queue(now, conns, entropy, member, chunk.flag);
@@ -264,7 +271,7 @@ impl Audience {
             let id = entropy.token();
             if chunk.flag == Flag::More {
                 let (opening, total) = (opening.clone(), chunk.total);
-                self.open.push(OpenCopy { seq, id, opening, next, total, out: Vec::new() });
+                self.open.push(OpenCopy { seq, id, opening, next, total, out: AHashSet::new() });
             }
             return Some((id, opening.ask, opening.content_type.clone(), opening.from));
         }
@@ -273,11 +280,11 @@ impl Audience {
         Some((copy.id, copy.opening.ask, copy.opening.content_type.clone(), copy.opening.from))
     }
 
-    fn take_out(&mut self, seq: Seq) -> Vec<EndpointId> {
+    fn take_out(&mut self, seq: Seq) -> AHashSet<EndpointId> {
         self.open.iter_mut().find(|c| c.seq == seq).map(|c| std::mem::take(&mut c.out)).unwrap_or_default()
     }
 
-    fn put_out(&mut self, seq: Seq, out: Vec<EndpointId>) {
+    fn put_out(&mut self, seq: Seq, out: AHashSet<EndpointId>) {
         if let Some(copy) = self.open.iter_mut().find(|c| c.seq == seq) {
             copy.out = out;
         }
@@ -330,7 +337,7 @@ impl Audience {
             member.refused.push(content_type);
         }
         if let Some(copy) = self.open.iter_mut().find(|c| c.seq == seq && !c.out.contains(&member.endpoint)) {
-            copy.out.push(member.endpoint);
+            copy.out.insert(member.endpoint);
             end_early(now, conns, entropy, member, copy.id, copy.next, copy.total);
         }
     }
@@ -347,9 +354,9 @@ fn fresh_tid(entropy: &mut Entropy, body: &[u8]) -> Token {
 }
 
 /// Later parts must not reach a member that did not get the first.
-fn leave_out(out: &mut Vec<EndpointId>, flag: Flag, endpoint: EndpointId) {
+fn leave_out(out: &mut AHashSet<EndpointId>, flag: Flag, endpoint: EndpointId) {
     if flag == Flag::More {
-        out.push(endpoint);
+        out.insert(endpoint);
     }
 }
 

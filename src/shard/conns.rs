@@ -60,7 +60,7 @@ pub enum Wait {
     /// The session it asked for has no terms yet: the answer to our offer is on its way.
     Terms(EndpointId),
     /// Too many messages without a verdict.
-    Verdicts,
+    Verdicts(EndpointId),
     /// Recipients of a long message are slower than its sender.
     Recipients,
 }
@@ -103,12 +103,16 @@ pub struct Conn {
     pub unread_mark: usize,
     /// Somebody will look at `quiet_since`.
     pub quiet_timer: bool,
+    /// Something was written here: a task of this shard may have the socket.
+    pub spoken: bool,
     /// A session was bound here once.
     pub proven: bool,
     /// Why the next octets are not looked at.
     pub wait: Option<Wait>,
     /// The answer to a claim was no.
-    pub claim_refused: Option<Refusal>,
+    pub claim_refused: Option<(SessionId, Refusal)>,
+    /// A session here of which too many messages had no verdict when that was last looked at.
+    pub owes: Option<EndpointId>,
     /// Endpoints here whose long message waits for its recipients: the connection is not read meanwhile.
     pub held: SmallVec<[EndpointId; 1]>,
     /// We opened this connection for the endpoint and wait for the answer to our first request.
@@ -262,6 +266,7 @@ impl Conns {
         let before = conn.queue.len();
         push(&mut conn.queue, &mut self.pool);
         self.queued += conn.queue.len() - before;
+        conn.spoken = true;
         if !conn.dirty {
             conn.dirty = true;
             self.dirty.push(id);

@@ -180,6 +180,19 @@ pub enum ShardMessage {
         /// Whose.
         endpoint: EndpointId,
     },
+    /// Home → a shard that gave a session to a claim: the session is bound elsewhere, and whatever
+    /// concerns it goes there from now on.
+    Forget {
+        /// Whose.
+        endpoint: EndpointId,
+    },
+    /// Session's shard → home: the session cannot be held, the endpoint was refused.
+    Decline {
+        /// In which room.
+        room: RoomId,
+        /// Who.
+        endpoint: EndpointId,
+    },
     /// Session's shard → home: the first part of a message.
     Post {
         /// To which room.

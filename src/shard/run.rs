@@ -170,7 +170,9 @@ struct Mesh {
     from_shards: Vec<Inbox<ShardMessage>>,
     to_control: Outbox<FromShard>,
     from_control: Inbox<ToShard>,
-    /// Something did not fit into a ring.
+    /// Something was pushed and not announced.
+    unflushed: bool,
+    /// Something did not fit into a ring, and a task flushes until it does.
     spilled: bool,
     drained: bool,
 }
@@ -184,13 +186,15 @@ impl Mesh {
         self.to_shards.iter().flatten().any(Outbox::is_clogged) || self.to_control.is_clogged()
     }
 
-    /// Announces what was pushed: one wake per thread, and only for those that sleep.
-    fn flush(&mut self) {
+    /// Announces what was pushed: one wake per thread, and only for those that sleep. True if something
+    /// is still spilled.
+    fn flush(&mut self) -> bool {
+        self.unflushed = false;
         let mut spilled = self.to_control.flush();
         for outbox in self.to_shards.iter_mut().flatten() {
             spilled |= outbox.flush();
         }
-        self.spilled = spilled;
+        spilled
     }
 }
 
@@ -218,6 +222,7 @@ async fn serve(setup: Setup) -> std::io::Result<Counters> {
             from_shards: setup.from_shards,
             to_control: setup.to_control,
             from_control: setup.from_control,
+            unflushed: false,
             spilled: false,
             drained: false,
         }),
@@ -237,7 +242,7 @@ async fn serve(setup: Setup) -> std::io::Result<Counters> {
         }
         shard.receive();
         shard.in_batch.set(false);
-        shard.mesh.borrow_mut().flush();
+        shard.flush();
         served = served.wrapping_add(1);
         if shard.legacy {
             yield_now(served).await;
@@ -267,12 +272,21 @@ async fn tick_loop(shard: Rc<Shard>) {
     loop {
         let at = now();
         let deadline = shard.core.borrow().deadline();
-        let mut nap = deadline.map_or(TICK, |d| at.until(d)).clamp(Duration::from_millis(1), TICK);
-        if shard.mesh.borrow().spilled {
-            nap = Duration::from_millis(1);
-        }
+        let nap = deadline.map_or(TICK, |d| at.until(d)).clamp(Duration::from_millis(1), TICK);
         monoio::time::sleep(nap).await;
         shard.turn(|core, now| core.tick(now));
+    }
+}
+
+/// The others drain their rings without a word: until all that spilled has its place, look often.
+async fn unspill(shard: Rc<Shard>) {
+    loop {
+        monoio::time::sleep(Duration::from_millis(1)).await;
+        let mut mesh = shard.mesh.borrow_mut();
+        if !mesh.flush() {
+            mesh.spilled = false;
+            return;
+        }
     }
 }
 
@@ -282,6 +296,14 @@ impl Shard {
         let result = act(&mut self.core.borrow_mut(), now());
         self.carry_out();
         result
+    }
+
+    /// Announces what this thread has for others, if there is something.
+    pub(super) fn flush(self: &Rc<Self>) {
+        let mut mesh = self.mesh.borrow_mut();
+        if mesh.unflushed && mesh.flush() && !std::mem::replace(&mut mesh.spilled, true) {
+            monoio::spawn(unspill(self.clone()));
+        }
     }
 
     pub(super) fn take_batch(&self, id: ConnId) -> Batch {
@@ -515,7 +537,7 @@ impl Shard {
         self.carrying.set(false);
         // A turn of its own (a writer's, a timer's) announces what it sent; a batch does so once.
         if !self.in_batch.get() {
-            self.mesh.borrow_mut().flush();
+            self.flush();
         }
     }
 
@@ -535,12 +557,18 @@ impl Shard {
         {
             let mut mesh = self.mesh.borrow_mut();
             for (to, message) in outputs.mesh.drain(..) {
+                mesh.unflushed = true;
                 if let Some(Some(outbox)) = mesh.to_shards.get_mut(to.index()) {
                     outbox.push(message);
                 }
             }
             for event in outputs.control.drain(..) {
-                mesh.drained |= matches!(event, FromShard::Drained { .. });
+                mesh.unflushed = true;
+                if matches!(event, FromShard::Drained { .. }) {
+                    mesh.drained = true;
+                    // The thread may be waiting, and nobody else would wake it.
+                    mesh.bell.sound();
+                }
                 mesh.to_control.push(event);
             }
         }
@@ -571,9 +599,18 @@ impl Shard {
     fn hand_over(&self, id: ConnId, to: ShardId, unread: Vec<u8>) {
         let Some(socket) = self.take_socket(id) else { return };
         self.set.remove(socket.fd);
-        let Some(stream) = socket.stream else { return };
+        let Some(stream) = socket.stream else {
+            // The core moves no connection that has a writer; if it did, the writer ends here.
+            io::shutdown(socket.fd);
+            if let Some(signal) = socket.writer {
+                signal.notify();
+            }
+            return;
+        };
         let over = HandOver { socket: io::into_owned(stream), unread };
-        if let Some(Some(outbox)) = self.mesh.borrow_mut().to_shards.get_mut(to.index()) {
+        let mut mesh = self.mesh.borrow_mut();
+        mesh.unflushed = true;
+        if let Some(Some(outbox)) = mesh.to_shards.get_mut(to.index()) {
             outbox.push(ShardMessage::HandOver(Box::new(over)));
         }
     }
@@ -606,15 +643,15 @@ async fn connect(shard: Rc<Shard>, endpoint: EndpointId, to: SocketAddr) {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             info!(%to, %error, "cannot connect to a participant");
-            return shard.turn(|core, now| core.connect_failed(now, endpoint));
+            return shard.turn(|core, now| core.connect_failed(now, endpoint, to));
         }
         Err(_) => {
             info!(%to, "connecting to a participant took too long");
-            return shard.turn(|core, now| core.connect_failed(now, endpoint));
+            return shard.turn(|core, now| core.connect_failed(now, endpoint, to));
         }
     };
     // The core's outputs name the connection, so its socket must be known before they are carried out.
-    let id = shard.core.borrow_mut().connected(now(), endpoint);
+    let id = shard.core.borrow_mut().connected(now(), endpoint, to);
     if let Some(id) = id {
         shard.register(id, io::into_owned(stream).into(), to);
     }

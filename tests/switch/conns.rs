@@ -302,7 +302,8 @@ fn we_connect_to_a_passive_participant_and_bind_at_once() {
     assert_eq!(bob.hears(&mut w).len(), 1);
     // A participant that cannot be reached is lost.
     let (nowhere, _) = w.invite_as(ROOM, "carol", Some(passive));
-    w.cores[0].connect_failed(w.now, nowhere);
+    let (.., to) = *w.connects.last().unwrap();
+    w.cores[0].connect_failed(w.now, nowhere, to);
     w.settle();
     let lost = |e: &FromShard| matches!(e, FromShard::Lost { endpoint, why: Ended::NoConnect } if *endpoint == nowhere);
     assert!(w.control.iter().any(lost));

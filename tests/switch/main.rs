@@ -3,6 +3,7 @@
 
 mod chunks;
 mod conns;
+mod crossings;
 mod messages;
 mod shards;
 mod world;

@@ -1,13 +1,15 @@
 //! Several shards driven by value: no threads, no sockets, a clock that stands still unless told.
 //!
-//! What shards say to each other is delivered in order, at once; what they write to a connection is
-//! collected for the participant at its other end, who may also stop taking it.
+//! What shards say to each other is delivered in the order of each pair: at once, or when the test says
+//! so. What they write to a connection is collected for the participant at its other end, who may also
+//! stop taking it; what a participant writes waits, as in the system, while its shard does not read.
 
 use openmsrp::base::address::Address;
 use openmsrp::base::chunk::Flag;
 use openmsrp::base::clock::Now;
 use openmsrp::base::entropy::Entropy;
 use openmsrp::base::id::{ConnId, EndpointId, SessionId, ShardId};
+use openmsrp::base::limits;
 use openmsrp::room::policy::Policy;
 use openmsrp::shard::conns::CloseReason;
 use openmsrp::shard::core::{Flow, Outputs, ShardConfig, ShardCore};
@@ -15,7 +17,7 @@ use openmsrp::shard::message::{FromShard, Join, ShardMessage, Terms, ToShard, ho
 use openmsrp::wire::msrp::frame::{Framer, Step};
 use openmsrp::wire::msrp::head::{Kind, Method};
 use openmsrp::wire::sdp::TypeList;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -57,6 +59,18 @@ pub(crate) struct End {
     pub(crate) stalled: bool,
     pub(crate) closed: Option<CloseReason>,
     pub(crate) flow: Option<Flow>,
+    /// Written and not read yet.
+    unread: Vec<u8>,
+    /// On its way from one shard to another.
+    moving: bool,
+    /// The participant hung up.
+    gone: bool,
+}
+
+/// What crosses from one shard to another.
+enum Crossing {
+    Message(ShardMessage),
+    Conn(usize, Vec<u8>),
 }
 
 pub(crate) struct World {
@@ -64,7 +78,9 @@ pub(crate) struct World {
     pub(crate) cores: Vec<ShardCore>,
     pub(crate) ends: Vec<End>,
     by_conn: HashMap<(usize, ConnId), usize>,
-    mesh: VecDeque<(usize, ShardMessage)>,
+    mesh: BTreeMap<(usize, usize), VecDeque<Crossing>>,
+    /// What crosses waits for [`World::cross`].
+    pub(crate) delayed: bool,
     pub(crate) control: Vec<FromShard>,
     pub(crate) connects: Vec<(usize, EndpointId, SocketAddr)>,
     /// How many messages crossed from one shard to another.
@@ -113,7 +129,8 @@ impl World {
             cores: (0..shards).map(core).collect(),
             ends: Vec::new(),
             by_conn: HashMap::new(),
-            mesh: VecDeque::new(),
+            mesh: BTreeMap::new(),
+            delayed: false,
             control: Vec::new(),
             connects: Vec::new(),
             crossed: 0,
@@ -180,20 +197,36 @@ impl World {
 
     /// What the runtime does when a connection it was asked for is open.
     pub(crate) fn connected(&mut self, shard: usize, endpoint: EndpointId) -> usize {
-        let conn = self.cores[shard].connected(self.now, endpoint).expect("still wanted");
+        let (.., to) = *self.connects.iter().rev().find(|(_, e, _)| *e == endpoint).expect("asked for");
+        let conn = self.cores[shard].connected(self.now, endpoint, to).expect("still wanted");
         let end = self.new_end(shard, conn);
         self.settle();
         end
     }
 
     pub(crate) fn write(&mut self, end: usize, octets: &[u8]) {
-        let Some((shard, conn)) = self.ends[end].at else { return };
-        let flow = self.cores[shard].bytes(self.now, conn, octets);
-        self.ends[end].flow = Some(flow);
+        self.ends[end].unread.extend_from_slice(octets);
+        self.read(end);
         self.settle();
     }
 
+    /// What a shard reads from a connection while it reads.
+    fn read(&mut self, end: usize) {
+        while let Some((shard, conn)) = self.ends[end].at {
+            let e = &mut self.ends[end];
+            if e.unread.is_empty() || e.moving || !matches!(e.flow, None | Some(Flow::Go)) {
+                return;
+            }
+            let n = e.unread.len().min(limits::READ_BYTES);
+            let octets: Vec<u8> = e.unread.drain(..n).collect();
+            let flow = self.cores[shard].bytes(self.now, conn, &octets);
+            self.ends[end].flow = Some(flow);
+        }
+    }
+
     pub(crate) fn hang_up(&mut self, end: usize) {
+        self.ends[end].gone = true;
+        self.ends[end].unread.clear();
         if let Some((shard, conn)) = self.ends[end].at.take() {
             self.by_conn.remove(&(shard, conn));
             self.cores[shard].closed(self.now, conn);
@@ -211,9 +244,10 @@ impl World {
                 quiet &= out.is_empty();
                 self.carry_out(shard, out);
             }
-            if let Some((to, message)) = self.mesh.pop_front() {
+            let pair = self.crossing().next();
+            if let Some(pair) = pair.filter(|_| !self.delayed) {
                 quiet = false;
-                self.cores[to].message(self.now, message);
+                self.cross_one(pair);
             }
             if quiet {
                 break;
@@ -222,10 +256,52 @@ impl World {
         self.cores.iter().for_each(ShardCore::check);
     }
 
+    /// The pairs of shards between which something is on its way.
+    pub(crate) fn crossing(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        self.mesh.iter().filter(|(_, waiting)| !waiting.is_empty()).map(|(pair, _)| *pair)
+    }
+
+    /// The oldest thing on its way between these two arrives.
+    pub(crate) fn cross(&mut self, pair: (usize, usize)) {
+        self.cross_one(pair);
+        self.settle();
+    }
+
+    /// Everything on its way arrives, and whatever follows.
+    pub(crate) fn cross_all(&mut self) {
+        let delayed = std::mem::replace(&mut self.delayed, false);
+        self.settle();
+        self.delayed = delayed;
+    }
+
+    fn cross_one(&mut self, (from, to): (usize, usize)) {
+        match self.mesh.get_mut(&(from, to)).and_then(VecDeque::pop_front) {
+            Some(Crossing::Message(message)) => self.cores[to].message(self.now, message),
+            Some(Crossing::Conn(end, unread)) => self.arrive(to, end, &unread),
+            None => {}
+        }
+    }
+
+    fn arrive(&mut self, to: usize, end: usize, unread: &[u8]) {
+        let conn = self.cores[to].accepted(self.now).expect("accepted");
+        self.by_conn.insert((to, conn), end);
+        let e = &mut self.ends[end];
+        (e.at, e.moving) = (Some((to, conn)), false);
+        let flow = self.cores[to].bytes(self.now, conn, unread);
+        self.ends[end].flow = Some(flow);
+        if self.ends[end].gone {
+            self.ends[end].at = None;
+            self.by_conn.remove(&(to, conn));
+            self.cores[to].closed(self.now, conn);
+        } else {
+            self.read(end);
+        }
+    }
+
     fn carry_out(&mut self, shard: usize, mut out: Outputs) {
         for (to, message) in out.mesh.drain(..) {
             self.crossed += 1;
-            self.mesh.push_back((to.index(), message));
+            self.mesh.entry((shard, to.index())).or_default().push_back(Crossing::Message(message));
         }
         self.control.append(&mut out.control);
         for conn in out.write.drain(..) {
@@ -236,12 +312,9 @@ impl World {
         }
         for (conn, to, unread) in out.hand_over.drain(..) {
             let end = self.by_conn.remove(&(shard, conn)).expect("a connection moves once");
-            let to = to.index();
-            let conn = self.cores[to].accepted(self.now).expect("accepted");
-            self.by_conn.insert((to, conn), end);
-            self.ends[end].at = Some((to, conn));
-            let flow = self.cores[to].bytes(self.now, conn, &unread);
-            self.ends[end].flow = Some(flow);
+            let e = &mut self.ends[end];
+            (e.at, e.moving) = (None, true);
+            self.mesh.entry((shard, to.index())).or_default().push_back(Crossing::Conn(end, unread));
         }
         for (conn, reason, at_once) in out.close.drain(..) {
             let Some(&end) = self.by_conn.get(&(shard, conn)) else { continue };
@@ -257,6 +330,7 @@ impl World {
             let flow = self.cores[shard].resume(self.now, conn);
             if let Some(&end) = self.by_conn.get(&(shard, conn)) {
                 self.ends[end].flow = Some(flow);
+                self.read(end);
             }
         }
     }

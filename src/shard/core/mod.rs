@@ -139,8 +139,8 @@ enum State {
     Granted(Now),
     /// We connect; until the deadline.
     Connecting(Now),
-    /// We sent the first request on this connection and wait for the answer.
-    Binding(ConnId, Token),
+    /// We sent the first request on this connection and wait for the answer; until the deadline.
+    Binding(ConnId, Token, Now),
     /// Bound.
     Bound(ConnId),
     /// Ended; the dialog may negotiate a new one.
@@ -153,13 +153,21 @@ struct Session {
     grant: Grant,
     state: State,
     /// The session that replaces this one once it is bound (a re-INVITE changed the path).
-    next: Option<(SessionId, Box<Terms>)>,
+    next: Option<Box<Replacement>>,
     inbound: Inbound,
     owed: Owed,
     /// Its place in the audience of its room, once admitted.
     member: Option<usize>,
     /// Somebody will look at its unfinished messages.
     open_timer: bool,
+}
+
+/// What a session becomes once somebody binds it anew.
+#[derive(Debug)]
+struct Replacement {
+    id: SessionId,
+    terms: Terms,
+    due: Now,
 }
 
 /// One shard.
@@ -181,6 +189,12 @@ pub struct ShardCore {
     last_type: Arc<str>,
     /// Senders of long messages whose recipients have no room just now.
     held: Vec<rooms::Held>,
+    /// Somebody will look at them.
+    relief_timer: bool,
+    /// Connections that wait for the terms of a session.
+    waiting: AHashMap<EndpointId, Vec<ConnId>>,
+    /// Sessions that claims took from here, until their rooms know: what comes for them is passed on.
+    moved: AHashMap<EndpointId, ShardId>,
     outputs: Outputs,
     counters: Counters,
     draining: bool,
@@ -206,6 +220,9 @@ impl ShardCore {
             effects: Vec::new(),
             last_type: "text/plain".into(),
             held: Vec::new(),
+            relief_timer: false,
+            waiting: AHashMap::new(),
+            moved: AHashMap::new(),
             outputs: Outputs::default(),
             counters: Counters::default(),
             draining: false,
@@ -327,6 +344,10 @@ impl ShardCore {
             ShardMessage::Unbind { room, endpoint } => self.room_unbind(now, room, endpoint),
             ShardMessage::Admit { endpoint, after } => self.admit(endpoint, after),
             ShardMessage::Evict { endpoint } => self.evict(now, endpoint),
+            ShardMessage::Forget { endpoint } => {
+                self.moved.remove(&endpoint);
+            }
+            ShardMessage::Decline { room, endpoint } => self.room_decline(now, room, endpoint),
             ShardMessage::Post { room, endpoint, no, envelope, chunk } => {
                 self.remote_post(now, room, endpoint, no, &envelope, *chunk);
             }
@@ -371,7 +392,7 @@ impl ShardCore {
                 Timer::Grant(endpoint) => self.grant_due(now, endpoint),
                 Timer::Open(endpoint) => self.open_due(now, endpoint),
                 Timer::Quiet(id) => self.quiet_due(now, id),
-                Timer::Relief => self.relieve(now),
+                Timer::Relief => self.relief_due(now),
                 Timer::Stall(id) => match self.conns.stall_look(now, id) {
                     Stall::Nothing => {}
                     Stall::Later(due) => self.timers.set(due, Timer::Stall(id)),
@@ -388,6 +409,11 @@ impl ShardCore {
         let empty = conn.sessions.is_empty() && conn.opened_for.is_none();
         if !empty && conn.unread.is_empty() {
             return;
+        }
+        if !empty && conn.wait.is_some() {
+            // It is we who do not read.
+            conn.quiet_since = now;
+            return self.watch_quiet(id, now + limits::HEAD_WAIT);
         }
         let due = conn.quiet_since + if empty { limits::CONN_UNPROVEN } else { limits::HEAD_WAIT };
         // Something long that comes slowly but steadily is no attack (D1).
@@ -450,7 +476,7 @@ impl ShardCore {
         }
         for (id, endpoint) in &self.by_id {
             let session = &self.sessions[endpoint];
-            let next = session.next.as_ref().map(|(id, _)| *id);
+            let next = session.next.as_ref().map(|next| next.id);
             assert!(session.grant.session == *id || next == Some(*id), "{id:?} names {endpoint} no more");
         }
         for (endpoint, session) in &self.sessions {

@@ -46,7 +46,7 @@ impl ShardCore {
         let Some(conn) = self.conns.get(id).filter(|c| c.closing.is_none()) else { return Flow::Stop };
         if conn.unread.is_empty() && conn.wait.is_none() {
             let (used, flow) = self.frames(now, id, data);
-            return self.keep(now, id, data[used..].to_vec(), flow);
+            return self.keep(now, id, data[used..].to_vec(), used, flow);
         }
         let mut unread = self.conns.take_unread(id);
         unread.extend_from_slice(data);
@@ -63,18 +63,19 @@ impl ShardCore {
         let waits = self.conns.get(id).is_some_and(|c| c.wait.is_some());
         let (used, flow) = if waits { (0, Flow::Wait) } else { self.frames(now, id, &unread) };
         unread.drain(..used);
-        self.keep(now, id, unread, flow)
+        self.keep(now, id, unread, used, flow)
     }
 
     /// Keeps what was not consumed, within bounds.
-    fn keep(&mut self, now: Now, id: ConnId, unread: Vec<u8>, flow: Flow) -> Flow {
+    fn keep(&mut self, now: Now, id: ConnId, unread: Vec<u8>, used: usize, flow: Flow) -> Flow {
         let Some(conn) = self.conns.get_mut(id).filter(|_| flow != Flow::Stop) else { return flow };
         if unread.is_empty() {
             conn.unread_mark = 0;
             return flow;
         }
         let sessions = !conn.sessions.is_empty();
-        if sessions && conn.unread_mark == 0 {
+        // Whatever was consumed was whole: what is left is a new beginning.
+        if sessions && (used > 0 || conn.unread_mark == 0) {
             conn.quiet_since = now;
             conn.unread_mark = unread.len();
             self.watch_quiet(id, now + limits::HEAD_WAIT);
@@ -122,6 +123,9 @@ impl ShardCore {
                         conn.wait = Some(wait);
                         conn.framer = Framer::default();
                     }
+                    if let Wait::Terms(endpoint) = wait {
+                        self.waiting.entry(endpoint).or_default().push(id);
+                    }
                     return (at, Flow::Wait);
                 }
             }
@@ -137,8 +141,10 @@ impl ShardCore {
         let Some(conn) = self.conns.get(id) else { return false };
         let wait = if !conn.held.is_empty() {
             Wait::Recipients
-        } else if conn.sessions.iter().any(|e| self.sessions.get(e).is_some_and(|s| s.owed.full())) {
-            Wait::Verdicts
+        } else if let Some(endpoint) =
+            conn.owes.filter(|e| self.sessions.get(e).is_some_and(|s| s.owed.full()))
+        {
+            Wait::Verdicts(endpoint)
         } else {
             return false;
         };
@@ -181,7 +187,12 @@ impl ShardCore {
         }
         let session = only_session_id(head.to_path).and_then(SessionId::parse);
         let endpoint = match self.find(id, session) {
-            Found::Here(endpoint) => endpoint,
+            Found::Here(endpoint) => {
+                if let Some(conn) = self.conns.get_mut(id) {
+                    conn.strays = 0;
+                }
+                endpoint
+            }
             Found::Binds(endpoint) if !matches!(method, Method::Report) => {
                 self.bind(now, endpoint, id);
                 endpoint
@@ -190,7 +201,8 @@ impl ShardCore {
             Found::Moves(shard) => return Next::Moves(shard),
             Found::Later(Wait::Claim(session)) => {
                 // A refused claim is looked at again with the answer at hand.
-                if let Some(why) = self.conns.get_mut(id).and_then(|c| c.claim_refused.take()) {
+                let refused = self.conns.get_mut(id).and_then(|c| c.claim_refused.take());
+                if let Some((_, why)) = refused.filter(|(which, _)| *which == session) {
                     return self.stray(now, id, head, end, why);
                 }
                 self.ask_for(id, session);
@@ -407,6 +419,11 @@ impl ShardCore {
                     return Some(why);
                 }
                 session.owed.expect(no);
+                if let (State::Bound(id), true) = (session.state, session.owed.full())
+                    && let Some(conn) = self.conns.get_mut(id)
+                {
+                    conn.owes = Some(endpoint);
+                }
                 let more = chunk.flag == Flag::More;
                 let envelope = Box::new(OwnedEnvelope {
                     to: envelope.to.map(Into::into),
@@ -450,6 +467,9 @@ impl ShardCore {
             Some(no) => {
                 if let Some(session) = self.sessions.get_mut(&endpoint) {
                     session.owed.keep(no, receipt());
+                    if let (true, Some(conn)) = (session.owed.full(), self.conns.get_mut(id)) {
+                        conn.owes = Some(endpoint);
+                    }
                 }
             }
             None => self.answer(now, id, endpoint, &receipt(), taken.map(|_| ())),
@@ -473,7 +493,7 @@ impl ShardCore {
         for receipt in due {
             self.answer(now, id, endpoint, &receipt, verdict);
         }
-        if let Some(conn) = self.conns.get_mut(id).filter(|c| c.wait == Some(Wait::Verdicts)) {
+        if let Some(conn) = self.conns.get_mut(id).filter(|c| c.wait == Some(Wait::Verdicts(endpoint))) {
             conn.wait = None;
             self.outputs.resume.push(id);
         }

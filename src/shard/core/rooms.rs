@@ -17,6 +17,7 @@ use crate::shard::timers::Timer;
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The sender of a long message, held until its recipients have room for the next part.
 #[derive(Clone, Debug)]
@@ -27,7 +28,12 @@ pub(super) struct Held {
     tell: ShardId,
     /// At home: shards that have not said that they have room, once per part.
     waiting: SmallVec<[ShardId; 4]>,
+    since: Now,
 }
+
+/// A sender waits no longer than this at a time: recipients that keep taking a little could hold it up
+/// for ever. Afterwards it goes on by one part, which the queues take or end with `#`.
+const PRESSURE_WAIT: Duration = Duration::from_secs(5);
 
 /// The part that a command is about, for the effects that pass it on.
 pub(super) struct Payload<'a> {
@@ -140,6 +146,7 @@ impl ShardCore {
                 self.tell(now, at, ShardMessage::Admit { endpoint, after });
             }
             Effect::Evict { endpoint, at } => self.tell(now, at, ShardMessage::Evict { endpoint }),
+            Effect::Forget { endpoint, at } => self.tell(now, at, ShardMessage::Forget { endpoint }),
             Effect::Verdict { at, verdict, .. } if at == self.config.id => return Some(verdict),
             Effect::Verdict { endpoint, at, no, verdict } => {
                 self.tell(now, at, ShardMessage::Verdict { endpoint, no, verdict });
@@ -189,7 +196,7 @@ impl ShardCore {
             self.deliver(now, room, seq, opening, &payload.chunk);
         }
         if let Some(endpoint) = hold {
-            self.hold(now, Held { room, endpoint, tell: payload.from_at, waiting });
+            self.hold(now, Held { room, endpoint, tell: payload.from_at, waiting, since: now });
         }
     }
 
@@ -198,8 +205,7 @@ impl ShardCore {
         if held.waiting.is_empty() && !self.is_filling(now, held.room) {
             return;
         }
-        // Who is stuck is waited for no longer than this.
-        self.timers.set(now + limits::COPY_STALL, Timer::Relief);
+        self.watch_held(now);
         if held.tell == self.config.id {
             self.hold_reading(held.endpoint);
         }
@@ -223,12 +229,35 @@ impl ShardCore {
         }
     }
 
+    /// Who is stuck is waited for no longer than this.
+    fn watch_held(&mut self, now: Now) {
+        if !std::mem::replace(&mut self.relief_timer, true) {
+            self.timers.set(now + limits::COPY_STALL, Timer::Relief);
+        }
+    }
+
+    /// The time to look after senders that wait has come.
+    pub(super) fn relief_due(&mut self, now: Now) {
+        self.relief_timer = false;
+        self.relieve(now);
+    }
+
     /// Lets senders go on whose recipients have caught up, are stuck, or are gone.
     pub(super) fn relieve(&mut self, now: Now) {
+        // Many senders wait for the same room: it is looked at once.
+        let mut known: SmallVec<[(RoomId, bool); 4]> = SmallVec::new();
         let mut i = 0;
         while i < self.held.len() {
-            let held = &self.held[i];
-            if !held.waiting.is_empty() || self.is_filling(now, held.room) {
+            let (room, since) = (self.held[i].room, self.held[i].since);
+            let filling = match known.iter().find(|(r, _)| *r == room) {
+                Some((_, filling)) => *filling,
+                None => {
+                    let filling = self.is_filling(now, room);
+                    known.push((room, filling));
+                    filling
+                }
+            };
+            if !self.held[i].waiting.is_empty() || filling && now.since(since) < PRESSURE_WAIT {
                 i += 1;
                 continue;
             }
@@ -240,7 +269,7 @@ impl ShardCore {
             }
         }
         if !self.held.is_empty() {
-            self.timers.set(now + limits::COPY_STALL, Timer::Relief);
+            self.watch_held(now);
         }
     }
 
@@ -253,7 +282,7 @@ impl ShardCore {
 
     fn spread_abort(&mut self, now: Now, room: RoomId, seq: Seq) {
         let Some(r) = self.rooms.get(&room) else { return };
-        let shards: smallvec::SmallVec<[ShardId; 8]> = r.roster().shards().collect();
+        let shards: SmallVec<[ShardId; 8]> = r.roster().shards().collect();
         for shard in shards {
             self.tell(now, shard, ShardMessage::Abort { room, seq });
         }
@@ -294,7 +323,8 @@ impl ShardCore {
         self.deliver(now, room, seq, opening, &Chunk { start, total, body: Body::Shared(body), flag });
         let Some(endpoint) = hold else { return };
         if self.is_filling(now, room) {
-            self.hold(now, Held { room, endpoint, tell: room.home(), waiting: SmallVec::new() });
+            let waiting = SmallVec::new();
+            self.hold(now, Held { room, endpoint, tell: room.home(), waiting, since: now });
         } else {
             self.tell(now, room.home(), ShardMessage::Room { endpoint, by: self.config.id });
         }
@@ -319,6 +349,11 @@ impl ShardCore {
     /// The session of an endpoint ended.
     pub(super) fn room_unbind(&mut self, now: Now, room: RoomId, endpoint: EndpointId) {
         self.run(now, room, Command::Unbind { endpoint }, None);
+    }
+
+    /// The shard that was to hold the endpoint's session refused: it is no member.
+    pub(super) fn room_decline(&mut self, now: Now, room: RoomId, endpoint: EndpointId) {
+        self.run(now, room, Command::Leave { endpoint }, None);
     }
 
     /// The dialog of an endpoint ended.

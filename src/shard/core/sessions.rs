@@ -6,7 +6,7 @@
 //!     └──────── deadline ──────────────────────────────────────────────┘ new grant: Granted
 //! ```
 
-use super::{Session, ShardCore, State, write_uri};
+use super::{Replacement, Session, ShardCore, State, write_uri};
 use crate::base::clock::Now;
 use crate::base::id::{ConnId, EndpointId, Seq, SessionId, ShardId};
 use crate::base::limits;
@@ -20,6 +20,7 @@ use crate::shard::timers::Timer;
 use crate::wire::msrp::encode;
 use crate::wire::msrp::head::FailureReport;
 use crate::wire::msrp::range::ByteRange;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What a request finds when it names a session.
@@ -36,13 +37,25 @@ pub(super) enum Found {
     Refused(Refusal),
 }
 
+/// Connections that may wait for the terms of one session: its peer has one, whoever opens more is
+/// answered 506.
+const WAITING_MAX: usize = 8;
+
+impl Session {
+    /// Whether this is where we are to connect; new terms may have come while we did.
+    fn wants(&self, to: SocketAddr) -> bool {
+        self.grant.terms.as_ref().is_some_and(|t| t.connect_to == Some(to))
+    }
+}
+
 impl ShardCore {
     /// A session of this shard may be opened.
     pub(super) fn grant(&mut self, now: Now, grant: Grant) {
         let (endpoint, session) = (grant.endpoint, grant.session);
         if self.sessions.len() >= limits::SHARD_SESSIONS_MAX || self.draining {
             self.outputs.control.push(FromShard::Refused { endpoint, why: Refusal::Overloaded });
-            return;
+            let room = grant.room;
+            return self.tell(now, room.home(), ShardMessage::Decline { room, endpoint });
         }
         self.install(now, grant);
         self.outputs.control.push(FromShard::Granted { endpoint, session });
@@ -79,39 +92,66 @@ impl ShardCore {
 
     /// New terms from a re-INVITE or from the answer to our offer.
     pub(super) fn revise(&mut self, now: Now, endpoint: EndpointId, terms: Terms, rebind: Option<SessionId>) {
-        let Some(session) = self.sessions.get_mut(&endpoint) else { return };
-        if let Some(id) = rebind {
-            self.outputs.control.push(FromShard::Granted { endpoint, session: id });
-            if let State::Bound(_) = session.state {
-                if let Some((old, _)) = session.next.replace((id, Box::new(terms))) {
-                    self.by_id.remove(&old);
-                }
-                self.by_id.insert(id, endpoint);
-                self.timers.set(now + limits::GRANT_WAIT, Timer::Grant(endpoint));
-                return;
+        let Some(session) = self.sessions.get_mut(&endpoint) else {
+            if let Some(to) = self.moved.get(&endpoint) {
+                let terms = Box::new(terms);
+                self.outputs.mesh.push((*to, ShardMessage::Revise { endpoint, terms, rebind }));
             }
-            let old = std::mem::replace(&mut session.grant.session, id);
-            let due = now + limits::GRANT_WAIT;
-            session.state = State::Granted(due);
-            session.grant.terms = Some(terms);
-            self.by_id.remove(&old);
-            self.by_id.insert(id, endpoint);
-            self.timers.set(due, Timer::Grant(endpoint));
-            return self.connect_if_passive(now, endpoint);
+            return;
+        };
+        if let Some(id) = rebind {
+            return self.rebind(now, endpoint, terms, id);
         }
         let room = session.grant.room;
         if let Some(member) = session.member.and_then(|m| self.audiences.get_mut(&room)?.member_mut(m)) {
             member.revise(&terms);
         }
+        if let Some(next) = &mut session.next {
+            next.terms = terms.clone();
+        }
         session.grant.terms = Some(terms);
-        self.wake_waiting(Wait::Terms(endpoint));
+        self.wake_waiting(endpoint);
         self.connect_if_passive(now, endpoint);
     }
 
-    /// Connections that waited for this may be looked at again. Rare, so a search will do.
-    fn wake_waiting(&mut self, wait: Wait) {
-        for id in self.conns.ids() {
-            if let Some(conn) = self.conns.get_mut(id).filter(|c| c.wait == Some(wait)) {
+    /// The peer's path changed: a new session takes the place of the old one. If the peer comes to us,
+    /// the old one stays until then; if we go to the peer, it ends here, since its path does.
+    fn rebind(&mut self, now: Now, endpoint: EndpointId, terms: Terms, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&endpoint) else { return };
+        let (room, bound) = (session.grant.room, matches!(session.state, State::Bound(_)));
+        let due = now + limits::GRANT_WAIT;
+        self.timers.set(due, Timer::Grant(endpoint));
+        self.outputs.control.push(FromShard::Granted { endpoint, session: id });
+        self.by_id.insert(id, endpoint);
+        let stays = bound && terms.connect_to.is_none();
+        let replaced = if stays {
+            session.next.replace(Box::new(Replacement { id, terms: terms.clone(), due }))
+        } else {
+            session.next.take()
+        };
+        if let Some(replaced) = replaced {
+            self.by_id.remove(&replaced.id);
+        }
+        if stays {
+            return;
+        }
+        self.detach(now, endpoint);
+        if bound {
+            self.tell(now, room.home(), ShardMessage::Unbind { room, endpoint });
+        }
+        let Some(session) = self.sessions.get_mut(&endpoint) else { return };
+        let old = std::mem::replace(&mut session.grant.session, id);
+        session.state = State::Granted(due);
+        session.grant.terms = Some(terms);
+        self.by_id.remove(&old);
+        self.wake_waiting(endpoint);
+        self.connect_if_passive(now, endpoint);
+    }
+
+    /// Connections that waited for the terms of this session may be looked at again.
+    fn wake_waiting(&mut self, endpoint: EndpointId) {
+        for id in self.waiting.remove(&endpoint).unwrap_or_default() {
+            if let Some(conn) = self.conns.get_mut(id).filter(|c| c.wait == Some(Wait::Terms(endpoint))) {
                 conn.wait = None;
                 self.outputs.resume.push(id);
             }
@@ -123,13 +163,18 @@ impl ShardCore {
         let Some(id) = id else { return Found::Refused(Refusal::NoSession) };
         let Some(&endpoint) = self.by_id.get(&id) else { return self.find_elsewhere(conn, id) };
         let Some(session) = self.sessions.get(&endpoint) else { return Found::Refused(Refusal::NoSession) };
-        let is_next = session.next.as_ref().is_some_and(|(next, _)| *next == id);
+        let is_next = session.next.as_ref().is_some_and(|next| next.id == id);
         match session.state {
             State::Bound(at) if !is_next && at == conn => Found::Here(endpoint),
             State::Bound(_) if !is_next => Found::Refused(Refusal::SessionElsewhere),
-            State::Binding(at, _) if at != conn => Found::Refused(Refusal::SessionElsewhere),
+            State::Binding(at, ..) if at != conn => Found::Refused(Refusal::SessionElsewhere),
             State::Connecting(_) => Found::Refused(Refusal::NoSession),
             State::Idle if !is_next => Found::Refused(Refusal::NoSession),
+            _ if session.grant.terms.is_none()
+                && self.waiting.get(&endpoint).is_some_and(|w| w.len() >= WAITING_MAX) =>
+            {
+                Found::Refused(Refusal::SessionElsewhere)
+            }
             _ if session.grant.terms.is_none() => Found::Later(Wait::Terms(endpoint)),
             _ if self.conns.get(conn).is_some_and(|c| c.sessions.len() >= limits::CONN_SESSIONS_MAX) => {
                 Found::Refused(Refusal::SessionElsewhere)
@@ -145,7 +190,7 @@ impl ShardCore {
             return Found::Refused(Refusal::NoSession);
         }
         // A connection moves at most once in its life, before anything was written on it.
-        if !conn.proven && conn.opened_for.is_none() && conn.queue.is_empty() && conn.strays == 0 {
+        if !conn.proven && !conn.spoken && conn.opened_for.is_none() && conn.strays == 0 {
             Found::Moves(shard)
         } else {
             Found::Later(Wait::Claim(id))
@@ -172,6 +217,8 @@ impl ShardCore {
         if let (Ok(_), Some(endpoint)) = (&grant, endpoint) {
             self.by_id.remove(&id);
             self.sessions.remove(&endpoint);
+            self.moved.insert(endpoint, at);
+            self.wake_waiting(endpoint);
         }
         self.outputs.mesh.push((at, ShardMessage::Claimed { conn, grant }));
     }
@@ -181,8 +228,10 @@ impl ShardCore {
         match grant {
             Ok(grant) => self.install(now, *grant),
             Err(why) => {
-                if let Some(c) = self.conns.get_mut(conn) {
-                    c.claim_refused = Some(why);
+                if let Some(c) = self.conns.get_mut(conn)
+                    && let Some(Wait::Claim(session)) = c.wait
+                {
+                    c.claim_refused = Some((session, why));
                 }
             }
         }
@@ -194,26 +243,41 @@ impl ShardCore {
 
     /// Binds a session to the connection that brought its first request.
     pub(super) fn bind(&mut self, now: Now, endpoint: EndpointId, conn: ConnId) {
-        if let Some((id, terms)) = self.sessions.get_mut(&endpoint).and_then(|s| s.next.take()) {
-            self.detach(now, endpoint);
-            if let Some(session) = self.sessions.get_mut(&endpoint) {
-                self.by_id.remove(&session.grant.session);
-                session.grant.session = id;
-                session.grant.terms = Some(*terms);
-            }
-        }
+        let after = self.replace(now, endpoint);
         let Some(session) = self.sessions.get_mut(&endpoint) else { return };
         session.state = State::Bound(conn);
         let room = session.grant.room;
         if let Some(c) = self.conns.get_mut(conn) {
             c.sessions.push(endpoint);
             c.strays = 0;
-            c.opened_for = None;
+            c.opened_for = c.opened_for.filter(|e| *e != endpoint);
             c.proven = true;
         }
         self.outputs.control.push(FromShard::Bound { endpoint });
+        if let Some(after) = after {
+            // It was present all the time: it misses nothing while its room learns of the change.
+            self.admit(endpoint, after);
+        }
         let at = self.config.id;
         self.tell(now, room.home(), ShardMessage::Bind { room, endpoint, at });
+    }
+
+    /// Puts the replacement of a session in its place. What it had begun ends; since when it was present,
+    /// if it was.
+    fn replace(&mut self, now: Now, endpoint: EndpointId) -> Option<Seq> {
+        let session = self.sessions.get_mut(&endpoint)?;
+        let next = session.next.take()?;
+        let room = session.grant.room;
+        let member = session.member.and_then(|m| self.audiences.get(&room)?.members().get(m));
+        let after = member.map(|m| m.after);
+        self.detach(now, endpoint);
+        self.tell(now, room.home(), ShardMessage::Unbind { room, endpoint });
+        let session = self.sessions.get_mut(&endpoint)?;
+        let Replacement { id, terms, .. } = *next;
+        let old = std::mem::replace(&mut session.grant.session, id);
+        session.grant.terms = Some(terms);
+        self.by_id.remove(&old);
+        after
     }
 
     /// The room's home says that the endpoint is present.
@@ -234,16 +298,26 @@ impl ShardCore {
         let room = session.grant.room;
         let place = session.member.take();
         let conn = match std::mem::replace(&mut session.state, State::Idle) {
-            State::Bound(conn) | State::Binding(conn, _) => Some(conn),
+            State::Bound(conn) | State::Binding(conn, ..) => Some(conn),
             _ => None,
         };
-        session.inbound = Inbound::default();
+        session.inbound.forget();
         session.owed = Owed::default();
         if let Some(place) = place {
             self.leave_audience(room, place);
         }
         let Some((id, c)) = conn.and_then(|id| Some((id, self.conns.get_mut(id)?))) else { return };
         c.sessions.retain(|e| *e != endpoint);
+        if c.wait == Some(Wait::Verdicts(endpoint)) {
+            c.wait = None;
+            self.outputs.resume.push(id);
+        }
+        if c.opened_for == Some(endpoint) {
+            c.opened_for = None;
+            if c.sessions.is_empty() {
+                return self.close(now, id, CloseReason::Unused, true);
+            }
+        }
         if c.under_way.as_ref().is_some_and(|u| u.endpoint == Some(endpoint)) {
             // The rest of its body is swallowed.
             if let Some(u) = &mut c.under_way {
@@ -274,11 +348,14 @@ impl ShardCore {
         self.detach(now, endpoint);
         if let Some(session) = self.sessions.remove(&endpoint) {
             self.by_id.remove(&session.grant.session);
-            if let Some((next, _)) = session.next {
-                self.by_id.remove(&next);
+            if let Some(next) = session.next {
+                self.by_id.remove(&next.id);
             }
         }
-        self.wake_waiting(Wait::Terms(endpoint));
+        if let Some(to) = self.moved.remove(&endpoint) {
+            self.outputs.mesh.push((to, ShardMessage::Evict { endpoint }));
+        }
+        self.wake_waiting(endpoint);
     }
 
     /// A connection ends: so do the sessions bound to it.
@@ -314,15 +391,15 @@ impl ShardCore {
         let Some(session) = self.sessions.get_mut(&endpoint) else { return };
         match session.next.take() {
             // A new session is on its way already: the old one's end is no news.
-            Some((id, terms)) => {
+            Some(next) => {
+                let Replacement { id, terms, due } = *next;
                 session.grant.session = id;
-                session.grant.terms = Some(*terms);
-                let due = now + limits::GRANT_WAIT;
+                session.grant.terms = Some(terms);
                 session.state = State::Granted(due);
-                self.timers.set(due, Timer::Grant(endpoint));
             }
             None => self.outputs.control.push(FromShard::Lost { endpoint, why }),
         }
+        self.wake_waiting(endpoint);
     }
 
     /// A grant's time may have run out.
@@ -331,11 +408,11 @@ impl ShardCore {
         match session.state {
             State::Granted(due) if due <= now => self.lose(now, endpoint, Ended::NeverBound),
             State::Connecting(due) if due <= now => self.lose(now, endpoint, Ended::NoConnect),
-            State::Binding(conn, _) => self.close(now, conn, CloseReason::Silent, true),
+            State::Binding(conn, _, due) if due <= now => self.close(now, conn, CloseReason::Silent, true),
             State::Bound(_) => {
                 // The replacement was never bound: the old session stays.
-                if let Some((id, _)) = session.next.take() {
-                    self.by_id.remove(&id);
+                if let Some(next) = session.next.take_if(|next| next.due <= now) {
+                    self.by_id.remove(&next.id);
                 }
             }
             _ => {}
@@ -344,8 +421,11 @@ impl ShardCore {
 
     /// The connection that we opened for a passive peer is there: the first request goes out at once
     /// (MSRP-CONN-02). `None`: it is not wanted any more.
-    pub fn connected(&mut self, now: Now, endpoint: EndpointId) -> Option<ConnId> {
+    pub fn connected(&mut self, now: Now, endpoint: EndpointId, to: SocketAddr) -> Option<ConnId> {
         let session = self.sessions.get(&endpoint)?;
+        if self.draining || !session.wants(to) {
+            return None;
+        }
         let State::Connecting(_) = session.state else { return None };
         let path = session.grant.terms.as_ref()?.peer_path.clone();
         let uri = self.uri(&session.grant.session);
@@ -355,10 +435,11 @@ impl ShardCore {
         if let Some(conn) = self.conns.get_mut(id) {
             conn.opened_for = Some(endpoint);
         }
+        let due = now + limits::CONNECT_WAIT;
         if let Some(session) = self.sessions.get_mut(&endpoint) {
-            session.state = State::Binding(id, tid);
+            session.state = State::Binding(id, tid, due);
         }
-        self.timers.set(now + limits::CONNECT_WAIT, Timer::Grant(endpoint));
+        self.timers.set(due, Timer::Grant(endpoint));
         self.conns.push_with(now, id, |out| {
             encode::send_start(out, tid.as_bytes());
             out.extend_from_slice(&encode::preamble(&path, &uri));
@@ -379,9 +460,11 @@ impl ShardCore {
     }
 
     /// The connection to a passive peer could not be opened.
-    pub fn connect_failed(&mut self, now: Now, endpoint: EndpointId) {
-        let connecting =
-            self.sessions.get(&endpoint).is_some_and(|s| matches!(s.state, State::Connecting(_)));
+    pub fn connect_failed(&mut self, now: Now, endpoint: EndpointId, to: SocketAddr) {
+        let connecting = self
+            .sessions
+            .get(&endpoint)
+            .is_some_and(|s| matches!(s.state, State::Connecting(_)) && s.wants(to));
         if connecting {
             self.lose(now, endpoint, Ended::NoConnect);
         }
@@ -391,7 +474,7 @@ impl ShardCore {
     pub(super) fn binding_answered(&mut self, now: Now, id: ConnId, tid: &[u8], code: u16) {
         let Some(endpoint) = self.conns.get(id).and_then(|c| c.opened_for) else { return };
         let Some(session) = self.sessions.get(&endpoint) else { return };
-        let State::Binding(at, ours) = session.state else { return };
+        let State::Binding(at, ours, _) = session.state else { return };
         if at != id || ours.as_bytes() != tid {
             return;
         }

@@ -1,0 +1,227 @@
+//! Events that cross each other: leaving, losing, re-negotiating, claiming and timers, in awkward orders.
+
+use crate::world::{Person, ROOM, World, address, terms};
+use openmsrp::base::chunk::Flag;
+use openmsrp::base::id::{EndpointId, SessionId};
+use openmsrp::base::limits;
+use openmsrp::shard::conns::CloseReason;
+use openmsrp::shard::message::{FromShard, Terms, ToShard};
+use std::time::Duration;
+
+fn granted(w: &mut World, name: &str, end: usize, terms: Option<Terms>) -> Person {
+    let (endpoint, session) = w.invite_as(ROOM, name, terms);
+    Person { name: name.into(), room: ROOM.into(), endpoint, session: session.unwrap(), end }
+}
+
+fn revise(w: &mut World, who: EndpointId, terms: Terms) -> SessionId {
+    let home = w.home(ROOM);
+    w.tell(
+        home,
+        ToShard::Revise { endpoint: who, room: address(ROOM), terms: Box::new(terms), rebind: true },
+    );
+    w.granted(who).unwrap()
+}
+
+fn passive(name: &str) -> Terms {
+    Terms { connect_to: Some("127.0.0.1:2855".parse().unwrap()), ..terms(name) }
+}
+
+/// A connection at the wrong shard that has been answered once, so it does not move.
+fn settled(w: &mut World, shard: usize) -> usize {
+    let end = w.connect(shard);
+    w.write(end, b"MSRP stray1 SEND\r\nTo-Path: msrp://chat.example.com:2855/nobody;tcp\r\nFrom-Path: msrp://x:1/x;tcp\r\nMessage-ID: abcd\r\n-------stray1$\r\n");
+    assert_eq!(w.frames(end)[0].what, "481");
+    end
+}
+
+fn all_gone(w: &World) {
+    assert!(w.cores.iter().all(|c| c.rooms() == 0 && c.sessions() == 0), "something is left behind");
+}
+
+#[test]
+fn a_connection_that_was_answered_does_not_move() {
+    // The writer of its shard may have the socket already.
+    let mut w = World::new(2);
+    let home = w.home(ROOM);
+    let end = w.connect(1 - home);
+    w.write(end, b"MSRP dull1 SEND\r\nTo-Path: msrp://x:1/x;tcp\r\nFrom-Path: msrp://y:1/y;tcp\r\nByte-Range: x\r\nMessage-ID: abcd\r\n-------dull1$\r\n");
+    assert_eq!(w.frames(end)[0].what, "400");
+    let a = granted(&mut w, "a", end, Some(terms("a")));
+    a.binds(&mut w);
+    assert_eq!(w.ends[end].at.unwrap().0, 1 - home, "the session came instead");
+}
+
+#[test]
+fn a_session_claimed_by_a_connection_that_is_gone_ends_with_its_dialog() {
+    let mut w = World::new(2);
+    let home = w.home(ROOM);
+    for leaves_late in [false, true] {
+        let end = settled(&mut w, 1 - home);
+        let a = granted(&mut w, "a", end, Some(terms("a")));
+        w.delayed = true;
+        w.write(end, &a.request("claim001", "SEND", "", None, '$'));
+        w.cross((1 - home, home));
+        w.hang_up(end);
+        w.cross_all();
+        if leaves_late {
+            w.later(limits::GRANT_WAIT);
+        }
+        a.leaves(&mut w);
+        w.cross_all();
+        w.delayed = false;
+        all_gone(&w);
+    }
+}
+
+#[test]
+fn terms_that_cross_a_claim_arrive() {
+    let mut w = World::new(2);
+    let home = w.home(ROOM);
+    let end = settled(&mut w, 1 - home);
+    let a = granted(&mut w, "a", end, None);
+    w.write(end, &a.request("claim001", "SEND", "", None, '$'));
+    assert!(w.frames(end).is_empty(), "no terms yet");
+    w.tell(
+        home,
+        ToShard::Revise {
+            endpoint: a.endpoint,
+            room: address(ROOM),
+            terms: Box::new(terms("a")),
+            rebind: false,
+        },
+    );
+    assert_eq!(w.frames(end)[0].what, "200");
+    a.leaves(&mut w);
+    all_gone(&w);
+}
+
+#[test]
+fn a_replacement_has_its_whole_time() {
+    // SDP-06 FOCUS-05
+    let mut w = World::new(1);
+    let mut a = Person::enters(&mut w, "a");
+    w.later(limits::GRANT_WAIT - Duration::from_millis(100));
+    a.session = revise(&mut w, a.endpoint, terms("a"));
+    w.later(Duration::from_millis(200));
+    a.end = w.connect(0);
+    a.binds(&mut w);
+}
+
+#[test]
+fn a_passive_peer_has_its_whole_time_to_answer() {
+    // MSRP-CONN-02
+    let mut w = World::new(1);
+    let (endpoint, _) = w.invite_as(ROOM, "p", Some(passive("p")));
+    w.later(limits::CONNECT_WAIT - Duration::from_millis(100));
+    let end = w.connected(0, endpoint);
+    w.later(Duration::from_millis(200));
+    assert_eq!(w.ends[end].closed, None);
+    w.later(limits::CONNECT_WAIT);
+    assert!(w.ends[end].closed.is_some());
+}
+
+#[test]
+fn a_connection_we_opened_closes_when_nobody_wants_it_any_more() {
+    let mut w = World::new(1);
+    let (endpoint, _) = w.invite_as(ROOM, "p", Some(passive("p")));
+    let end = w.connected(0, endpoint);
+    w.tell(0, ToShard::Leave { endpoint, room: address(ROOM) });
+    w.later(limits::CONN_EMPTY);
+    w.later(limits::CONN_EMPTY);
+    assert!(w.ends[end].closed.is_some(), "after leaving");
+
+    let (endpoint, _) = w.invite_as(ROOM, "q", Some(passive("q")));
+    let old = w.connected(0, endpoint);
+    let session = revise(&mut w, endpoint, terms("q"));
+    let end = w.connect(0);
+    Person { name: "q".into(), room: ROOM.into(), endpoint, session, end }.binds(&mut w);
+    w.later(limits::CONN_EMPTY);
+    w.hang_up(old);
+    assert!(!w.control.iter().any(|e| matches!(e, FromShard::Lost { endpoint: e, .. } if *e == endpoint)));
+    assert_eq!(w.ends[end].closed, None);
+}
+
+#[test]
+fn a_passive_peer_that_moves_is_connected_to_again() {
+    // SDP-06 MSRP-CONN-05
+    let mut w = World::new(1);
+    let (endpoint, _) = w.invite_as(ROOM, "p", Some(passive("p")));
+    let end = w.connected(0, endpoint);
+    let tid = w.frames(end)[0].tid.clone();
+    w.write(end, format!("MSRP {tid} 200 OK\r\nTo-Path: msrp://x:1/x;tcp\r\nFrom-Path: msrp://y:1/y;tcp\r\n-------{tid}$\r\n").as_bytes());
+    assert_eq!(w.connects.len(), 1);
+    revise(&mut w, endpoint, passive("p2"));
+    assert_eq!(w.connects.len(), 2);
+    let end = w.connected(0, endpoint);
+    assert!(w.frames(end)[0].to_path.contains("p2.example.com"));
+}
+
+#[test]
+fn failures_far_apart_are_no_guessing() {
+    // MSRP-CONN-06 SEC-02
+    let mut w = World::new(1);
+    let a = Person::enters(&mut w, "a");
+    for n in 0..limits::CONN_STRAYS_MAX * 2 {
+        let late = a.request(&format!("late{n}"), "SEND", "", None, '$');
+        w.write(
+            a.end,
+            &String::from_utf8(late)
+                .unwrap()
+                .replace(&a.our_uri(), "msrp://chat.example.com:2855/old;tcp")
+                .into_bytes(),
+        );
+        a.says(&mut w, n, "in between");
+        let codes: Vec<String> = a.answers(&mut w).into_iter().map(|a| a.1).collect();
+        assert_eq!(codes, ["481", "200"]);
+    }
+    assert_eq!(w.ends[a.end].closed, None);
+}
+
+#[test]
+fn a_stream_that_is_always_cut_in_the_middle_goes_on() {
+    // SEC-06
+    let mut w = World::new(1);
+    let a = Person::enters(&mut w, "a");
+    let mut rest = Vec::new();
+    for n in 0..80 {
+        rest.extend(a.message(n, "", &a.wrapped("hello")));
+        let cut = rest.len() - 20;
+        let now: Vec<u8> = rest.drain(..cut).collect();
+        w.write(a.end, &now);
+        w.later(Duration::from_secs(1));
+    }
+    assert_eq!(w.ends[a.end].closed, None);
+    w.later(limits::HEAD_WAIT);
+    assert_eq!(w.ends[a.end].closed, Some(CloseReason::Silent), "but not when it stops there");
+}
+
+#[test]
+fn a_session_keeps_its_count_of_messages_when_it_is_bound_anew() {
+    // CHAT-CHUNK-05
+    let mut w = World::new(1);
+    let mut a = Person::enters(&mut w, "a");
+    let b = Person::enters(&mut w, "b");
+    let text = a.wrapped("one, unfinished");
+    w.write(a.end, &a.chunk("aaaa", "mmmm", "1-*/*", text.as_bytes(), '+'));
+    a.session = revise(&mut w, a.endpoint, terms("a"));
+    a.end = w.connect(0);
+    a.binds(&mut w);
+    let text = a.wrapped("two");
+    w.write(a.end, &a.chunk("bbbb", "nnnn", "1-*/*", text.as_bytes(), '+'));
+    w.write(a.end, &a.chunk("cccc", "nnnn", &format!("{}-*/*", text.len() + 1), b"!", '$'));
+    let flags: Vec<Flag> = w.frames(b.end).iter().map(|f| f.flag).collect();
+    assert_eq!(flags, [Flag::More, Flag::Abort, Flag::More, Flag::End]);
+}
+
+#[test]
+fn another_session_on_the_connection_we_opened_leaves_the_first_to_be_bound() {
+    // MSRP-CONN-01
+    let mut w = World::new(1);
+    let (p, _) = w.invite_as(ROOM, "p", Some(passive("p")));
+    let end = w.connected(0, p);
+    let tid = w.frames(end)[0].tid.clone();
+    let q = granted(&mut w, "q", end, Some(terms("q")));
+    q.binds(&mut w);
+    w.write(end, format!("MSRP {tid} 200 OK\r\nTo-Path: msrp://x:1/x;tcp\r\nFrom-Path: msrp://y:1/y;tcp\r\n-------{tid}$\r\n").as_bytes());
+    assert!(w.control.iter().any(|e| matches!(e, FromShard::Bound { endpoint } if *endpoint == p)));
+}
