@@ -9,4 +9,5 @@ pub mod clock;
 pub mod entropy;
 pub mod id;
 pub mod limits;
+pub mod nickname;
 pub mod refusal;
