@@ -113,8 +113,8 @@ pub struct Conn {
     pub claim_refused: Option<(SessionId, Refusal)>,
     /// A session here of which too many messages had no verdict when that was last looked at.
     pub owes: Option<EndpointId>,
-    /// Shards whose queues are filling because of what this connection sends: it is not read meanwhile.
-    pub pressed_by: SmallVec<[ShardId; 1]>,
+    /// Sessions here whose messages fill the queues of a shard: the connection is not read meanwhile.
+    pub pressed_by: SmallVec<[(EndpointId, ShardId); 1]>,
     /// We opened this connection for the endpoint and wait for the answer to our first request.
     pub opened_for: Option<EndpointId>,
     /// Set when nothing more is read or queued; the rest of the queue is still written.

@@ -333,9 +333,8 @@ impl ShardCore {
     /// The peer's system took `n` octets.
     pub fn wrote(&mut self, now: Now, id: ConnId, n: usize) {
         self.conns.progress(now, id, n);
-        let left_out = self.conns.get_mut(id).and_then(|c| c.queue.recovered());
-        if let Some(count) = left_out {
-            self.tell_left_out(now, id, count);
+        if self.conns.get_mut(id).is_some_and(|c| c.queue.recovered()) {
+            self.tell_left_out(now, id);
         }
         if !self.pressing.is_empty() && now.since(self.relieved) >= limits::RELIEF_PACE {
             self.relieve(now);

@@ -308,9 +308,9 @@ impl ShardCore {
         }
         let Some((id, c)) = conn.and_then(|id| Some((id, self.conns.get_mut(id)?))) else { return };
         c.sessions.retain(|e| *e != endpoint);
-        // Whoever pressed may have meant this session; if not, the next part finds out.
-        c.pressed_by.clear();
-        if c.wait == Some(Wait::Pressure) || c.wait == Some(Wait::Verdicts(endpoint)) {
+        c.pressed_by.retain(|(e, _)| *e != endpoint);
+        let relieved = c.wait == Some(Wait::Pressure) && c.pressed_by.is_empty();
+        if relieved || c.wait == Some(Wait::Verdicts(endpoint)) {
             c.wait = None;
             self.outputs.resume.push(id);
         }
