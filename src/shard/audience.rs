@@ -313,10 +313,18 @@ impl Audience {
         self.open.retain(|c| c.seq != seq);
     }
 
-    /// Whether a queue here is filling and its peer still takes: long messages should wait.
+    /// The members whose queue is filling while their peer still takes.
     #[must_use]
-    pub fn is_filling(&self, conns: &Conns, now: Now) -> bool {
-        self.members.iter().any(|m| filling(conns, m.conn) && !stuck(conns, now, m.conn))
+    pub fn filling(&self, conns: &Conns, now: Now) -> Vec<EndpointId> {
+        let filling = self.members.iter().filter(|m| filling(conns, m.conn) && !stuck(conns, now, m.conn));
+        filling.map(|m| m.endpoint).collect()
+    }
+
+    /// Whether one of these members is still to get what `from` has begun: then it should wait.
+    #[must_use]
+    pub fn holds_up(&self, from: EndpointId, filling: &[EndpointId]) -> bool {
+        let mut begun = self.open.iter().filter(|c| c.opening.from == from);
+        begun.any(|c| filling.iter().any(|e| *e != from && !c.out.contains(e)))
     }
 
     /// Where an open message stands and who sent it, to end it with `#`.

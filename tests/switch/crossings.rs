@@ -288,3 +288,22 @@ fn a_message_that_grows_beyond_what_a_recipient_takes_ends_early_for_it() {
     assert_eq!(flags(&mut w, &b), [Flag::More, Flag::Abort]);
     assert_eq!(flags(&mut w, &c), [Flag::More, Flag::More, Flag::End]);
 }
+
+#[test]
+fn a_recipient_that_takes_an_octet_at_a_time_does_not_hold_up_a_long_message() {
+    // CHAT-CHUNK-10
+    let mut w = World::new(1);
+    let (a, b, c) = (Person::enters(&mut w, "a"), Person::enters(&mut w, "b"), Person::enters(&mut w, "c"));
+    w.ends[b.end].stalled = true;
+    let text = a.wrapped(&"x".repeat(2_000_000));
+    w.write(a.end, &a.chunk("aaaa", "mmmm", "1-*/*", text.as_bytes(), '$'));
+    assert_eq!(w.ends[a.end].flow, Some(Flow::Wait), "the sender waits first");
+    for _ in 0..120 {
+        w.sip(b.end, 1);
+        w.later(Duration::from_millis(500));
+    }
+    assert_eq!(w.ends[a.end].closed, None);
+    assert_eq!(a.answers(&mut w), [("aaaa".into(), "200".into())]);
+    assert_eq!(c.hears(&mut w).concat(), text);
+    assert_eq!(w.ends[b.end].closed, None, "who takes something is not stuck");
+}

@@ -255,18 +255,16 @@ impl ShardCore {
     pub(super) fn relieve(&mut self, now: Now) {
         self.relieved = now;
         // Many senders wait for the same room: it is looked at once.
-        let mut known: SmallVec<[(RoomId, bool); 4]> = SmallVec::new();
+        let mut known: SmallVec<[(RoomId, Vec<EndpointId>); 4]> = SmallVec::new();
         let mut i = 0;
         while i < self.pressing.len() {
             let Pressing { room, endpoint, at, since } = self.pressing[i];
-            let filling = match known.iter().find(|(r, _)| *r == room) {
-                Some((_, filling)) => *filling,
-                None => {
-                    let filling = self.audiences.get(&room).is_some_and(|a| a.is_filling(&self.conns, now));
-                    known.push((room, filling));
-                    filling
-                }
-            };
+            let audience = self.audiences.get(&room);
+            if !known.iter().any(|(r, _)| *r == room) {
+                known.push((room, audience.map_or_else(Vec::new, |a| a.filling(&self.conns, now))));
+            }
+            let members = known.iter().find(|(r, _)| *r == room).map_or(&[][..], |(_, m)| m);
+            let filling = audience.is_some_and(|a| a.holds_up(endpoint, members));
             if filling && now.since(since) < PRESSURE_WAIT {
                 i += 1;
                 continue;
