@@ -216,10 +216,9 @@ impl Play {
     }
 
     /// The beginning, the middle or the end of a long message.
-    fn chunk(&mut self, i: usize) {
+    fn chunk(&mut self, i: usize, flag: char) {
         self.count += 1;
         let n = self.count;
-        let flag = ['+', '$', '#'][self.dice.roll(3)];
         let p = &mut self.peers[i];
         let (id, at, text) = match p.unfinished.take() {
             None => (format!("long{n}"), 1, p.person.wrapped(&format!("{n} begins "))),
@@ -280,7 +279,10 @@ impl Play {
         let i = here[self.dice.roll(here.len())];
         match what {
             11..=15 if self.peers[i].bound => self.say(i),
-            16..=19 if self.peers[i].bound => self.chunk(i),
+            16..=19 if self.peers[i].bound => {
+                let flag = ['+', '$', '#'][self.dice.roll(3)];
+                self.chunk(i, flag);
+            }
             20 => self.leave(i),
             21 => self.rebind(i),
             22 if self.dice.roll(2) == 0 => self.hang_up(i),
@@ -332,6 +334,11 @@ impl Play {
     }
 
     fn finish(&mut self) {
+        for i in 0..self.peers.len() {
+            if self.peers[i].bound && self.peers[i].unfinished.is_some() {
+                self.chunk(i, '#');
+            }
+        }
         self.w.cross_all();
         self.recover();
         // Senders that were asked to wait go on.
@@ -344,6 +351,13 @@ impl Play {
             let missing: Vec<_> = p.asked.difference(&p.answered).collect();
             assert!(missing.is_empty(), "{} was not answered: {missing:?}", p.person.name);
         }
+        for p in self.peers.iter().filter(|p| p.present && !p.left && !p.interrupted) {
+            // Who came back under a session that was not bound still has the old one, and what it began.
+            if self.peers.iter().any(|q| q.room == p.room && !q.left && !q.bound) {
+                continue;
+            }
+            assert!(p.open.is_empty(), "{} waits for the end of a message", p.person.name);
+        }
         self.compare();
         for i in 0..self.peers.len() {
             if !self.peers[i].left {
@@ -352,9 +366,6 @@ impl Play {
         }
         self.w.cross_all();
         self.listen();
-        for p in self.peers.iter().filter(|p| !p.left) {
-            assert!(p.open.is_empty(), "{} waits for the end of a message", p.person.name);
-        }
         let left = |c: &ShardCore| (c.rooms(), c.sessions());
         assert!(self.w.cores.iter().all(|c| left(c) == (0, 0)), "rooms or sessions are left");
         for _ in 0..3 {
