@@ -15,11 +15,13 @@ use crate::shard::io::Bell;
 use crate::shard::mesh::{self, Inbox, Outbox};
 use crate::shard::message::{ShardMessage, ToShard};
 use crate::shard::run::{self, Driver, Setup};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -165,11 +167,17 @@ fn listen_msrp(config: &Config) -> Result<(Vec<Vec<TcpListener>>, Vec<SocketAddr
 /// Connections that may wait to be accepted: a join storm of a few thousand must fit.
 const BACKLOG: i32 = 4096;
 
+/// A connection without octets for this long is probed, and closed after as long again without answer.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(120);
+
 fn listen(at: SocketAddr, congestion: Option<&str>) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
+    // Accepted connections inherit this: a peer that vanished from a silent room is noticed.
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_IDLE / 6);
+    socket.set_tcp_keepalive(&keepalive.with_retries(6))?;
     if at.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -197,6 +205,7 @@ fn start_shards(
     let bells: Vec<Bell> = (0..count).map(|_| Bell::new()).collect::<io::Result<_>>().map_err(failed)?;
     let (shards, ends) = Shards::connect(&bells).map_err(failed)?;
     let (mut outboxes, mut inboxes) = rings(&bells);
+    let clogged: Arc<AtomicUsize> = Arc::default();
     let (tell_end, ended) = mpsc::channel(usize::from(count));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut threads = Vec::new();
@@ -212,6 +221,7 @@ fn start_shards(
             from_shards: std::mem::take(&mut inboxes[n]),
             to_control: outbox,
             from_control: inbox,
+            clogged: clogged.clone(),
         };
         let tell_end = tell_end.clone();
         let thread = std::thread::Builder::new()

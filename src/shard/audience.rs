@@ -48,6 +48,8 @@ pub struct Member {
     accepts_all: bool,
     max_size: u64,
     receives: bool,
+    /// Messages left out since it was last told.
+    pub skipped: u32,
     /// Types it refused with 415.
     refused: SmallVec<[Arc<str>; 0]>,
 }
@@ -65,6 +67,7 @@ impl Member {
             accepts_all: true,
             max_size: u64::MAX,
             receives: true,
+            skipped: 0,
             refused: SmallVec::new(),
         };
         member.revise(terms);
@@ -226,7 +229,8 @@ impl Audience {
         let mut out = self.take_out(seq);
         let size = chunk.total.unwrap_or(chunk.body.as_ref().len() as u64);
         let first = opening.is_some();
-        for member in &self.members {
+        let next = chunk.start.saturating_add(chunk.body.as_ref().len() as u64);
+        for member in &mut self.members {
             if member.after >= seq || member.endpoint == from || out.contains(&member.endpoint) {
                 continue;
             }
@@ -238,12 +242,16 @@ impl Audience {
             match conns.level(member.conn, len) {
                 None => {}
                 Some(Level::Soft | Level::Hard) if first => {
+                    member.skipped = member.skipped.saturating_add(1);
                     skip(conns, member.conn);
                     done.skipped += 1;
                     leave_out(&mut out, chunk.flag, member.endpoint);
                 }
+                // A message may turn out larger than its beginning said (SDP-10).
                 Some(level)
-                    if level == Level::Hard || level == Level::Soft && stuck(conns, now, member.conn) =>
+                    if level == Level::Hard
+                        || level == Level::Soft && stuck(conns, now, member.conn)
+                        || next - 1 > member.max_size =>
                 {
                     end_early(now, conns, entropy, member, id, chunk.start, chunk.total);
                     out.insert(member.endpoint);
@@ -302,10 +310,18 @@ impl Audience {
         self.open.retain(|c| c.seq != seq);
     }
 
-    /// Whether a queue here is filling and its peer still takes: long messages should wait.
+    /// The members whose queue is filling while their peer still takes.
     #[must_use]
-    pub fn is_filling(&self, conns: &Conns, now: Now) -> bool {
-        self.members.iter().any(|m| filling(conns, m.conn) && !stuck(conns, now, m.conn))
+    pub fn filling(&self, conns: &Conns, now: Now) -> Vec<EndpointId> {
+        let filling = self.members.iter().filter(|m| filling(conns, m.conn) && !stuck(conns, now, m.conn));
+        filling.map(|m| m.endpoint).collect()
+    }
+
+    /// Whether one of these members is still to get what `from` has begun: then it should wait.
+    #[must_use]
+    pub fn holds_up(&self, from: EndpointId, filling: &[EndpointId]) -> bool {
+        let mut begun = self.open.iter().filter(|c| c.opening.from == from);
+        begun.any(|c| filling.iter().any(|e| *e != from && !c.out.contains(e)))
     }
 
     /// Where an open message stands and who sent it, to end it with `#`.

@@ -212,6 +212,12 @@ impl Conns {
         self.queued
     }
 
+    /// Octets kept until they are whole, of all connections.
+    #[must_use]
+    pub fn unread(&self) -> usize {
+        self.unread
+    }
+
     /// The names of all connections.
     pub fn ids(&self) -> Vec<ConnId> {
         let used = self.slots.iter().enumerate().filter(|(_, s)| s.conn.is_some());

@@ -90,8 +90,8 @@ pub struct Queue {
     in_flight: usize,
     /// When octets last began to wait or were last taken by the peer.
     progress: Now,
-    /// Messages left out since the queue last was low.
-    skipped: u32,
+    /// Messages were left out since the queue last was low.
+    skipped: bool,
 }
 
 impl Queue {
@@ -201,13 +201,12 @@ impl Queue {
 
     /// A message was left out.
     pub fn skip(&mut self) {
-        self.skipped = self.skipped.saturating_add(1);
+        self.skipped = true;
     }
 
-    /// How many messages were left out, once the queue has drained; then counts anew.
-    pub fn recovered(&mut self) -> Option<u32> {
-        (self.skipped > 0 && self.len() <= limits::QUEUE_BYTES_SOFT / 4)
-            .then(|| std::mem::take(&mut self.skipped))
+    /// Whether messages were left out and the queue has drained since; said once.
+    pub fn recovered(&mut self) -> bool {
+        self.len() <= limits::QUEUE_BYTES_SOFT / 4 && std::mem::take(&mut self.skipped)
     }
 
     /// Drops everything that waits; returns how many octets that were.
@@ -265,10 +264,10 @@ mod tests {
         q.push(Now(0), &mut pool, [&vec![0; soft], b"", b""]);
         q.skip();
         q.skip();
-        assert_eq!((q.level(1, soft), q.recovered()), (Level::Soft, None));
+        assert_eq!((q.level(1, soft), q.recovered()), (Level::Soft, false));
         let n = q.take().iter().map(|p| p.as_slice().len()).sum();
         q.progress(Now(1), n);
-        assert_eq!((q.recovered(), q.recovered()), (Some(2), None));
+        assert_eq!((q.recovered(), q.recovered()), (true, false));
     }
 
     #[test]

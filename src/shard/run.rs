@@ -29,6 +29,8 @@ use std::cell::{Cell, RefCell};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tracing::{debug, info, warn};
 
@@ -61,6 +63,9 @@ pub struct Setup {
     pub to_control: Outbox<FromShard>,
     /// From the focus.
     pub from_control: Inbox<ToShard>,
+    /// How many shards have lists as long as they may get: meanwhile none reads, because what one
+    /// reads another may have to pass on.
+    pub clogged: Arc<AtomicUsize>,
 }
 
 /// Runs a shard on the calling thread until it is drained.
@@ -174,6 +179,9 @@ struct Mesh {
     unflushed: bool,
     /// Something did not fit into a ring, and a task flushes until it does.
     spilled: bool,
+    clogged: Arc<AtomicUsize>,
+    /// This shard is one of them.
+    counted: bool,
     drained: bool,
 }
 
@@ -183,7 +191,20 @@ impl Mesh {
     }
 
     fn clogged(&self) -> bool {
-        self.to_shards.iter().flatten().any(Outbox::is_clogged) || self.to_control.is_clogged()
+        self.clogged.load(Ordering::Relaxed) > 0
+    }
+
+    /// Tells the other shards whether the lists here are too long.
+    fn count_clogged(&mut self) {
+        let mut lists = self.to_shards.iter().flatten();
+        let clogged = lists.any(Outbox::is_clogged) || self.to_control.is_clogged();
+        if clogged != std::mem::replace(&mut self.counted, clogged) {
+            if clogged {
+                self.clogged.fetch_add(1, Ordering::Relaxed);
+            } else {
+                self.clogged.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Announces what was pushed: one wake per thread, and only for those that sleep. True if something
@@ -194,6 +215,7 @@ impl Mesh {
         for outbox in self.to_shards.iter_mut().flatten() {
             spilled |= outbox.flush();
         }
+        self.count_clogged();
         spilled
     }
 }
@@ -224,6 +246,8 @@ async fn serve(setup: Setup) -> std::io::Result<Counters> {
             from_control: setup.from_control,
             unflushed: false,
             spilled: false,
+            clogged: setup.clogged,
+            counted: false,
             drained: false,
         }),
         legacy: setup.driver == Driver::Epoll,

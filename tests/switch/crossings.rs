@@ -5,6 +5,7 @@ use openmsrp::base::chunk::Flag;
 use openmsrp::base::id::{EndpointId, SessionId};
 use openmsrp::base::limits;
 use openmsrp::shard::conns::CloseReason;
+use openmsrp::shard::core::Flow;
 use openmsrp::shard::message::{FromShard, Terms, ToShard};
 use std::time::Duration;
 
@@ -224,4 +225,85 @@ fn another_session_on_the_connection_we_opened_leaves_the_first_to_be_bound() {
     q.binds(&mut w);
     w.write(end, format!("MSRP {tid} 200 OK\r\nTo-Path: msrp://x:1/x;tcp\r\nFrom-Path: msrp://y:1/y;tcp\r\n-------{tid}$\r\n").as_bytes());
     assert!(w.control.iter().any(|e| matches!(e, FromShard::Bound { endpoint } if *endpoint == p)));
+}
+
+#[test]
+fn a_session_that_leaves_with_verdicts_on_their_way_does_not_hold_up_the_others() {
+    // SEC-05 MSRP-CONN-01
+    let mut w = World::new(2);
+    let home = w.home(ROOM);
+    let end = settled(&mut w, 1 - home);
+    let people: Vec<Person> =
+        ["a", "b"].iter().map(|name| granted(&mut w, name, end, Some(terms(name)))).collect();
+    people.iter().for_each(|p| p.binds(&mut w));
+    let (a, b) = (&people[0], &people[1]);
+    w.delayed = true;
+    let burst: Vec<u8> = (0..100).flat_map(|n| a.message(n, "", &a.wrapped("x"))).collect();
+    w.write(end, &burst);
+    assert_eq!(w.ends[end].flow, Some(Flow::Wait));
+    a.leaves(&mut w);
+    w.delayed = false;
+    w.later(Duration::ZERO);
+    w.frames(end);
+    b.says(&mut w, 1, "still here");
+    let codes = b.answers(&mut w);
+    assert_eq!(codes.last(), Some(&("t0000001".into(), "200".into())));
+}
+
+#[test]
+fn only_the_session_that_missed_something_is_told() {
+    // CHAT-CONG-01 MSRP-CONN-01
+    let other = "sip:other@chat.example.com";
+    let mut w = World::new(1);
+    let quiet = Person::enters_at(&mut w, 0, other, "b");
+    let (endpoint, session) = w.invite_as(ROOM, "c", Some(terms("c")));
+    let busy =
+        Person { name: "c".into(), room: ROOM.into(), endpoint, session: session.unwrap(), end: quiet.end };
+    busy.binds(&mut w);
+    let a = Person::enters(&mut w, "a");
+    w.ends[quiet.end].stalled = true;
+    let text = "x".repeat(10_000);
+    for n in 0..40 {
+        a.says(&mut w, n, &text);
+    }
+    w.recover(quiet.end);
+    let frames = w.frames(quiet.end);
+    let notices: Vec<_> = frames.iter().filter(|f| f.text().contains("were left out")).collect();
+    assert_eq!(notices.len(), 1);
+    assert_eq!(notices[0].from_path, busy.our_uri());
+}
+
+#[test]
+fn a_message_that_grows_beyond_what_a_recipient_takes_ends_early_for_it() {
+    // SDP-10 CHAT-CHUNK-10
+    let mut w = World::new(1);
+    let a = Person::enters(&mut w, "a");
+    let b = Person::enters_with(&mut w, 0, ROOM, "b", Terms { max_size: Some(1000), ..terms("b") });
+    let c = Person::enters(&mut w, "c");
+    let text = a.wrapped(&"x".repeat(500));
+    w.write(a.end, &a.chunk("aaaa", "mmmm", "1-*/*", text.as_bytes(), '+'));
+    w.write(a.end, &a.chunk("bbbb", "mmmm", &format!("{}-*/*", text.len() + 1), text.as_bytes(), '+'));
+    w.write(a.end, &a.chunk("cccc", "mmmm", &format!("{}-*/*", 2 * text.len() + 1), b"x", '$'));
+    let flags = |w: &mut World, p: &Person| w.frames(p.end).iter().map(|f| f.flag).collect::<Vec<_>>();
+    assert_eq!(flags(&mut w, &b), [Flag::More, Flag::Abort]);
+    assert_eq!(flags(&mut w, &c), [Flag::More, Flag::More, Flag::End]);
+}
+
+#[test]
+fn a_recipient_that_takes_an_octet_at_a_time_does_not_hold_up_a_long_message() {
+    // CHAT-CHUNK-10
+    let mut w = World::new(1);
+    let (a, b, c) = (Person::enters(&mut w, "a"), Person::enters(&mut w, "b"), Person::enters(&mut w, "c"));
+    w.ends[b.end].stalled = true;
+    let text = a.wrapped(&"x".repeat(2_000_000));
+    w.write(a.end, &a.chunk("aaaa", "mmmm", "1-*/*", text.as_bytes(), '$'));
+    assert_eq!(w.ends[a.end].flow, Some(Flow::Wait), "the sender waits first");
+    for _ in 0..120 {
+        w.sip(b.end, 1);
+        w.later(Duration::from_millis(500));
+    }
+    assert_eq!(w.ends[a.end].closed, None);
+    assert_eq!(a.answers(&mut w), [("aaaa".into(), "200".into())]);
+    assert_eq!(c.hears(&mut w).concat(), text);
+    assert_eq!(w.ends[b.end].closed, None, "who takes something is not stuck");
 }

@@ -5,5 +5,6 @@ mod chunks;
 mod conns;
 mod crossings;
 mod messages;
+mod random;
 mod shards;
 mod world;

@@ -59,6 +59,8 @@ pub(crate) struct End {
     pub(crate) stalled: bool,
     pub(crate) closed: Option<CloseReason>,
     pub(crate) flow: Option<Flow>,
+    /// What a write under way still has, for an end that takes little.
+    in_flight: Vec<u8>,
     /// Written and not read yet.
     unread: Vec<u8>,
     /// On its way from one shard to another.
@@ -348,6 +350,20 @@ impl World {
             self.cores[shard].recycle(batch);
             self.ends[end].received.extend(octets);
         }
+    }
+
+    /// A stalled end takes a few octets.
+    pub(crate) fn sip(&mut self, end: usize, octets: usize) {
+        let Some((shard, conn)) = self.ends[end].at else { return };
+        if self.ends[end].in_flight.is_empty() {
+            let batch = self.cores[shard].take_batch(conn);
+            self.ends[end].in_flight = batch.iter().flat_map(|p| p.as_slice().to_vec()).collect();
+        }
+        let n = self.ends[end].in_flight.len().min(octets);
+        let taken: Vec<u8> = self.ends[end].in_flight.drain(..n).collect();
+        self.ends[end].received.extend(taken);
+        self.cores[shard].wrote(self.now, conn, n);
+        self.settle();
     }
 
     /// A stalled end takes again.

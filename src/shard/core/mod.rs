@@ -260,6 +260,15 @@ impl ShardCore {
         self.sessions.len()
     }
 
+    /// Nobody and nothing is here: no connection, session or room, no octet kept or queued, nobody waits.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let waits = self.waiting.is_empty() && self.moved.is_empty() && self.held.is_empty();
+        let named = self.by_id.is_empty() && self.room_names.is_empty() && self.audiences.is_empty();
+        let here = self.conns.is_empty() && self.sessions.is_empty() && self.rooms.is_empty();
+        waits && named && here && self.conns.queued() == 0 && self.conns.unread() == 0
+    }
+
     /// Takes what must be done after the turns since this was last called.
     pub fn outputs(&mut self, into: &mut Outputs) {
         std::mem::swap(into, &mut self.outputs);
@@ -321,9 +330,8 @@ impl ShardCore {
     /// The peer's system took `n` octets.
     pub fn wrote(&mut self, now: Now, id: ConnId, n: usize) {
         let caught_up = self.conns.progress(now, id, n);
-        let left_out = self.conns.get_mut(id).and_then(|c| c.queue.recovered());
-        if let Some(count) = left_out {
-            self.tell_left_out(now, id, count);
+        if self.conns.get_mut(id).is_some_and(|c| c.queue.recovered()) {
+            self.tell_left_out(now, id);
         }
         if caught_up && !self.held.is_empty() {
             self.relieve(now);

@@ -230,8 +230,9 @@ impl ShardCore {
     fn stray(&mut self, now: Now, id: ConnId, head: &Head<'_>, end: Option<Flag>, why: Refusal) -> Next {
         let next = self.refuse(now, id, head, end, why);
         let Some(conn) = self.conns.get_mut(id) else { return Next::Stop };
-        conn.strays += 1;
-        if conn.strays >= limits::CONN_STRAYS_MAX {
+        conn.strays = conn.strays.saturating_add(1);
+        // Sessions of others may be here, and what one sent may cross its end (MSRP-CONN-06).
+        if conn.strays >= limits::CONN_STRAYS_MAX && conn.sessions.is_empty() {
             self.close(now, id, CloseReason::Guessing, false);
             return Next::Stop;
         }
@@ -610,11 +611,22 @@ impl ShardCore {
     }
 
     /// A participant whose queue was too long for a while is told once what it missed (CHAT-CONG-01).
-    pub(super) fn tell_left_out(&mut self, now: Now, id: ConnId, count: u32) {
+    pub(super) fn tell_left_out(&mut self, now: Now, id: ConnId) {
         let Some(conn) = self.conns.get(id) else { return };
         for endpoint in conn.sessions.clone() {
             let Some(session) = self.sessions.get(&endpoint) else { continue };
             let Some(terms) = &session.grant.terms else { continue };
+            let audience = self.audiences.get_mut(&session.grant.room);
+            let member = session.member.and_then(|m| audience?.member_mut(m));
+            let Some(member) = member.filter(|m| m.skipped > 0) else { continue };
+            if let Some(conn) =
+                self.conns.get_mut(id).filter(|c| c.queue.len() > limits::QUEUE_BYTES_SOFT / 2)
+            {
+                // Many sessions here: the others are told when these notices have been taken.
+                conn.queue.skip();
+                return;
+            }
+            let count = std::mem::take(&mut member.skipped);
             let uri = self.uri(&session.grant.session);
             let text = format!("{count} messages were left out because this connection was too slow.");
             let mut body = Vec::new();

@@ -202,7 +202,7 @@ impl ShardCore {
 
     /// Holds a sender if somebody has no room for its next part.
     fn hold(&mut self, now: Now, held: Held) {
-        if held.waiting.is_empty() && !self.is_filling(now, held.room) {
+        if held.waiting.is_empty() && !self.is_filling(now, held.room, held.endpoint) {
             return;
         }
         self.watch_held(now);
@@ -215,8 +215,10 @@ impl ShardCore {
         }
     }
 
-    fn is_filling(&self, now: Now, room: RoomId) -> bool {
-        self.audiences.get(&room).is_some_and(|a| a.is_filling(&self.conns, now))
+    /// Whether queues here are filling that a long message of `endpoint` still goes to.
+    fn is_filling(&self, now: Now, room: RoomId, endpoint: EndpointId) -> bool {
+        let audience = self.audiences.get(&room);
+        audience.is_some_and(|a| a.holds_up(endpoint, &a.filling(&self.conns, now)))
     }
 
     /// Another shard has room for the next part of a long message.
@@ -244,19 +246,17 @@ impl ShardCore {
 
     /// Lets senders go on whose recipients have caught up, are stuck, or are gone.
     pub(super) fn relieve(&mut self, now: Now) {
-        // Many senders wait for the same room: it is looked at once.
-        let mut known: SmallVec<[(RoomId, bool); 4]> = SmallVec::new();
+        // Many senders wait for the same room: its queues are looked at once.
+        let mut known: SmallVec<[(RoomId, Vec<EndpointId>); 4]> = SmallVec::new();
         let mut i = 0;
         while i < self.held.len() {
-            let (room, since) = (self.held[i].room, self.held[i].since);
-            let filling = match known.iter().find(|(r, _)| *r == room) {
-                Some((_, filling)) => *filling,
-                None => {
-                    let filling = self.is_filling(now, room);
-                    known.push((room, filling));
-                    filling
-                }
-            };
+            let Held { room, endpoint, since, .. } = self.held[i];
+            let audience = self.audiences.get(&room);
+            if !known.iter().any(|(r, _)| *r == room) {
+                known.push((room, audience.map_or_else(Vec::new, |a| a.filling(&self.conns, now))));
+            }
+            let members = known.iter().find(|(r, _)| *r == room).map_or(&[][..], |(_, m)| m);
+            let filling = audience.is_some_and(|a| a.holds_up(endpoint, members));
             if !self.held[i].waiting.is_empty() || filling && now.since(since) < PRESSURE_WAIT {
                 i += 1;
                 continue;
@@ -322,7 +322,7 @@ impl ShardCore {
         let body = if body.len() > limits::COPY_BYTES_MAX { Bytes::from_owner(body) } else { body };
         self.deliver(now, room, seq, opening, &Chunk { start, total, body: Body::Shared(body), flag });
         let Some(endpoint) = hold else { return };
-        if self.is_filling(now, room) {
+        if self.is_filling(now, room, endpoint) {
             let waiting = SmallVec::new();
             self.hold(now, Held { room, endpoint, tell: room.home(), waiting, since: now });
         } else {
