@@ -143,7 +143,7 @@ mod tests {
     ) -> (Result<(), Trouble>, String, String) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let (room, events, other) = Script::room();
+            let (room, events, other) = Script::room(true);
             let (mut output, mut errors) = (Vec::new(), Vec::new());
             let talk = run(room, events, input, &mut output, &mut errors, linger);
             let (result, ()) = tokio::join!(talk, script(other));
