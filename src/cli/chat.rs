@@ -27,7 +27,7 @@ const SIP_PORT: u16 = 5060;
 ///
 /// At a terminal: type and press Enter, /help tells the rest. In a pipe: each line of input is sent as a
 /// message, each message that comes is printed as a line `name: text`; who joins and leaves goes to
-/// standard error. A line may begin with /msg NAME[,NAME] TEXT or /nick NAME there too; // begins one that
+/// standard error. A line may begin with /msg NAME,NAME TEXT or /nick NAME there too; // begins one that
 /// is to begin with /.
 #[derive(Parser, Debug)]
 pub struct Args {

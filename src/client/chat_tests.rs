@@ -350,7 +350,7 @@ fn a_refused_call_is_told_as_such() {
 
 #[test]
 fn a_nickname_is_asked_for_and_its_answer_told() {
-    // CHAT-NICK-01, CHAT-NICK-04, CHAT-NICK-08
+    // CHAT-NICK-01, CHAT-NICK-08
     run(async {
         let mut j = joined("a=chatroom:nickname\r\n").await;
         assert!(j.room.has_nicknames());

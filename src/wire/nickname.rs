@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Touches: nothing. Bounds: [`NICKNAME_BYTES_MAX`] octets go in and are shown; what is not stable after
-//! [`ROUNDS_MAX`] rounds is refused. Writing a value is `msrp::encode::nickname`'s. Proved by: the tests
+//! four rounds is refused. Writing a value is `msrp::encode::nickname`'s. Proved by: the tests
 //! below.
 
 use crate::base::nickname::Nickname;

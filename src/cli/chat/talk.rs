@@ -347,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_nickname_is_ours_when_the_room_says_so_and_until_it_is_given_back() {
-        // CHAT-NICK-07, CHAT-NICK-08
+        // CHAT-NICK-08
         let mut talk = Talk::new("Me");
         let (shown, all) = typed(&mut talk, true, "/nick White Rabbit");
         assert_eq!((shown, all), (vec![], heard(&["nickname White Rabbit"])));
@@ -362,7 +362,6 @@ mod tests {
 
     #[test]
     fn a_refused_nickname_changes_nothing_and_is_explained() {
-        // CHAT-NICK-04
         let mut talk = Talk::new("Me");
         typed(&mut talk, true, "/nick Al");
         let taken = Event::Refused { message: 1, code: 425, comment: "Taken".to_string() };
