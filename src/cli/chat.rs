@@ -5,7 +5,9 @@
 
 mod pipe;
 mod shown;
+mod talk;
 mod terminal;
+mod wish;
 
 use crate::base::entropy::Entropy;
 use crate::client::call::{CallError, Transport};
@@ -15,6 +17,8 @@ use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
+use talk::{Shown, Talk};
+use wish::Wish;
 
 /// The port of SIP (RFC 3261 §19.1.2).
 const SIP_PORT: u16 = 5060;
@@ -23,7 +27,8 @@ const SIP_PORT: u16 = 5060;
 ///
 /// At a terminal: type and press Enter, /help tells the rest. In a pipe: each line of input is sent as a
 /// message, each message that comes is printed as a line `name: text`; who joins and leaves goes to
-/// standard error.
+/// standard error. A line may begin with /msg NAME,NAME TEXT or /nick NAME there too; // begins one that
+/// is to begin with /.
 #[derive(Parser, Debug)]
 pub struct Args {
     /// The room: sip:ROOM@DOMAIN (`sip:` may be left out).
@@ -38,7 +43,8 @@ pub struct Args {
     /// Who you are; without it, your user name at the room's domain.
     #[arg(long = "as", value_name = "sip:USER@DOMAIN")]
     pub identity: Option<String>,
-    /// The name others see; without it, the user part of who you are.
+    /// The name others see, and in a room with nicknames the nickname to ask for; without it, the user part
+    /// of who you are and no nickname.
     #[arg(long, value_name = "NAME")]
     pub nick: Option<String>,
     /// In a pipe: stay so long after the end of input, to hear what others say.
@@ -116,8 +122,16 @@ async fn chat(args: &Args) -> Result<(), String> {
     let client = client.map_err(|e| unreachable(server, args.transport, &e.to_string()))?;
     let join = Join { room: &room, from: &from, display_name: nick };
     let (room, events) = client.join(&join).await.map_err(|e| explain(&e, server, args.transport))?;
+    let mut talk = Talk::new(nick);
+    if args.nick.is_some() && room.has_nicknames() {
+        for shown in talk.ask(&room, Wish::Nickname(Some(nick))).await {
+            if let Shown::Trouble(why) = shown {
+                eprintln!("openmsrp chat: no nickname: {why}");
+            }
+        }
+    }
     if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
-        return match terminal::run(room, events, nick).await {
+        return match terminal::run(room, events, talk).await {
             Ok(None) => Ok(()),
             Ok(Some(why)) => Err(format!("out of the room: {why}")),
             Err(e) => Err(format!("the terminal failed: {e}; try it in a pipe: openmsrp chat … | cat")),
@@ -125,7 +139,7 @@ async fn chat(args: &Args) -> Result<(), String> {
     }
     let input = tokio::io::BufReader::new(tokio::io::stdin());
     let linger = Duration::from_secs(args.linger);
-    match pipe::run(room, events, input, tokio::io::stdout(), tokio::io::stderr(), linger).await {
+    match pipe::run(room, events, talk, input, tokio::io::stdout(), tokio::io::stderr(), linger).await {
         Ok(()) => Ok(()),
         Err(pipe::Trouble::Undelivered(1)) => Err("a message was not delivered, see above".to_string()),
         Err(pipe::Trouble::Undelivered(n)) => Err(format!("{n} messages were not delivered, see above")),
@@ -161,9 +175,11 @@ fn explain(error: &JoinError, server: SocketAddr, by: By) -> String {
 
 /// An address as typed, with its scheme.
 fn with_scheme(typed: &str) -> String {
-    let has =
-        ["sip:", "sips:"].iter().any(|s| typed.get(..s.len()).is_some_and(|t| t.eq_ignore_ascii_case(s)));
-    if has { typed.to_string() } else { format!("sip:{typed}") }
+    if has_scheme(typed) { typed.to_string() } else { format!("sip:{typed}") }
+}
+
+fn has_scheme(typed: &str) -> bool {
+    ["sip:", "sips:"].iter().any(|s| typed.get(..s.len()).is_some_and(|t| t.eq_ignore_ascii_case(s)))
 }
 
 /// User and `host[:port]` of a SIP address; both must be there.

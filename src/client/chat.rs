@@ -21,6 +21,7 @@ use crate::base::clock::now;
 use crate::base::entropy::Entropy;
 use crate::base::limits::CONNECT_WAIT;
 use crate::wire::msrp::uri::{MsrpUri, path};
+use crate::wire::nickname::{self, BadNickname};
 use crate::wire::sdp::{self, Chatroom, Description, MessageMedia, Setup};
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -105,14 +106,14 @@ pub enum Event {
     Subject(String),
     /// Somebody said something.
     Message(Message),
-    /// The switch took a message of ours.
+    /// The switch took a message of ours, or gave us the nickname.
     Accepted {
-        /// The number that [`Room::say`] gave.
+        /// The number that [`Room::say`] or [`Room::nickname`] gave.
         message: u64,
     },
-    /// A message of ours was refused, or probably lost (408).
+    /// A message of ours was refused, or probably lost (408); or a nickname was.
     Refused {
-        /// The number that [`Room::say`] gave.
+        /// The number that [`Room::say`] or [`Room::nickname`] gave.
         message: u64,
         /// The MSRP status code.
         code: u16,
@@ -167,9 +168,52 @@ impl fmt::Display for NotInRoom {
 
 impl std::error::Error for NotInRoom {}
 
+/// Why nothing was asked of the room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unasked {
+    /// We are not in the room any more, the events tell why.
+    NotInRoom,
+    /// The room does not declare nicknames (CHAT-NICK-02).
+    NoNicknames,
+    /// The room does not declare private messages (CHAT-PRIV-07).
+    NoPrivateMessages,
+    /// No room would take this nickname.
+    BadNickname(BadNickname),
+}
+
+impl fmt::Display for Unasked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotInRoom => NotInRoom.fmt(f),
+            Self::NoNicknames => f.write_str("this room has no nicknames"),
+            Self::NoPrivateMessages => f.write_str("this room has no private messages"),
+            Self::BadNickname(why) => why.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Unasked {}
+
+impl From<NotInRoom> for Unasked {
+    fn from(NotInRoom: NotInRoom) -> Self {
+        Self::NotInRoom
+    }
+}
+
 enum Command {
-    Say { number: u64, to: Option<String>, text: String },
-    Leave { done: oneshot::Sender<()> },
+    Say {
+        number: u64,
+        to: Option<String>,
+        text: String,
+    },
+    /// The empty name is to have none.
+    Nickname {
+        number: u64,
+        name: String,
+    },
+    Leave {
+        done: oneshot::Sender<()>,
+    },
 }
 
 /// Being in a room. Dropping it leaves without waiting.
@@ -245,15 +289,41 @@ impl Room {
     /// # Errors
     /// [`NotInRoom`], the events tell why.
     pub async fn say(&self, text: &str) -> Result<u64, NotInRoom> {
-        self.send(None, text).await
+        self.say_as(None, text).await
     }
 
     /// Says something to one participant only, who is named by address (RFC 7701 §6.2).
     ///
     /// # Errors
-    /// [`NotInRoom`], the events tell why.
-    pub async fn say_to(&self, address: &str, text: &str) -> Result<u64, NotInRoom> {
-        self.send(Some(address.to_string()), text).await
+    /// Why it was not sent.
+    pub async fn say_to(&self, address: &str, text: &str) -> Result<u64, Unasked> {
+        if !self.has_private_messages() {
+            return Err(Unasked::NoPrivateMessages);
+        }
+        Ok(self.say_as(Some(address.to_string()), text).await?)
+    }
+
+    /// Asks to be known by a nickname, or with `None` by none (RFC 7701 §7). The number names the request
+    /// in [`Event::Accepted`] and [`Event::Refused`] (425: somebody else has it); until the former the
+    /// nickname before holds.
+    ///
+    /// # Errors
+    /// Why it was not asked for.
+    pub async fn nickname(&self, wished: Option<&str>) -> Result<u64, Unasked> {
+        if !self.has_nicknames() {
+            return Err(Unasked::NoNicknames);
+        }
+        let name = match wished {
+            Some(wished) => nickname::prepare(wished).map_err(Unasked::BadNickname)?.shown.to_string(),
+            None => String::new(),
+        };
+        Ok(self.send(|number| Command::Nickname { number, name }).await?)
+    }
+
+    /// Whether the room lets participants have nicknames (CHAT-NICK-02).
+    #[must_use]
+    pub fn has_nicknames(&self) -> bool {
+        self.abilities.nickname
     }
 
     /// Whether the room lets participants talk in private (CHAT-PRIV-07).
@@ -271,10 +341,14 @@ impl Room {
         }
     }
 
-    async fn send(&self, to: Option<String>, text: &str) -> Result<u64, NotInRoom> {
+    async fn say_as(&self, to: Option<String>, text: &str) -> Result<u64, NotInRoom> {
+        let text = text.to_string();
+        self.send(|number| Command::Say { number, to, text }).await
+    }
+
+    async fn send(&self, command: impl FnOnce(u64) -> Command) -> Result<u64, NotInRoom> {
         let number = self.said.fetch_add(1, Ordering::Relaxed) + 1;
-        let command = Command::Say { number, to, text: text.to_string() };
-        self.commands.send(command).await.map_err(|_| NotInRoom)?;
+        self.commands.send(command(number)).await.map_err(|_| NotInRoom)?;
         Ok(number)
     }
 }
@@ -289,18 +363,22 @@ pub(crate) struct Script {
 
 #[cfg(test)]
 impl Script {
-    /// A room that does what the script says.
-    pub(crate) fn room() -> (Room, Events, Self) {
+    /// A room that does what the script says, with nicknames and private messages if `able`.
+    pub(crate) fn room(able: bool) -> (Room, Events, Self) {
         let (events, receive_events) = mpsc::channel(8);
         let (commands, receive_commands) = mpsc::channel(8);
-        let room = Room { commands, said: AtomicU64::new(0), abilities: Chatroom::default() };
+        let abilities = Chatroom { nickname: able, private_messages: able };
+        let room = Room { commands, said: AtomicU64::new(0), abilities };
         (room, Events { events: receive_events }, Self { commands: receive_commands, events })
     }
 
-    /// The next thing said; `None` when the room is left.
+    /// The next thing said or asked: `text`, `to ADDRESS: text`, `nickname NAME`; `None` when the room is
+    /// left.
     pub(crate) async fn heard(&mut self) -> Option<(u64, String)> {
         match self.commands.recv().await? {
-            Command::Say { number, text, .. } => Some((number, text)),
+            Command::Say { number, to: None, text } => Some((number, text)),
+            Command::Say { number, to: Some(to), text } => Some((number, format!("to {to}: {text}"))),
+            Command::Nickname { number, name } => Some((number, format!("nickname {name}"))),
             Command::Leave { done } => {
                 let _ = done.send(());
                 None

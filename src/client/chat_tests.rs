@@ -1,8 +1,9 @@
 //! Being in a room of a scripted server on loopback: SIP over UDP, MSRP over TCP.
 
 use super::call::{CallError, Transport};
-use super::chat::{Client, Event, Events, Join, JoinError, Person, Room};
+use super::chat::{Client, Event, Events, Join, JoinError, Person, Room, Unasked};
 use super::sip::{Incoming, Line};
+use crate::wire::nickname::BadNickname;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -344,5 +345,60 @@ fn a_refused_call_is_told_as_such() {
         let ((), joined) = tokio::join!(serve, client.join(&JOIN));
         let error = joined.unwrap_err();
         assert!(matches!(&error, JoinError::Call(CallError::Refused { code: 486, .. })), "{error}");
+    });
+}
+
+#[test]
+fn a_nickname_is_asked_for_and_its_answer_told() {
+    // CHAT-NICK-01, CHAT-NICK-08
+    run(async {
+        let mut j = joined("a=chatroom:nickname\r\n").await;
+        assert!(j.room.has_nicknames());
+        assert_eq!(j.room.nickname(Some(" White  Rabbit ")).await, Ok(1));
+        let request = j.switch.next().await;
+        let (line, rest) = request.split_once("\r\n").unwrap();
+        assert!(line.ends_with(" NICKNAME"), "{line}");
+        let headers: Vec<&str> = rest.lines().map(|l| l.split(':').next().unwrap()).collect();
+        assert_eq!(headers[..3], ["To-Path", "From-Path", "Use-Nickname"]);
+        assert!(headers[3].starts_with("-------") && headers.len() == 4, "{request}");
+        assert!(rest.contains("\r\nUse-Nickname: \"White Rabbit\"\r\n"), "{rest}");
+        j.switch.answer(&request, "425 Taken").await;
+        let refused = Event::Refused { message: 1, code: 425, comment: "Taken".to_string() };
+        assert_eq!(j.events.next().await, Some(refused));
+        assert_eq!(j.room.nickname(None).await, Ok(2));
+        let request = j.switch.next().await;
+        assert!(request.contains("\r\nUse-Nickname: \"\"\r\n"), "{request}");
+        j.switch.answer(&request, "200 OK").await;
+        assert_eq!(j.events.next().await, Some(Event::Accepted { message: 2 }));
+        // What would remove the nickname, though a name was wished for, is not sent.
+        for empty in ["", "  "] {
+            assert_eq!(j.room.nickname(Some(empty)).await, Err(Unasked::BadNickname(BadNickname::Empty)));
+        }
+    });
+}
+
+#[test]
+fn what_the_room_does_not_declare_is_not_asked_of_it() {
+    // CHAT-NICK-02, CHAT-PRIV-07
+    run(async {
+        let mut j = joined("a=chatroom\r\n").await;
+        assert!(!j.room.has_nicknames());
+        assert_eq!(j.room.nickname(Some("Al")).await, Err(Unasked::NoNicknames));
+        assert_eq!(j.room.nickname(None).await, Err(Unasked::NoNicknames));
+        assert_eq!(j.room.say_to("sip:bob@example.com", "psst").await, Err(Unasked::NoPrivateMessages));
+        j.room.say("hello").await.unwrap();
+        assert!(j.switch.next().await.contains("\r\n\r\nhello\r\n"));
+    });
+}
+
+#[test]
+fn a_private_message_names_its_one_recipient() {
+    // CHAT-PRIV-07
+    run(async {
+        let mut j = joined("a=chatroom:private-messages\r\n").await;
+        j.room.say_to("sip:bob@example.com", "psst").await.unwrap();
+        let request = j.switch.next().await;
+        assert_eq!(request.matches("\r\nTo: ").count(), 1);
+        assert!(request.contains("\r\nTo: <sip:bob@example.com>\r\n"), "{request}");
     });
 }

@@ -20,7 +20,9 @@ use crate::base::chunk::Flag;
 use crate::base::clock::Now;
 use crate::base::entropy::Entropy;
 use crate::base::id::Token;
-use crate::wire::msrp::encode::{TailHead, end_line, holds_end_line, preamble, send_start, send_tail_head};
+use crate::wire::msrp::encode::{
+    TailHead, end_line, holds_end_line, nickname, preamble, send_start, send_tail_head,
+};
 use crate::wire::msrp::frame::Framer;
 use crate::wire::msrp::head::{FailureReport, Head};
 use crate::wire::msrp::range::ByteRange;
@@ -56,16 +58,39 @@ pub(super) enum News {
     Bound,
     /// A whole message came: the octets of a readable CPIM wrapper.
     Message(Vec<u8>),
-    /// The switch took the message.
+    /// The switch took the message, or the nickname.
     Accepted(u64),
-    /// The switch refused the message, reported its failure, or did not answer (408).
+    /// The switch refused the message or nickname, reported its failure, or did not answer (408).
     Refused { message: u64, code: u16, comment: String },
     /// The session is of no further use.
     Lost(String),
 }
 
+/// What waits for its turn.
+enum Outgoing {
+    Message(Sending),
+    /// A NICKNAME request, small and never cut (CHAT-NICK-01).
+    Nickname {
+        number: u64,
+        name: String,
+    },
+}
+
+impl Outgoing {
+    fn number(&self) -> u64 {
+        match self {
+            Self::Message(Sending { number, .. }) | Self::Nickname { number, .. } => *number,
+        }
+    }
+
+    /// Part of it is on its way.
+    fn is_open(&self) -> bool {
+        matches!(self, Self::Message(Sending { chunk: Some(_), .. }))
+    }
+}
+
 /// A message to be sent.
-struct Outgoing {
+struct Sending {
     number: u64,
     id: Token,
     octets: Vec<u8>,
@@ -89,6 +114,7 @@ enum Purpose {
     Binding,
     SignOfLife,
     Message(u64),
+    Nickname(u64),
 }
 
 /// A request in the order of the wire, to time its answer.
@@ -120,6 +146,7 @@ struct Incoming {
 /// The machine.
 pub(super) struct Endpoint {
     local: String,
+    remote: String,
     preamble: Box<[u8]>,
     entropy: Entropy,
     framer: Framer,
@@ -150,6 +177,7 @@ impl Endpoint {
     pub(super) fn new(now: Now, local: &str, remote: &str, message_bytes_max: u64, entropy: Entropy) -> Self {
         let mut endpoint = Self {
             local: local.to_string(),
+            remote: remote.to_string(),
             preamble: preamble(remote.as_bytes(), local.as_bytes()),
             entropy,
             framer: Framer::default(),
@@ -178,7 +206,7 @@ impl Endpoint {
     /// Sends a message/cpim. News speak of it by `number`, which no other message may have.
     pub(super) fn say(&mut self, number: u64, octets: Vec<u8>) {
         let id = self.entropy.token();
-        self.waiting.push_back(Outgoing { number, id, octets, at: 0, chunk: None });
+        self.waiting.push_back(Outgoing::Message(Sending { number, id, octets, at: 0, chunk: None }));
         self.sent.insert(number, Sent { unanswered: 0, whole: false });
         if self.reportable.len() >= REPORTABLE_MAX {
             self.reportable.pop_front();
@@ -186,7 +214,12 @@ impl Endpoint {
         self.reportable.push_back((id, number));
     }
 
-    /// Messages that are not yet, or not wholly, on their way.
+    /// Asks for a nickname, or with an empty one to have none. News speak of it as of a message.
+    pub(super) fn nickname(&mut self, number: u64, name: &str) {
+        self.waiting.push_back(Outgoing::Nickname { number, name: name.to_string() });
+    }
+
+    /// Messages and nicknames that are not yet, or not wholly, on their way.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
     }
@@ -285,7 +318,7 @@ impl Endpoint {
     /// Makes octets ready, the urgent ones first.
     fn fill(&mut self) {
         while self.output.len() < OUTPUT_BYTES {
-            let open = self.waiting.front().is_some_and(|m| m.chunk.is_some());
+            let open = self.waiting.front().is_some_and(Outgoing::is_open);
             if !self.urgent.is_empty() {
                 if open {
                     self.end_chunk(Flag::More);
@@ -294,7 +327,7 @@ impl Endpoint {
             } else if open {
                 self.add_to_chunk();
             } else if self.bound && !self.waiting.is_empty() && self.unanswered.len() < UNANSWERED_MAX {
-                self.begin_chunk();
+                self.begin();
             } else {
                 return;
             }
@@ -315,8 +348,28 @@ impl Endpoint {
         }
     }
 
+    /// Begins with what waits first.
+    fn begin(&mut self) {
+        if let Some(Outgoing::Nickname { number, name }) =
+            self.waiting.pop_front_if(|first| matches!(first, Outgoing::Nickname { .. }))
+        {
+            self.ask_for_nickname(number, &name);
+        } else {
+            self.begin_chunk();
+        }
+    }
+
+    fn ask_for_nickname(&mut self, number: u64, name: &str) {
+        let tid = self.entropy.token();
+        let mut request = Vec::with_capacity(512);
+        nickname(&mut request, tid.as_bytes(), self.remote.as_bytes(), self.local.as_bytes(), name);
+        self.put(&request);
+        self.unanswered.insert(tid, Purpose::Nickname(number));
+        self.timed.push_back(Timed { tid, end: self.queued, deadline: None });
+    }
+
     fn begin_chunk(&mut self) {
-        let Some(message) = self.waiting.front_mut() else { return };
+        let Some(Outgoing::Message(message)) = self.waiting.front_mut() else { return };
         let rest = &message.octets[message.at..];
         let mut tid = self.entropy.token();
         while holds_end_line(rest, tid.as_bytes()) {
@@ -353,7 +406,7 @@ impl Endpoint {
 
     /// Adds octets to the chunk under way and ends it with the message.
     fn add_to_chunk(&mut self) {
-        let Some(message) = self.waiting.front_mut() else { return };
+        let Some(Outgoing::Message(message)) = self.waiting.front_mut() else { return };
         let room = OUTPUT_BYTES.saturating_sub(self.output.len()).max(CHUNK_BYTES_UNCUT_MAX);
         let end = message.octets.len().min(message.at + room);
         let piece = &message.octets[message.at..end];
@@ -366,7 +419,7 @@ impl Endpoint {
     }
 
     fn end_chunk(&mut self, flag: Flag) {
-        let Some(message) = self.waiting.front_mut() else { return };
+        let Some(Outgoing::Message(message)) = self.waiting.front_mut() else { return };
         let Some(tid) = message.chunk.take() else { return };
         let number = message.number;
         let mut line = Vec::with_capacity(32);
@@ -390,6 +443,9 @@ impl Endpoint {
             }
             Purpose::SignOfLife => self.lose(format!("the switch gave no sign of life: {code} {comment}")),
             Purpose::Message(number) => self.refused(number, code, comment),
+            Purpose::Nickname(message) => {
+                self.news.push_back(News::Refused { message, code, comment: comment.to_string() });
+            }
         }
     }
 
@@ -401,8 +457,8 @@ impl Endpoint {
         if self.sent.remove(&number).is_none() && !reported {
             return;
         }
-        if let Some(at) = self.waiting.iter().position(|m| m.number == number) {
-            if self.waiting[at].chunk.is_some() {
+        if let Some(at) = self.waiting.iter().position(|m| m.number() == number) {
+            if self.waiting[at].is_open() {
                 self.end_chunk(Flag::Abort);
             } else {
                 self.waiting.remove(at);
@@ -424,6 +480,7 @@ impl Endpoint {
                 self.news.push_back(News::Bound);
             }
             Purpose::SignOfLife if good => {}
+            Purpose::Nickname(number) if good => self.news.push_back(News::Accepted(number)),
             Purpose::Message(number) if good => {
                 // A message that failed already is not spoken of again.
                 let Some(sent) = self.sent.get_mut(&number) else { return };

@@ -462,3 +462,63 @@ fn a_switch_that_takes_no_answers_is_not_read_for_ever() {
     output(&mut e, at(0));
     assert!(!e.clogged());
 }
+
+/// A NICKNAME request, as the endpoint writes it.
+fn nickname_request(tid: &str, value: &str) -> String {
+    format!(
+        "MSRP {tid} NICKNAME\r\nTo-Path: {REMOTE}\r\nFrom-Path: {LOCAL}\r\nUse-Nickname: {value}\r\n-------{tid}$\r\n"
+    )
+}
+
+#[test]
+fn a_nickname_is_asked_for_in_quotes_and_told_by_its_answer() {
+    // CHAT-NICK-01, CHAT-NICK-08
+    let mut e = bound();
+    let taken = News::Refused { message: 3, code: 425, comment: "Nickname reserved".to_string() };
+    let table = [
+        (1, "White \"W\" Rabbit", r#""White \"W\" Rabbit""#, "200 OK", News::Accepted(1)),
+        (2, "", r#""""#, "200 OK", News::Accepted(2)),
+        (3, "Al", r#""Al""#, "425 Nickname reserved", taken),
+    ];
+    for (number, name, value, status, told) in table {
+        e.nickname(number, name);
+        let request = text(&mut e);
+        assert_eq!(request, nickname_request(tid(&request), value));
+        assert_eq!((e.waiting(), news(&mut e)), (0, vec![]));
+        receive(&mut e, answer(&request, status));
+        receive(&mut e, answer(&request, status));
+        assert_eq!(news(&mut e), [told]);
+    }
+}
+
+#[test]
+fn a_nickname_keeps_its_place_among_messages_and_never_cuts_one() {
+    // CHAT-NICK-01
+    let mut e = endpoint();
+    e.say(1, vec![b'x'; 50_000]);
+    e.nickname(2, "Al");
+    e.say(3, b"after".to_vec());
+    assert_eq!(e.waiting(), 3);
+    let bind = text(&mut e);
+    assert!(!bind.contains("NICKNAME"), "before the session is bound");
+    receive(&mut e, answer(&bind, "200 OK"));
+    let all = text(&mut e);
+    let at = all.find(" NICKNAME\r\n").unwrap();
+    let tid = all[..at].rsplit("MSRP ").next().unwrap();
+    let request = nickname_request(tid, "\"Al\"");
+    let (before, after) = all.split_once(&request).unwrap();
+    let numbers = |part: &str| sends(part.as_bytes()).iter().map(|s| s.2.len()).collect::<Vec<_>>();
+    assert_eq!((numbers(before), numbers(after)), (vec![50_000], vec![5]));
+}
+
+#[test]
+fn without_answer_a_nickname_fails_after_30_seconds() {
+    // MSRP-TXN-06
+    let mut e = bound();
+    e.nickname(1, "Al");
+    output(&mut e, at(1000));
+    assert_eq!(e.deadline(), Some(at(31_000)));
+    e.wake(at(31_100));
+    let told = news(&mut e);
+    assert!(matches!(&told[..], [News::Refused { message: 1, code: 408, .. }]), "{told:?}");
+}

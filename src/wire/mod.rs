@@ -7,4 +7,5 @@
 pub mod conference;
 pub mod cpim;
 pub mod msrp;
+pub mod nickname;
 pub mod sdp;

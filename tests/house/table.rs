@@ -111,6 +111,8 @@ pub(crate) const CRATES: &[(&str, &[&str], &str)] = &[
     ("toml", &["control::config"], "the configuration file"),
     ("serde", &["control::config"], "the configuration file"),
     ("sdp_types", &["wire::sdp"], "session descriptions"),
+    ("precis_profiles", &["wire::nickname"], "what a nickname may hold, and how two are compared"),
+    ("unicode_security", &["wire::nickname"], "what looks alike"),
     ("rand", &["base::entropy"], "the only file that draws randomness"),
 ];
 

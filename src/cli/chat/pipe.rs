@@ -1,22 +1,28 @@
 //! Without a terminal: each line of input is a message, each message a line of output.
 //!
-//! Touches: standard input, output and error. Bounds: [`UNANSWERED_MAX`] messages without answer stop the
-//! reading of input. Proved by: `tests` of this file, against streams in memory.
+//! Touches: standard input, output and error. Bounds: with [`UNANSWERED_MAX`] requests without answer, or a
+//! line that waits for the list of people ([`PEOPLE_WAIT`] at most), input is not read.
+//! Proved by: `tests` of this file, against streams in memory.
 
-use super::shown::{message_line, name, one_line};
+use super::shown::{message_line, one_line};
+use super::talk::{Shown, Talk};
+use super::wish::{HELP, Wish};
 use crate::client::chat::{Event, Events, Room};
-use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Messages whose answer is outstanding. Beyond: input waits.
+/// Requests whose answer is outstanding. Beyond: input waits.
 const UNANSWERED_MAX: usize = 64;
+
+/// After joining, how long a line that names people waits until the room tells who is here. Beyond: nobody
+/// is.
+const PEOPLE_WAIT: Duration = Duration::from_secs(5);
 
 /// How it ended, if not by our own wish.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// So many messages were refused or probably lost.
+    /// So many messages were not understood, refused or probably lost.
     Undelivered(usize),
     /// The room ended it.
     Closed(String),
@@ -24,26 +30,31 @@ pub(super) enum Trouble {
     Streams(String),
 }
 
-/// Sends lines and prints messages until the input has ended, everything sent was answered and `linger`
-/// has passed; then leaves.
+/// Does what lines ask for and prints messages until the input has ended, everything asked was answered and
+/// `linger` has passed; then leaves.
 pub(super) async fn run(
     room: Room,
     mut events: Events,
+    mut talk: Talk,
     mut input: impl AsyncBufRead + Unpin,
-    mut output: impl AsyncWrite + Unpin,
-    mut errors: impl AsyncWrite + Unpin,
+    output: impl AsyncWrite + Unpin,
+    errors: impl AsyncWrite + Unpin,
     linger: Duration,
 ) -> Result<(), Trouble> {
-    let mut state = State::default();
+    let mut page = Page { output, errors, undelivered: 0 };
     let mut line = Vec::new();
-    let mut input_open = true;
+    // A whole line that is not done yet.
+    let mut typed: Option<String> = None;
+    let (mut input_open, mut patient) = (true, true);
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
+    let patience = tokio::time::sleep(PEOPLE_WAIT);
+    tokio::pin!(patience);
     let lingering = tokio::time::sleep(linger);
     tokio::pin!(lingering);
     loop {
-        let done = !input_open && state.unanswered.is_empty();
-        let may_read = input_open && state.unanswered.len() < UNANSWERED_MAX;
+        let done = !input_open && typed.is_none() && talk.unanswered() == 0;
+        let may_read = input_open && typed.is_none() && talk.unanswered() < UNANSWERED_MAX;
         tokio::select! {
             read = input.read_until(b'\n', &mut line), if may_read => {
                 // An interrupted read left in the line what it had: 0 says that the input is over, not
@@ -51,34 +62,36 @@ pub(super) async fn run(
                 input_open = read.map_err(|e| streams(&e))? > 0;
                 if input_open || !line.is_empty() {
                     let text = String::from_utf8_lossy(&line);
-                    let text = text.trim_end_matches(['\r', '\n']);
-                    if let Ok(number) = room.say(text).await {
-                        state.unanswered.insert(number);
-                    }
+                    typed = Some(text.trim_end_matches(['\r', '\n']).to_string());
                     line.clear();
                 }
                 lingering.set(tokio::time::sleep(linger));
             }
             event = events.next() => {
-                let Some(event) = event else { return Err(Trouble::Closed("the room is gone".to_string())) };
-                let waited = !state.unanswered.is_empty();
-                let shown = state.take(event)?;
-                let written = match shown {
-                    Shown::Message(line) => write(&mut output, &line).await,
-                    Shown::Status(line) => write(&mut errors, &line).await,
-                    Shown::Nothing => Ok(()),
-                };
-                written.map_err(|e| streams(&e))?;
-                if waited && state.unanswered.is_empty() {
+                let waited = talk.unanswered() > 0;
+                match event {
+                    Some(Event::Closed { why }) => return Err(Trouble::Closed(one_line(&why))),
+                    None => return Err(Trouble::Closed("the room is gone".to_string())),
+                    Some(event) => page.show(talk.happened(event)).await?,
+                }
+                if waited && talk.unanswered() == 0 {
                     lingering.set(tokio::time::sleep(linger));
                 }
             }
+            () = &mut patience, if patient && typed.is_some() => patient = false,
             () = &mut lingering, if done => break,
             _ = &mut interrupted => break,
         }
+        if let Some(line) = typed.take_if(|line| !patient || !talk.is_too_early(line)) {
+            match Wish::read(&line) {
+                Wish::Quit => input_open = false,
+                Wish::Help => page.tell(HELP).await?,
+                wish => page.show(talk.ask(&room, wish).await).await?,
+            }
+        }
     }
     room.leave().await;
-    match state.undelivered {
+    match page.undelivered {
         0 => Ok(()),
         n => Err(Trouble::Undelivered(n)),
     }
@@ -88,46 +101,39 @@ fn streams(e: &io::Error) -> Trouble {
     Trouble::Streams(e.to_string())
 }
 
-async fn write(stream: &mut (impl AsyncWrite + Unpin), line: &str) -> io::Result<()> {
-    stream.write_all(format!("{line}\n").as_bytes()).await?;
-    stream.flush().await
-}
-
-#[derive(Default)]
-struct State {
-    unanswered: BTreeSet<u64>,
+/// Where things are shown.
+struct Page<O, E> {
+    output: O,
+    errors: E,
     undelivered: usize,
 }
 
-enum Shown {
-    Message(String),
-    Status(String),
-    Nothing,
+impl<O: AsyncWrite + Unpin, E: AsyncWrite + Unpin> Page<O, E> {
+    async fn show(&mut self, all: impl IntoIterator<Item = Shown>) -> Result<(), Trouble> {
+        for shown in all {
+            match shown {
+                Shown::Message(message) => write(&mut self.output, &message_line(&message)).await?,
+                // Whoever feeds a pipe knows what it holds.
+                Shown::Own(_) => {}
+                Shown::Status(text) | Shown::Trouble(text) => self.tell(&text).await?,
+                Shown::Undelivered(text) => {
+                    self.undelivered += 1;
+                    self.tell(&text).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells something beside the messages.
+    async fn tell(&mut self, text: &str) -> Result<(), Trouble> {
+        write(&mut self.errors, text).await
+    }
 }
 
-impl State {
-    fn take(&mut self, event: Event) -> Result<Shown, Trouble> {
-        Ok(match event {
-            Event::Message(message) => Shown::Message(message_line(&message)),
-            Event::Joined(who) => Shown::Status(format!("{} joined", name(&who.name))),
-            Event::Left(who) => Shown::Status(format!("{} left", name(&who.name))),
-            Event::Here(people) => Shown::Status(super::shown::people(&people)),
-            Event::Renamed { who, before } => {
-                Shown::Status(format!("{} is now {}", name(&before), name(&who.name)))
-            }
-            Event::Subject(text) => Shown::Status(format!("subject: {}", one_line(&text))),
-            Event::Accepted { message } => {
-                self.unanswered.remove(&message);
-                Shown::Nothing
-            }
-            Event::Refused { message, code, comment } => {
-                self.unanswered.remove(&message);
-                self.undelivered += 1;
-                Shown::Status(format!("message {message} was not delivered: {code} {}", one_line(&comment)))
-            }
-            Event::Closed { why } => return Err(Trouble::Closed(one_line(&why))),
-        })
-    }
+async fn write(stream: &mut (impl AsyncWrite + Unpin), line: &str) -> Result<(), Trouble> {
+    stream.write_all(format!("{line}\n").as_bytes()).await.map_err(|e| streams(&e))?;
+    stream.flush().await.map_err(|e| streams(&e))
 }
 
 #[cfg(test)]
@@ -143,9 +149,9 @@ mod tests {
     ) -> (Result<(), Trouble>, String, String) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let (room, events, other) = Script::room();
+            let (room, events, other) = Script::room(true);
             let (mut output, mut errors) = (Vec::new(), Vec::new());
-            let talk = run(room, events, input, &mut output, &mut errors, linger);
+            let talk = run(room, events, Talk::new("Me"), input, &mut output, &mut errors, linger);
             let (result, ()) = tokio::join!(talk, script(other));
             (result, String::from_utf8(output).unwrap(), String::from_utf8(errors).unwrap())
         })
@@ -208,7 +214,7 @@ mod tests {
             assert_eq!(s.heard().await, None);
         });
         assert_eq!(result, Err(Trouble::Undelivered(1)));
-        assert_eq!(errors, "message 1 was not delivered: 413 Message too large\n");
+        assert_eq!(errors, "not delivered: \"one\" (413 Message too large)\n");
     }
 
     #[test]
@@ -241,6 +247,57 @@ mod tests {
             }
             let (last, _) = s.heard().await.unwrap();
             s.events.send(Event::Accepted { message: last }).await.unwrap();
+            assert_eq!(s.heard().await, None);
+        });
+        assert_eq!(result, Ok(()));
+    }
+
+    #[test]
+    fn private_messages_and_nicknames_may_stand_among_the_lines() {
+        let input = "/nick White Rabbit\n//etc\n/msg b@x psst\n/dance\nlast\n";
+        let (result, output, errors) = run_with(input.as_bytes(), Duration::ZERO, |mut s| async move {
+            let all = ["nickname White Rabbit", "/etc", "to sip:b@x: psst", "last"];
+            for (number, text) in (1..).zip(all) {
+                assert_eq!(s.heard().await, Some((number, text.to_string())));
+            }
+            let comment = "Taken".to_string();
+            s.events.send(Event::Refused { message: 1, code: 425, comment }).await.unwrap();
+            for number in 2..=4 {
+                s.events.send(Event::Accepted { message: number }).await.unwrap();
+            }
+            assert_eq!(s.heard().await, None);
+        });
+        // The line that was not understood counts, the refused nickname does not.
+        assert_eq!((result, output.as_str()), (Err(Trouble::Undelivered(1)), ""));
+        let expected = "/dance cannot be done so; /help tells what can\n\
+            the nickname White Rabbit is somebody else's or reserved: you are still Me (425 Taken)\n\
+            sent to sip:b@x\n";
+        assert_eq!(errors, expected);
+    }
+
+    #[test]
+    fn a_line_that_names_people_waits_until_they_are_known_and_the_next_one_behind_it() {
+        let input = "/msg bob psst\nhello\n";
+        let (result, _, errors) = run_with(input.as_bytes(), Duration::ZERO, |mut s| async move {
+            tokio::select! {
+                biased;
+                said = s.heard() => panic!("{said:?}"),
+                () = tokio::task::yield_now() => {}
+            }
+            let bob = Person { address: "sip:b@x".to_string(), name: "Bob".to_string() };
+            s.events.send(Event::Here(vec![bob])).await.unwrap();
+            assert_eq!(s.heard().await, Some((1, "to sip:b@x: psst".to_string())));
+            assert_eq!(s.heard().await, Some((2, "hello".to_string())));
+            s.events.send(Event::Accepted { message: 1 }).await.unwrap();
+            s.events.send(Event::Accepted { message: 2 }).await.unwrap();
+            assert_eq!(s.heard().await, None);
+        });
+        assert_eq!((result, errors.as_str()), (Ok(()), "1 is here: Bob\nsent to Bob\n"));
+    }
+
+    #[test]
+    fn a_line_may_end_the_input() {
+        let (result, ..) = run_with(&b"/quit\nhello\n"[..], Duration::ZERO, |mut s| async move {
             assert_eq!(s.heard().await, None);
         });
         assert_eq!(result, Ok(()));

@@ -90,6 +90,21 @@ pub(super) fn people(people: &[Person]) -> String {
     }
 }
 
+/// Who is there, sorted by name, with addresses, one in a line.
+pub(super) fn people_and_addresses(people: &[Person]) -> String {
+    let line = |p: &Person| {
+        let (name, address) = (name(&p.name), one_line(&p.address));
+        if p.name == p.address { format!("\n    {address}") } else { format!("\n    {name} <{address}>") }
+    };
+    let mut lines: Vec<String> = people.iter().map(line).collect();
+    lines.sort_unstable_by_key(|line| line.to_lowercase());
+    match lines.len() {
+        0 => "nobody is here".to_string(),
+        1 => format!("1 is here:{}", lines[0]),
+        n => format!("{n} are here:{}", lines.concat()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,5 +168,11 @@ mod tests {
         assert_eq!(people(&[]), "nobody is here");
         assert_eq!(people(&[person("a")]), "1 is here: a");
         assert_eq!(people(&[person("b"), person("C"), person("a")]), "3 are here: a, b, C");
+        let nameless = Person { address: "sip:a\u{1b}@x".to_string(), name: "sip:a\u{1b}@x".to_string() };
+        assert_eq!(people_and_addresses(&[]), "nobody is here");
+        assert_eq!(
+            people_and_addresses(&[nameless, person("B")]),
+            "2 are here:\n    B <sip:B@x>\n    sip:a@x"
+        );
     }
 }

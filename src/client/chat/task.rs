@@ -83,6 +83,10 @@ impl Task {
                     self.say(number, to.as_deref(), &text);
                     None
                 }
+                Input::Command(Some(Command::Nickname { number, name })) => {
+                    self.endpoint.nickname(number, &name);
+                    None
+                }
                 Input::Command(Some(Command::Leave { done })) => {
                     self.leave().await;
                     // Whoever asked may have stopped waiting.

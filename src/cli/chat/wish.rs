@@ -1,0 +1,158 @@
+//! What a line typed asks for: the same at a terminal and in a pipe.
+//!
+//! Touches: nothing. Bounds: the line's. Proved by: the tests below.
+
+/// What can be typed, for people.
+pub(super) const HELP: &str = "\
+/who                   who is here, with addresses
+/msg NAME[,NAME] TEXT  say something to one, or to each of several, in private; NAME as /who shows it
+                       (in \"quotation marks\" if it holds a space or comma), or an address
+/nick NAME             be known by a nickname; /nick alone gives it back
+/quit                  leave (also Ctrl-D or Ctrl-C)
+/help                  this text
+Everything else is said to the room; begin with // to say something that begins with /.";
+
+/// What a line asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Wish<'a> {
+    /// To say something to everybody.
+    Say(&'a str),
+    /// To say something to each of some, who are called so or have this address.
+    Tell {
+        to: Vec<String>,
+        text: &'a str,
+    },
+    /// To be known by a nickname, or by none.
+    Nickname(Option<&'a str>),
+    Who,
+    Help,
+    Quit,
+    /// Nothing that is understood; the word it begins with.
+    Unknown(&'a str),
+}
+
+impl<'a> Wish<'a> {
+    /// Reads a line without its end.
+    pub(super) fn read(line: &'a str) -> Self {
+        if line.starts_with("//") {
+            return Self::Say(&line[1..]);
+        }
+        if !line.starts_with('/') {
+            return Self::Say(line);
+        }
+        let line = line.trim_end();
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let rest = rest.trim_start();
+        match word {
+            "/who" => Self::Who,
+            "/help" => Self::Help,
+            "/quit" | "/exit" => Self::Quit,
+            "/nick" => Self::Nickname((!rest.is_empty()).then_some(rest)),
+            "/msg" => match recipients(rest) {
+                Some((to, text)) => Self::Tell { to, text },
+                None => Self::Unknown(word),
+            },
+            _ => Self::Unknown(word),
+        }
+    }
+}
+
+/// `NAME[,NAME] TEXT`. No space stands after a comma: the word behind it would be taken for a name, and
+/// the rest go to the wrong people.
+fn recipients(mut rest: &str) -> Option<(Vec<String>, &str)> {
+    let mut all = Vec::new();
+    loop {
+        let (name, after) = recipient(rest)?;
+        all.push(name);
+        match after.strip_prefix(',') {
+            Some(more) => rest = more,
+            None => {
+                let text = after.strip_prefix(' ')?.trim();
+                return (!text.is_empty()).then_some((all, text));
+            }
+        }
+    }
+}
+
+/// A name up to a space or comma, or in quotation marks, where a backslash takes the next character as it
+/// is; and what follows it.
+fn recipient(rest: &str) -> Option<(String, &str)> {
+    let mut name = String::new();
+    let after = match rest.strip_prefix('"') {
+        Some(quoted) => {
+            let mut chars = quoted.char_indices();
+            loop {
+                match chars.next()? {
+                    (at, '"') => break &quoted[at + 1..],
+                    (_, '\\') => name.push(chars.next()?.1),
+                    (_, c) => name.push(c),
+                }
+            }
+        }
+        None => {
+            let end = rest.find([' ', ',']).unwrap_or(rest.len());
+            name.push_str(&rest[..end]);
+            &rest[end..]
+        }
+    };
+    (!name.is_empty()).then_some((name, after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tell<'a>(to: &[&str], text: &'a str) -> Wish<'a> {
+        Wish::Tell { to: to.iter().map(|t| (*t).to_string()).collect(), text }
+    }
+
+    #[test]
+    fn lines_are_said_unless_they_begin_with_a_slash() {
+        let table = [
+            ("hello /who", Wish::Say("hello /who")),
+            ("//etc/passwd", Wish::Say("/etc/passwd")),
+            ("//msg bob hi ", Wish::Say("/msg bob hi ")),
+            (" ", Wish::Say(" ")),
+            ("/who", Wish::Who),
+            ("/quit now", Wish::Quit),
+            ("/help", Wish::Help),
+            ("/nick White Rabbit ", Wish::Nickname(Some("White Rabbit"))),
+            ("/nick", Wish::Nickname(None)),
+            ("/nick  ", Wish::Nickname(None)),
+            ("/dance", Wish::Unknown("/dance")),
+            ("/msgbob psst", Wish::Unknown("/msgbob")),
+        ];
+        for (line, wish) in table {
+            assert_eq!(Wish::read(line), wish, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_private_message_names_one_or_several() {
+        let table = [
+            ("/msg bob@x  how are you ", tell(&["bob@x"], "how are you")),
+            ("/msg bob,Carol hi", tell(&["bob", "Carol"], "hi")),
+            ("/msg \"White Rabbit\",bob you are late", tell(&["White Rabbit", "bob"], "you are late")),
+            (r#"/msg "a \"b\", c" hi"#, tell(&["a \"b\", c"], "hi")),
+        ];
+        for (line, wish) in table {
+            assert_eq!(Wish::read(line), wish, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_may_go_to_the_wrong_people_goes_to_nobody() {
+        for line in [
+            "/msg",
+            "/msg bob",
+            "/msg bob ",
+            "/msg bob, hello there",
+            "/msg ,bob hi",
+            "/msg \"White Rabbit hi",
+            "/msg \"\" hi",
+            "/msg \"bob\"hi there",
+        ] {
+            assert_eq!(Wish::read(line), Wish::Unknown("/msg"), "{line}");
+        }
+    }
+}
