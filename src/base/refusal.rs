@@ -30,6 +30,8 @@ pub enum Refusal {
     BadNickname,
     /// The nickname belongs to somebody else, or did until a moment ago.
     NicknameTaken,
+    /// Too many of these in too short a time.
+    TooOften,
     /// The direction of the session (`recvonly`, `inactive`) excludes content.
     WrongDirection,
     /// The session is not known here.
@@ -57,6 +59,7 @@ impl Refusal {
             Self::ManyRecipients => (403, "More than one To"),
             Self::WrongDirection => (403, "Session is not for sending"),
             Self::NoNicknames => (403, "No nicknames in this room"),
+            Self::TooOften => (403, "Too often, try again later"),
             Self::RoomFull | Self::ShuttingDown | Self::Overloaded => (403, "Not now"),
             Self::UnknownRecipient => (404, "Recipient not in room"),
             Self::TooLarge => (413, "Message too large"),

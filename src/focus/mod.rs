@@ -372,7 +372,7 @@ impl Focus {
             FromShard::Refused { endpoint, why } => self.calls.refused(core, endpoint, why),
             FromShard::Bound { endpoint } => self.calls.bound(core, endpoint),
             FromShard::Lost { endpoint, why } => self.calls.lost(core, endpoint, why),
-            FromShard::Drained { .. } => {}
+            FromShard::Renamed { .. } | FromShard::Drained { .. } => {}
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::base::address::Address;
 use crate::base::chunk::Flag;
 use crate::base::id::{EndpointId, MessageNo, ShardId};
+use crate::base::nickname::Nickname;
 
 /// One request to a room.
 #[derive(Debug)]
@@ -13,6 +14,15 @@ pub enum Command<'a> {
         endpoint: EndpointId,
         /// Whose.
         participant: Address,
+        /// Whether it can take private messages.
+        able: bool,
+    },
+    /// What the endpoint can do changed.
+    Revise {
+        /// Which endpoint.
+        endpoint: EndpointId,
+        /// Whether it can take private messages.
+        able: bool,
     },
     /// The endpoint's session is bound to a connection on shard `at`.
     Bind {
@@ -33,6 +43,15 @@ pub enum Command<'a> {
     },
     /// The first part of a message.
     Post(Posting<'a>),
+    /// The endpoint wants a nickname, or none.
+    Nickname {
+        /// Which endpoint.
+        endpoint: EndpointId,
+        /// The number of the request.
+        no: MessageNo,
+        /// The nickname; `None` removes the present one.
+        wish: Option<Nickname>,
+    },
     /// A later part of a message.
     Continue {
         /// Who sends.

@@ -2,9 +2,13 @@
 
 use crate::base::id::{EndpointId, MessageNo, Seq, ShardId};
 use crate::base::refusal::Refusal;
+use std::sync::Arc;
+
+/// The endpoints that get a private message.
+pub type Recipients = Arc<[EndpointId]>;
 
 /// One consequence of a command.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Effect {
     /// The endpoint may open a session on shard `at`.
     Grant {
@@ -54,6 +58,13 @@ pub enum Effect {
         /// The answer.
         verdict: Result<(), Refusal>,
     },
+    /// The endpoint has another nickname, or none.
+    Renamed {
+        /// Who.
+        endpoint: EndpointId,
+        /// The form to show.
+        nickname: Option<Arc<str>>,
+    },
     /// The part at hand goes to every endpoint present but its sender, as message `seq`.
     Broadcast {
         /// The message's place in the order.
@@ -62,11 +73,15 @@ pub enum Effect {
         from: EndpointId,
         /// The copies ask for responses.
         ask: bool,
+        /// A private message: only these endpoints get it.
+        only: Option<Recipients>,
     },
     /// The part at hand follows the earlier parts of message `seq`.
     Continue {
         /// Which message.
         seq: Seq,
+        /// A private message: only these endpoints get it.
+        only: Option<Recipients>,
     },
     /// Message `seq` ends unfinished.
     Abort {

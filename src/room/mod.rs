@@ -15,19 +15,30 @@
 
 pub mod command;
 pub mod effect;
+pub mod nicknames;
 pub mod policy;
 pub mod roster;
 
 use crate::base::address::Address;
 use crate::base::chunk::Flag;
+use crate::base::clock::Now;
 use crate::base::id::{EndpointId, MessageNo, Seq, ShardId};
 use crate::base::limits;
+use crate::base::nickname::Nickname;
 use crate::base::refusal::Refusal;
 use ahash::AHashMap;
 use command::{Command, Posting};
-use effect::Effect;
+use effect::{Effect, Recipients};
+use nicknames::Nicknames;
 use policy::Policy;
 use roster::Roster;
+
+/// An accepted message whose last part has not come.
+#[derive(Clone, Debug)]
+struct OpenMessage {
+    seq: Seq,
+    only: Option<Recipients>,
+}
 
 /// One chat room.
 #[derive(Debug)]
@@ -35,9 +46,10 @@ pub struct Room {
     address: Address,
     policy: Policy,
     roster: Roster,
+    nicknames: Nicknames,
     seq: Seq,
     /// Accepted messages whose last part has not come: invariant 2.
-    open: AHashMap<(EndpointId, MessageNo), Seq>,
+    open: AHashMap<(EndpointId, MessageNo), OpenMessage>,
 }
 
 impl Room {
@@ -45,7 +57,7 @@ impl Room {
     #[must_use]
     pub fn new(address: Address, policy: Policy, home: ShardId, shards: u16) -> Self {
         let roster = Roster::new(home, shards);
-        Self { address, policy, roster, seq: Seq(0), open: AHashMap::new() }
+        Self { address, policy, roster, nicknames: Nicknames::default(), seq: Seq(0), open: AHashMap::new() }
     }
 
     /// The room's address.
@@ -61,19 +73,21 @@ impl Room {
     }
 
     /// Carries out one command; what follows from it is appended to `out`, in order.
-    pub fn apply(&mut self, command: Command<'_>, out: &mut Vec<Effect>) {
+    pub fn apply(&mut self, now: Now, command: Command<'_>, out: &mut Vec<Effect>) {
         match command {
-            Command::Join { endpoint, participant } => self.join(endpoint, participant, out),
+            Command::Join { endpoint, participant, able } => self.join(endpoint, participant, able, out),
+            Command::Revise { endpoint, able } => self.roster.set_able(endpoint, able),
             Command::Bind { endpoint, at } => self.bind(endpoint, at, out),
             Command::Unbind { endpoint } => self.unbind(endpoint, out),
-            Command::Leave { endpoint } => self.leave(endpoint, out),
+            Command::Leave { endpoint } => self.leave(now, endpoint, out),
             Command::Post(posting) => self.post(&posting, out),
+            Command::Nickname { endpoint, no, wish } => self.nickname(now, endpoint, no, wish, out),
             Command::Continue { endpoint, no, flag } => self.go_on(endpoint, no, flag, out),
         }
     }
 
-    fn join(&mut self, endpoint: EndpointId, participant: Address, out: &mut Vec<Effect>) {
-        match self.roster.add(endpoint, participant, &self.policy) {
+    fn join(&mut self, endpoint: EndpointId, participant: Address, able: bool, out: &mut Vec<Effect>) {
+        match self.roster.add(endpoint, participant, able, &self.policy) {
             Ok(at) => out.push(Effect::Grant { endpoint, at }),
             Err(why) => out.push(Effect::Refuse { endpoint, why }),
         }
@@ -99,8 +113,9 @@ impl Room {
         }
     }
 
-    fn leave(&mut self, endpoint: EndpointId, out: &mut Vec<Effect>) {
+    fn leave(&mut self, now: Now, endpoint: EndpointId, out: &mut Vec<Effect>) {
         if let Some(at) = self.roster.remove(endpoint) {
+            self.nicknames.leave(now, endpoint, self.policy.nickname_quarantine);
             self.abort_open(endpoint, out);
             out.push(Effect::Evict { endpoint, at });
         }
@@ -116,7 +131,7 @@ impl Room {
     /// The sender's session is gone: what it left unfinished ends with `#` (CHAT-CHUNK-05).
     fn abort_open(&mut self, endpoint: EndpointId, out: &mut Vec<Effect>) {
         let mut ended: Vec<_> =
-            self.open.iter().filter(|((e, _), _)| *e == endpoint).map(|(_, s)| *s).collect();
+            self.open.iter().filter(|((e, _), _)| *e == endpoint).map(|(_, m)| m.seq).collect();
         ended.sort_unstable();
         self.open.retain(|(e, _), _| *e != endpoint);
         out.extend(ended.into_iter().map(|seq| Effect::Abort { seq }));
@@ -124,58 +139,76 @@ impl Room {
 
     fn post(&mut self, posting: &Posting<'_>, out: &mut Vec<Effect>) {
         let Posting { endpoint, no, flag, .. } = *posting;
-        let verdict = self.judge(posting);
-        let at = self.roster.shard_of(endpoint);
-        if let Some(at) = at {
-            out.push(Effect::Verdict { endpoint, at, no, verdict });
-        }
-        if verdict.is_err() || at.is_none() {
-            return;
-        }
+        let Some(at) = self.roster.shard_of(endpoint) else { return };
+        let judged = self.judge(posting);
+        let verdict = judged.as_ref().map(|_| ()).map_err(|why| *why);
+        out.push(Effect::Verdict { endpoint, at, no, verdict });
+        let Ok(only) = judged else { return };
         self.seq = Seq(self.seq.0 + 1);
+        let seq = self.seq;
         if flag == Flag::More {
-            self.open.insert((endpoint, no), self.seq);
+            self.open.insert((endpoint, no), OpenMessage { seq, only: only.clone() });
         }
-        let ask = self.roster.bound() <= self.policy.copy_report_endpoints_max;
-        out.push(Effect::Broadcast { seq: self.seq, from: endpoint, ask });
+        let ask = only.is_some() || self.roster.bound() <= self.policy.copy_report_endpoints_max;
+        out.push(Effect::Broadcast { seq, from: endpoint, ask, only });
     }
 
-    /// CHAT-PRIV-05: the checks that need the room, in their order.
-    fn judge(&self, posting: &Posting<'_>) -> Result<(), Refusal> {
+    /// CHAT-PRIV-05: the checks that need the room, in their order. Who gets the message, if not all.
+    fn judge(&self, posting: &Posting<'_>) -> Result<Option<Recipients>, Refusal> {
         if !self.roster.is_bound(posting.endpoint) {
             return Err(Refusal::NoSession);
         }
         if posting.size > self.policy.message_bytes_max {
             return Err(Refusal::TooLarge);
         }
-        if posting.to.is_some() {
-            return Err(self.judge_private(posting.to.unwrap_or_default()));
-        }
+        let only = posting.to.map(|to| self.recipients(to, posting.endpoint)).transpose()?;
         if !self.policy.types.allows(posting.content_type) {
             return Err(Refusal::BadType);
         }
         if posting.flag == Flag::More && self.open.len() >= limits::ROOM_OPEN_MESSAGES_MAX {
             return Err(Refusal::TooManyOpen);
         }
-        Ok(())
+        Ok(only)
     }
 
     /// A message to somebody else than the room is never a broadcast (CHAT-PRIV-02, CHAT-PRIV-04).
-    fn judge_private(&self, to: &str) -> Refusal {
-        match Address::parse(to) {
-            Ok(address) if self.roster.has(&address) => Refusal::NoPrivateMessages,
-            _ => Refusal::UnknownRecipient,
+    fn recipients(&self, to: &str, sender: EndpointId) -> Result<Recipients, Refusal> {
+        if !self.policy.private_messages {
+            return Err(Refusal::NoPrivateMessages);
+        }
+        let address = Address::parse(to).map_err(|_| Refusal::UnknownRecipient)?;
+        self.roster.recipients(&address, sender)
+    }
+
+    fn nickname(
+        &mut self,
+        now: Now,
+        endpoint: EndpointId,
+        no: MessageNo,
+        wish: Option<Nickname>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(at) = self.roster.shard_of(endpoint) else { return };
+        let shown = wish.as_ref().map(|n| n.shown.clone());
+        let verdict = match self.roster.participant_of(endpoint) {
+            _ if !self.policy.nicknames => Err(Refusal::NoNicknames),
+            Some(who) => self.nicknames.set(now, endpoint, who, wish, self.policy.nickname_quarantine),
+            None => Err(Refusal::NoSession),
+        };
+        out.push(Effect::Verdict { endpoint, at, no, verdict });
+        if verdict.is_ok() {
+            out.push(Effect::Renamed { endpoint, nickname: shown });
         }
     }
 
     fn go_on(&mut self, endpoint: EndpointId, no: MessageNo, flag: Flag, out: &mut Vec<Effect>) {
         // A message that was refused, or aborted when its sender left, is not here: nothing goes on.
-        let seq = match flag {
-            Flag::More => self.open.get(&(endpoint, no)).copied(),
+        let open = match flag {
+            Flag::More => self.open.get(&(endpoint, no)).cloned(),
             Flag::End | Flag::Abort => self.open.remove(&(endpoint, no)),
         };
-        if let Some(seq) = seq {
-            out.push(Effect::Continue { seq });
+        if let Some(OpenMessage { seq, only }) = open {
+            out.push(Effect::Continue { seq, only });
         }
     }
 
@@ -188,7 +221,8 @@ impl Room {
         for (endpoint, _) in self.open.keys() {
             assert!(self.roster.is_bound(*endpoint), "an open message of {endpoint}, who is not bound");
         }
-        assert!(self.open.values().all(|s| *s <= self.seq));
+        assert!(self.open.values().all(|m| m.seq <= self.seq));
+        self.nicknames.check();
     }
 }
 
@@ -206,14 +240,14 @@ mod tests {
 
         fn does(&mut self, command: Command<'_>) -> Vec<Effect> {
             let mut out = Vec::new();
-            self.0.apply(command, &mut out);
+            self.0.apply(Now(0), command, &mut out);
             self.0.check();
             out
         }
 
         fn enter(&mut self, n: u64, name: &str) {
             let participant = Address::parse(&format!("sip:{name}@example.com")).unwrap();
-            self.does(Command::Join { endpoint: EndpointId(n), participant });
+            self.does(Command::Join { endpoint: EndpointId(n), participant, able: n != 9 });
             self.does(Command::Bind { endpoint: EndpointId(n), at: ShardId(0) });
         }
 
@@ -249,7 +283,7 @@ mod tests {
         for n in 1..=3 {
             let out = w.says(1 + n % 2, n as u32, Flag::End);
             assert_eq!(verdict(&out), Ok(()));
-            assert_eq!(out[1], Effect::Broadcast { seq: Seq(n), from: EndpointId(1 + n % 2), ask: true });
+            assert_eq!(out[1], Effect::Broadcast { seq: Seq(n), from: EndpointId(1 + n % 2), ask: true, only: None });
         }
     }
 
@@ -270,7 +304,7 @@ mod tests {
         w.enter(1, "alice");
         w.says(1, 1, Flag::End);
         let participant = Address::parse("sip:bob@example.com").unwrap();
-        let out = w.does(Command::Join { endpoint: EndpointId(2), participant });
+        let out = w.does(Command::Join { endpoint: EndpointId(2), participant, able: true });
         assert_eq!(out, [Effect::Grant { endpoint: EndpointId(2), at: ShardId(0) }]);
         let out = w.does(Command::Bind { endpoint: EndpointId(2), at: ShardId(1) });
         assert_eq!(
@@ -291,7 +325,7 @@ mod tests {
         w.says(1, 1, Flag::More);
         w.says(1, 2, Flag::End);
         let go_on = |flag| Command::Continue { endpoint: EndpointId(1), no: MessageNo(1), flag };
-        assert_eq!(w.does(go_on(Flag::More)), [Effect::Continue { seq: Seq(1) }]);
+        assert_eq!(w.does(go_on(Flag::More)), [Effect::Continue { seq: Seq(1), only: None }]);
         w.says(1, 3, Flag::More);
         let out = w.does(Command::Leave { endpoint: EndpointId(1) });
         assert_eq!(out[..2], [Effect::Abort { seq: Seq(1) }, Effect::Abort { seq: Seq(3) }]);
@@ -300,15 +334,72 @@ mod tests {
     }
 
     #[test]
-    fn a_message_to_one_participant_is_never_sent_to_the_room() {
-        // CHAT-PRIV-02 CHAT-PRIV-04
+    fn a_private_message_goes_to_all_able_endpoints_of_one_participant() {
+        // CHAT-PRIV-01 CHAT-PRIV-03 CHAT-PRIV-08
         let mut w = World::new(Policy::default());
+        for (n, name) in [(1, "alice"), (2, "bob"), (3, "bob"), (9, "bob"), (4, "carol"), (5, "alice")] {
+            w.enter(n, name);
+        }
+        let to = |w: &mut World, no, who| {
+            let out = w.posts(1, no, Flag::End, Some(&format!("sip:{who}@example.com")), "text/plain", 10);
+            let only = out.get(1).map(|e| match e {
+                Effect::Broadcast { only: Some(only), .. } => only.iter().map(|e| e.0).collect::<Vec<_>>(),
+                other => panic!("not private: {other:?}"),
+            });
+            (verdict(&out), only)
+        };
+        assert_eq!(to(&mut w, 1, "bob"), (Ok(()), Some(vec![2, 3])));
+        assert_eq!(to(&mut w, 2, "alice"), (Ok(()), Some(vec![5])), "to oneself: the other device");
+        assert_eq!(to(&mut w, 3, "nobody"), (Err(Refusal::UnknownRecipient), None));
+        w.does(Command::Revise { endpoint: EndpointId(4), able: false });
+        assert_eq!(to(&mut w, 4, "carol"), (Err(Refusal::NoPrivateMessages), None));
+        w.does(Command::Leave { endpoint: EndpointId(5) });
+        assert_eq!(to(&mut w, 5, "alice"), (Err(Refusal::UnknownRecipient), None));
+    }
+
+    #[test]
+    fn a_room_without_private_messages_refuses_them_all() {
+        // CHAT-PRIV-02 CHAT-PRIV-04
+        let mut w = World::new(Policy { private_messages: false, ..Policy::default() });
         w.enter(1, "alice");
         w.enter(2, "bob");
         let out = w.posts(1, 1, Flag::End, Some("sip:bob@example.com"), "text/plain", 10);
         assert_eq!((verdict(&out), out.len()), (Err(Refusal::NoPrivateMessages), 1));
-        let out = w.posts(1, 2, Flag::End, Some("sip:bod@example.com"), "text/plain", 10);
-        assert_eq!((verdict(&out), out.len()), (Err(Refusal::UnknownRecipient), 1));
+        assert_eq!(w.0.policy.chatroom_tokens(), "nickname");
+    }
+
+    #[test]
+    fn a_private_tail_never_reaches_the_room() {
+        // CHAT-CHUNK-07
+        let mut w = World::new(Policy::default());
+        w.enter(1, "alice");
+        w.enter(2, "bob");
+        w.enter(3, "carol");
+        w.posts(1, 1, Flag::More, Some("sip:bob@example.com"), "text/plain", 10);
+        w.says(1, 2, Flag::More);
+        let next = w.does(Command::Continue { endpoint: EndpointId(1), no: MessageNo(1), flag: Flag::End });
+        assert_eq!(next, [Effect::Continue { seq: Seq(1), only: Some([EndpointId(2)].into()) }]);
+    }
+
+    #[test]
+    fn a_nickname_is_answered_and_told() {
+        // CHAT-NICK-02 CHAT-NICK-04 CHAT-NICK-10
+        let nickname = |text: &str| Some(Nickname { shown: text.into(), key: text.to_lowercase().into() });
+        let ask = |w: &mut World, n, wish| {
+            w.does(Command::Nickname { endpoint: EndpointId(n), no: MessageNo(1), wish })
+        };
+        let mut w = World::new(Policy::default());
+        w.enter(1, "alice");
+        w.enter(2, "bob");
+        let out = ask(&mut w, 1, nickname("Rabbit"));
+        assert_eq!(verdict(&out), Ok(()));
+        assert_eq!(out[1], Effect::Renamed { endpoint: EndpointId(1), nickname: Some("Rabbit".into()) });
+        let out = ask(&mut w, 2, nickname("RABBIT"));
+        assert_eq!((verdict(&out), out.len()), (Err(Refusal::NicknameTaken), 1));
+        assert_eq!(ask(&mut w, 1, None)[1], Effect::Renamed { endpoint: EndpointId(1), nickname: None });
+        let mut w = World::new(Policy { nicknames: false, ..Policy::default() });
+        w.enter(1, "alice");
+        assert_eq!(verdict(&ask(&mut w, 1, nickname("Rabbit"))), Err(Refusal::NoNicknames));
     }
 
     #[test]
@@ -330,7 +421,7 @@ mod tests {
         let mut w = World::new(Policy { participants_max: 1, ..Policy::default() });
         w.enter(1, "alice");
         let participant = Address::parse("sip:bob@example.com").unwrap();
-        let out = w.does(Command::Join { endpoint: EndpointId(2), participant });
+        let out = w.does(Command::Join { endpoint: EndpointId(2), participant, able: true });
         assert_eq!(out, [Effect::Refuse { endpoint: EndpointId(2), why: Refusal::RoomFull }]);
         let out = w.does(Command::Leave { endpoint: EndpointId(1) });
         assert_eq!(out[1], Effect::Close);

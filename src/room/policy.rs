@@ -1,6 +1,7 @@
 //! What a room allows.
 
 use crate::base::limits;
+use std::time::Duration;
 
 /// The rules of one room.
 #[derive(Clone, Debug)]
@@ -13,6 +14,12 @@ pub struct Policy {
     pub message_bytes_max: u64,
     /// Wrapped types that may be sent.
     pub types: Types,
+    /// Participants may take nicknames.
+    pub nicknames: bool,
+    /// A freed nickname is kept for its last holder for this long (CHAT-NICK-09).
+    pub nickname_quarantine: Duration,
+    /// Participants may write to each other privately.
+    pub private_messages: bool,
     /// Copies ask for responses in rooms up to this many endpoints (CHAT-REP-06).
     pub copy_report_endpoints_max: usize,
 }
@@ -24,8 +31,21 @@ impl Default for Policy {
             participant_endpoints_max: limits::PARTICIPANT_ENDPOINTS_MAX,
             message_bytes_max: limits::MESSAGE_BYTES_MAX,
             types: Types::any(),
+            nicknames: true,
+            nickname_quarantine: Duration::from_secs(120),
+            private_messages: true,
             copy_report_endpoints_max: limits::COPY_REPORT_ENDPOINTS_MAX,
         }
+    }
+}
+
+impl Policy {
+    /// The tokens of `a=chatroom` that tell what the room can do (RFC 7701 §8).
+    #[must_use]
+    pub fn chatroom_tokens(&self) -> String {
+        let tokens = [(self.nicknames, "nickname"), (self.private_messages, "private-messages")];
+        let on: Vec<&str> = tokens.into_iter().filter_map(|(on, t)| on.then_some(t)).collect();
+        on.join(" ")
     }
 }
 

@@ -1,5 +1,6 @@
 //! The participants of a room and their endpoints: who is a member, who is present, and where.
 
+use super::effect::Recipients;
 use super::policy::Policy;
 use crate::base::address::Address;
 use crate::base::id::{EndpointId, ShardId};
@@ -15,6 +16,8 @@ struct Endpoint {
     /// Where its session is, or will be once bound.
     at: ShardId,
     bound: bool,
+    /// It can take private messages.
+    able: bool,
 }
 
 /// Participants and endpoints of one room.
@@ -50,6 +53,7 @@ impl Roster {
         &mut self,
         endpoint: EndpointId,
         participant: Address,
+        able: bool,
         policy: &Policy,
     ) -> Result<ShardId, Refusal> {
         let has = self.participants.get(&participant).map_or(0, SmallVec::len);
@@ -60,7 +64,7 @@ impl Roster {
         let at = self.place();
         self.load[at.index()] += 1;
         self.participants.entry(participant.clone()).or_default().push(endpoint);
-        self.endpoints.insert(endpoint, Endpoint { participant, at, bound: false });
+        self.endpoints.insert(endpoint, Endpoint { participant, at, bound: false, able });
         Ok(at)
     }
 
@@ -117,10 +121,38 @@ impl Roster {
         self.endpoints.get(&endpoint).is_some_and(|e| e.bound)
     }
 
-    /// Whether `address` is a participant.
+    /// Whose endpoint this is.
     #[must_use]
-    pub fn has(&self, address: &Address) -> bool {
-        self.participants.contains_key(address)
+    pub fn participant_of(&self, endpoint: EndpointId) -> Option<&Address> {
+        self.endpoints.get(&endpoint).map(|e| &e.participant)
+    }
+
+    /// The endpoint can, or can no longer, take private messages.
+    pub fn set_able(&mut self, endpoint: EndpointId, able: bool) {
+        if let Some(e) = self.endpoints.get_mut(&endpoint) {
+            e.able = able;
+        }
+    }
+
+    /// The endpoints of `address` that a private message from `sender` reaches: all that are present and
+    /// able (CHAT-PRIV-01), never the one that sends it (CHAT-PRIV-08).
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownRecipient`] if nobody of that address is present,
+    /// [`Refusal::NoPrivateMessages`] if none of its endpoints is able (CHAT-PRIV-03).
+    pub fn recipients(&self, address: &Address, sender: EndpointId) -> Result<Recipients, Refusal> {
+        let all = self.participants.get(address).map(SmallVec::as_slice).unwrap_or_default();
+        let present: SmallVec<[(EndpointId, bool); 4]> = all
+            .iter()
+            .filter(|id| **id != sender)
+            .filter_map(|id| self.endpoints.get(id).filter(|e| e.bound).map(|e| (*id, e.able)))
+            .collect();
+        let able: SmallVec<[EndpointId; 4]> = present.iter().filter(|(_, able)| *able).map(|(id, _)| *id).collect();
+        match (present.is_empty(), able.is_empty()) {
+            (true, _) => Err(Refusal::UnknownRecipient),
+            (false, true) => Err(Refusal::NoPrivateMessages),
+            (false, false) => Ok(able.as_slice().into()),
+        }
     }
 
     /// Endpoints that are present.
@@ -166,7 +198,7 @@ mod tests {
         let mut at = vec![0; 3];
         for n in 0..900 {
             let who = Address::parse(&format!("sip:u{n}@example.com")).unwrap();
-            let shard = roster.add(EndpointId(n), who, &Policy::default()).unwrap();
+            let shard = roster.add(EndpointId(n), who, true, &Policy::default()).unwrap();
             at[shard.index()] += 1;
             if n < limits::ROOM_ONE_SHARD_ENDPOINTS as u64 {
                 assert_eq!(shard, ShardId(1));
@@ -181,13 +213,13 @@ mod tests {
         let policy = Policy { participant_endpoints_max: 2, ..Policy::default() };
         let mut roster = Roster::new(ShardId(0), 1);
         let alice = Address::parse("sip:alice@example.com").unwrap();
-        assert!(roster.add(EndpointId(1), alice.clone(), &policy).is_ok());
-        assert!(roster.add(EndpointId(2), alice.clone(), &policy).is_ok());
-        assert_eq!(roster.add(EndpointId(3), alice.clone(), &policy), Err(Refusal::RoomFull));
+        assert!(roster.add(EndpointId(1), alice.clone(), true, &policy).is_ok());
+        assert!(roster.add(EndpointId(2), alice.clone(), true, &policy).is_ok());
+        assert_eq!(roster.add(EndpointId(3), alice.clone(), true, &policy), Err(Refusal::RoomFull));
         roster.remove(EndpointId(1));
-        assert!(roster.has(&alice));
+        assert_eq!(roster.participant_of(EndpointId(2)), Some(&alice));
         roster.remove(EndpointId(2));
-        assert!(!roster.has(&alice) && roster.is_empty());
+        assert!(roster.participants.is_empty() && roster.is_empty());
         roster.check();
     }
 }

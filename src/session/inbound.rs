@@ -99,12 +99,14 @@ pub struct Outcome<'b> {
 }
 
 /// A part that was taken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Taken {
     /// The message that it belongs to; `None` for a message of which nothing goes on.
     pub no: Option<MessageNo>,
     /// The whole length, once the message is complete.
     pub complete: Option<u64>,
+    /// For a private message that is complete: its From and To as a wrapper without content.
+    pub about: Option<Box<[u8]>>,
 }
 
 #[derive(Debug)]
@@ -113,6 +115,8 @@ struct Open {
     no: MessageNo,
     total: Option<u64>,
     state: State,
+    /// For a private message: its From and To, for reports.
+    about: Option<Box<[u8]>>,
     /// Parts that came before their turn, unordered.
     held: Vec<Chunk<Vec<u8>>>,
     deadline: Now,
@@ -171,7 +175,7 @@ impl Inbound {
         emits: &mut SmallVec<[Emit<'b>; 1]>,
     ) -> Result<Taken, Refusal> {
         if part.flag == Flag::Abort {
-            return Ok(Taken { no: None, complete: None });
+            return Ok(Taken::default());
         }
         let end = part.start.saturating_sub(1).saturating_add(part.body.len() as u64);
         let refused = if end.max(part.total.unwrap_or(0)) > sender.message_bytes_max {
@@ -220,11 +224,15 @@ impl Inbound {
         let no = self.number();
         if !whole {
             self.push(now, id, no, part.total, State::Forwarding(len + 1));
+            if let (Some(open), Some(_)) = (self.open.last_mut(), wrapper.to) {
+                open.about = Some(about(part.body));
+            }
         }
         let total = if whole { Some(len) } else { part.total };
         let chunk = Chunk { start: 1, total, body: Cow::Borrowed(part.body), flag: part.flag };
         emits.push(Emit::First { no, wrapper, chunk });
-        Ok(Taken { no: Some(no), complete: whole.then_some(len) })
+        let about = (whole && wrapper.to.is_some()).then(|| about(part.body));
+        Ok(Taken { no: Some(no), complete: whole.then_some(len), about })
     }
 
     fn go_on<'b>(
@@ -250,7 +258,7 @@ impl Inbound {
         }
         if part.flag == Flag::Abort {
             self.abort(i, emits);
-            return Ok(Taken { no: Some(no), complete: None });
+            return Ok(Taken { no: Some(no), ..Taken::default() });
         }
         let result = if part.start > open.next() {
             hold(open, part)
@@ -259,11 +267,10 @@ impl Inbound {
         };
         let result = result.and_then(|done| if done { Ok(true) } else { unhold(open, sender, emits) });
         match result {
-            Ok(false) => Ok(Taken { no: Some(no), complete: None }),
+            Ok(false) => Ok(Taken { no: Some(no), ..Taken::default() }),
             Ok(true) => {
-                let total = self.open[i].next() - 1;
-                self.open.swap_remove(i);
-                Ok(Taken { no: Some(no), complete: Some(total) })
+                let open = self.open.swap_remove(i);
+                Ok(Taken { no: Some(no), complete: Some(open.next() - 1), about: open.about })
             }
             Err(why) => {
                 let why = self.refuse_open(i, why, emits);
@@ -340,14 +347,15 @@ impl Inbound {
         self.open.len()
     }
 
-    fn number(&mut self) -> MessageNo {
+    /// The number of the next message or other request that the room must judge.
+    pub fn number(&mut self) -> MessageNo {
         self.last_no = self.last_no.wrapping_add(1);
         MessageNo(self.last_no)
     }
 
     fn push(&mut self, now: Now, id: &[u8], no: MessageNo, total: Option<u64>, state: State) {
         let deadline = now + limits::CHUNK_WAIT;
-        self.open.push(Open { id: id.into(), no, total, state, held: Vec::new(), deadline });
+        self.open.push(Open { id: id.into(), no, total, state, about: None, held: Vec::new(), deadline });
     }
 }
 
@@ -409,6 +417,7 @@ fn advance<'b>(
             match first(sender, got, last)? {
                 Some(wrapper) => {
                     let body = std::mem::take(got);
+                    open.about = wrapper.to.is_some().then(|| about(&body));
                     open.state = State::Forwarding(body.len() as u64 + 1);
                     let total = if last { Some(body.len() as u64) } else { open.total };
                     let chunk = Chunk { start: 1, total, body: Cow::Owned(body), flag };
@@ -444,6 +453,18 @@ fn first(sender: &Sender, body: &[u8], last: bool) -> Result<Option<WrapperAt>, 
     }
     let to = (!sender.room.is(wrapper.to)).then(|| place(body, wrapper.to)).flatten();
     Ok(Some(WrapperAt { to, content_type: place(body, wrapper.content_type) }))
+}
+
+/// The From and To of a message as a wrapper of an empty text: what reports about a private message
+/// carry (RFC 7701 §6.2).
+fn about(first_part: &[u8]) -> Box<[u8]> {
+    let mut about = Vec::new();
+    if let Ok(cpim::Parsed::Complete(w)) = cpim::parse(first_part, false) {
+        let name = if w.from_name.is_empty() { String::new() } else { format!("{} ", w.from_name.trim()) };
+        let head = format!("From: {name}<{}>\r\nTo: <{}>\r\n\r\nContent-Type: text/plain\r\n\r\n", w.from, w.to);
+        about.extend_from_slice(head.as_bytes());
+    }
+    about.into()
 }
 
 /// Where `part` lies in `whole`; `None` if it is not a part of it.

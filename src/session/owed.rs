@@ -18,8 +18,21 @@ pub struct Receipt {
     pub from_path: Box<[u8]>,
     /// The report model of the request.
     pub failure_report: FailureReport,
-    /// With `Success-Report: yes` and the message complete: its Message-ID and length.
-    pub success: Option<(Box<[u8]>, u64)>,
+    /// The answer goes back the whole path and is always given: a request that is not SEND.
+    pub whole_path: bool,
+    /// With `Success-Report: yes` and the message complete: what the report says.
+    pub success: Option<Success>,
+}
+
+/// What a success report says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Success {
+    /// The Message-ID of the message.
+    pub message_id: Box<[u8]>,
+    /// Its length.
+    pub len: u64,
+    /// For a private message: the wrapper with its From and To that the report carries (CHAT-REP-05).
+    pub about: Option<Box<[u8]>>,
 }
 
 /// Requests without an answer, oldest first.
@@ -81,6 +94,7 @@ mod tests {
             tid: tid.as_bytes().into(),
             from_path: b"msrp://a:1/x;tcp".as_slice().into(),
             failure_report: FailureReport::Yes,
+            whole_path: false,
             success: None,
         }
     }

@@ -217,7 +217,8 @@ impl Audience {
         opening: Option<&Opening>,
         chunk: &Chunk<Body<'_>>,
     ) -> Delivered {
-        let Some((id, ask, content_type, from)) = self.identify(entropy, seq, opening, chunk) else {
+        let Some((id, Opening { from, content_type, ask, only })) = self.identify(entropy, seq, opening, chunk)
+        else {
             return Delivered::default();
         };
         let tid = fresh_tid(entropy, chunk.body.as_ref());
@@ -232,6 +233,9 @@ impl Audience {
         let next = chunk.start.saturating_add(chunk.body.as_ref().len() as u64);
         for member in &mut self.members {
             if member.after >= seq || member.endpoint == from || out.contains(&member.endpoint) {
+                continue;
+            }
+            if only.as_ref().is_some_and(|few| !few.contains(&member.endpoint)) {
                 continue;
             }
             if first && !member.takes(&content_type, size) {
@@ -273,7 +277,7 @@ impl Audience {
         seq: Seq,
         opening: Option<&Opening>,
         chunk: &Chunk<Body<'_>>,
-    ) -> Option<(Token, bool, Arc<str>, EndpointId)> {
+    ) -> Option<(Token, Opening)> {
         let next = chunk.start + chunk.body.as_ref().len() as u64;
         if let Some(opening) = opening {
             let id = entropy.token();
@@ -281,11 +285,11 @@ impl Audience {
                 let (opening, total) = (opening.clone(), chunk.total);
                 self.open.push(OpenCopy { seq, id, opening, next, total, out: AHashSet::new() });
             }
-            return Some((id, opening.ask, opening.content_type.clone(), opening.from));
+            return Some((id, opening.clone()));
         }
         let copy = self.open.iter_mut().find(|c| c.seq == seq)?;
         copy.next = next;
-        Some((copy.id, copy.opening.ask, copy.opening.content_type.clone(), copy.opening.from))
+        Some((copy.id, copy.opening.clone()))
     }
 
     fn take_out(&mut self, seq: Seq) -> AHashSet<EndpointId> {
@@ -321,7 +325,10 @@ impl Audience {
     #[must_use]
     pub fn holds_up(&self, from: EndpointId, filling: &[EndpointId]) -> bool {
         let mut begun = self.open.iter().filter(|c| c.opening.from == from);
-        begun.any(|c| filling.iter().any(|e| *e != from && !c.out.contains(e)))
+        begun.any(|c| {
+            let gets = |e: &EndpointId| c.opening.only.as_ref().is_none_or(|few| few.contains(e));
+            filling.iter().any(|e| *e != from && gets(e) && !c.out.contains(e))
+        })
     }
 
     /// Where an open message stands and who sent it, to end it with `#`.

@@ -6,7 +6,9 @@
 use crate::base::address::Address;
 use crate::base::chunk::Chunk;
 use crate::base::id::{ConnId, EndpointId, MessageNo, RoomId, Seq, SessionId, ShardId};
+use crate::base::nickname::Nickname;
 use crate::base::refusal::Refusal;
+use crate::room::effect::Recipients;
 use crate::session::inbound::Sender;
 use crate::wire::sdp::TypeList;
 use bytes::Bytes;
@@ -114,6 +116,13 @@ pub enum FromShard {
         /// Why.
         why: Ended,
     },
+    /// The endpoint has another nickname now, or none. From the room's home, in its order.
+    Renamed {
+        /// Who.
+        endpoint: EndpointId,
+        /// The form to show.
+        nickname: Option<Arc<str>>,
+    },
     /// All connections of the shard are closed; it stops now.
     Drained {
         /// Which shard.
@@ -217,7 +226,18 @@ pub enum ShardMessage {
         /// The octets.
         chunk: Box<Chunk>,
     },
-    /// Home → session's shard: the answer to a message.
+    /// Session's shard → home: the endpoint wants a nickname, or none. Answered like a message.
+    Nickname {
+        /// In which room.
+        room: RoomId,
+        /// Who.
+        endpoint: EndpointId,
+        /// The number of the request.
+        no: MessageNo,
+        /// The nickname; `None` removes the present one.
+        wish: Option<Box<Nickname>>,
+    },
+    /// Home → session's shard: the answer to a message or to the wish for a nickname.
     Verdict {
         /// Who sent it.
         endpoint: EndpointId,
@@ -314,6 +334,8 @@ pub struct Opening {
     pub content_type: Arc<str>,
     /// The copies ask for responses.
     pub ask: bool,
+    /// A private message: only these endpoints get it.
+    pub only: Option<Recipients>,
 }
 
 /// A connection on its way to another shard. Dropped on the way means closed.

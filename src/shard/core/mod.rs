@@ -362,6 +362,9 @@ impl ShardCore {
             ShardMessage::Continue { room, endpoint, no, chunk } => {
                 self.remote_continue(now, room, endpoint, no, *chunk);
             }
+            ShardMessage::Nickname { room, endpoint, no, wish } => {
+                self.nickname(now, room, endpoint, no, wish.map(|w| *w));
+            }
             ShardMessage::Verdict { endpoint, no, verdict } => self.verdict(now, endpoint, no, verdict),
             ShardMessage::Deliver { room, seq, opening, hold, chunk } => {
                 self.remote_deliver(now, room, seq, opening.as_deref(), hold, *chunk);

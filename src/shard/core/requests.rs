@@ -8,7 +8,7 @@ use crate::base::id::{ConnId, EndpointId, MessageNo, SessionId, ShardId};
 use crate::base::limits;
 use crate::base::refusal::Refusal;
 use crate::session::inbound::{Emit, Outcome, Taken};
-use crate::session::owed::Receipt;
+use crate::session::owed::{Receipt, Success};
 use crate::shard::audience::Body;
 use crate::shard::conns::{CloseReason, UnderWay, Wait};
 use crate::shard::message::{Ended, OwnedEnvelope, ShardMessage};
@@ -19,6 +19,7 @@ use crate::wire::msrp::frame::{Framer, Step};
 use crate::wire::msrp::head::{FailureReport, Head, Kind, Method};
 use crate::wire::msrp::range::ByteRange;
 use crate::wire::msrp::uri::only_session_id;
+use crate::wire::nickname::{self, Wish};
 use std::borrow::Cow;
 
 /// What became of one step of framing.
@@ -221,7 +222,7 @@ impl ShardCore {
             _ if body.is_some_and(|b| b.len() > limits::NON_SEND_BODY_BYTES_MAX) => {
                 self.refuse(now, id, head, end, Refusal::TooLarge)
             }
-            Method::Nickname => self.refuse(now, id, head, end, Refusal::NoNicknames),
+            Method::Nickname => self.wish(now, id, endpoint, head, end),
             Method::Auth | Method::Other(_) => self.refuse(now, id, head, end, Refusal::UnknownMethod),
         }
     }
@@ -275,6 +276,35 @@ impl ShardCore {
         }
     }
 
+    /// A NICKNAME of a bound session: the room decides (RFC 7701 §7).
+    fn wish(&mut self, now: Now, id: ConnId, endpoint: EndpointId, head: &Head<'_>, end: Option<Flag>) -> Next {
+        let wish = match nickname::parse(head.use_nickname) {
+            Ok(Wish::Reserve(nickname)) => Some(nickname),
+            Ok(Wish::Remove) => None,
+            Err(_) => return self.refuse(now, id, head, end, Refusal::BadNickname),
+        };
+        let Some(session) = self.sessions.get_mut(&endpoint) else { return Next::Go };
+        let (room, no) = (session.grant.room, session.inbound.number());
+        let receipt = Receipt { whole_path: true, ..receipt(head, None) };
+        self.swallow_rest(id, head, end, None);
+        if room.home() == self.config.id {
+            if let Some(verdict) = self.nickname(now, room, endpoint, no, wish) {
+                self.answer(now, id, endpoint, &receipt, verdict);
+            }
+            return Next::Go;
+        }
+        if let Some(session) = self.sessions.get_mut(&endpoint) {
+            session.owed.expect(no);
+            session.owed.keep(no, receipt);
+            if let (true, Some(conn)) = (session.owed.full(), self.conns.get_mut(id)) {
+                conn.owes = Some(endpoint);
+            }
+        }
+        let wish = wish.map(Box::new);
+        self.outputs.mesh.push((room.home(), ShardMessage::Nickname { room, endpoint, no, wish }));
+        Next::Go
+    }
+
     /// A SEND of a bound session.
     fn send(
         &mut self,
@@ -308,7 +338,7 @@ impl ShardCore {
             self.begin_under_way(now, id, endpoint, head, next, range.total, taken.err());
             return Next::Go;
         }
-        self.answer_send(now, id, endpoint, taken, || receipt(head, success(head, taken)));
+        self.answer_send(now, id, endpoint, &taken, || receipt(head, success(head, &taken)));
         Next::Go
     }
 
@@ -331,7 +361,11 @@ impl ShardCore {
         refused: Option<Refusal>,
     ) {
         // Success is known at the end; keep what a report would need.
-        let wants = head.success_report.then(|| (head.message_id.unwrap_or_default().into(), 0));
+        let wants = head.success_report.then(|| Success {
+            message_id: head.message_id.unwrap_or_default().into(),
+            len: 0,
+            about: None,
+        });
         let receipt = receipt(head, wants);
         if let Some(why) = refused {
             // Said at once, so that the sender can stop (MSRP-TXN-10).
@@ -358,8 +392,12 @@ impl ShardCore {
             match (taken, end) {
                 (Ok(taken), Some(_)) => {
                     let mut receipt = under_way.receipt.clone();
-                    receipt.success = receipt.success.zip(taken.complete).map(|((id, _), len)| (id, len));
-                    self.answer_send(now, id, endpoint, Ok(taken), || receipt);
+                    receipt.success = receipt.success.zip(taken.complete).map(|(wanted, len)| Success {
+                        len,
+                        about: taken.about.clone(),
+                        ..wanted
+                    });
+                    self.answer_send(now, id, endpoint, &Ok(taken), || receipt);
                 }
                 (Err(why), _) => {
                     self.answer(now, id, endpoint, &under_way.receipt, Err(why));
@@ -457,12 +495,11 @@ impl ShardCore {
         now: Now,
         id: ConnId,
         endpoint: EndpointId,
-        taken: Result<Taken, Refusal>,
+        taken: &Result<Taken, Refusal>,
         receipt: impl FnOnce() -> Receipt,
     ) {
-        let undecided = taken
-            .ok()
-            .and_then(|t| t.no)
+        let undecided = taken.as_ref().ok().and_then(|t| t.no);
+        let undecided = undecided
             .filter(|no| self.sessions.get(&endpoint).is_some_and(|s| s.owed.is_undecided(*no)));
         match undecided {
             Some(no) => {
@@ -473,7 +510,7 @@ impl ShardCore {
                     }
                 }
             }
-            None => self.answer(now, id, endpoint, &receipt(), taken.map(|_| ())),
+            None => self.answer(now, id, endpoint, &receipt(), taken.as_ref().map(|_| ()).map_err(|why| *why)),
         }
     }
 
@@ -520,15 +557,17 @@ impl ShardCore {
             }
         };
         let answered = match receipt.failure_report {
+            _ if receipt.whole_path => true,
             FailureReport::Yes => true,
             FailureReport::Partial => verdict.is_err(),
             FailureReport::No => false,
         };
         if answered {
-            let to = first_uri(&receipt.from_path);
+            let path = &receipt.from_path;
+            let to = if receipt.whole_path { path } else { first_uri(path) };
             self.conns.push_with(now, id, |out| encode::response(out, &receipt.tid, code, comment, to, &uri));
         }
-        if let (Ok(()), Some((message_id, len))) = (verdict, &receipt.success) {
+        if let (Ok(()), Some(Success { message_id, len, about })) = (verdict, &receipt.success) {
             let tid = self.entropy.token();
             let head = ReportHead {
                 to_path: &receipt.from_path,
@@ -537,7 +576,7 @@ impl ShardCore {
                 range: ByteRange { start: 1, end: Some(*len), total: Some(*len) },
                 code: 200,
                 comment: "OK",
-                cpim: None,
+                cpim: about.as_deref(),
             };
             self.conns.push_with(now, id, |out| encode::report(out, tid.as_bytes(), &head));
         }
@@ -675,8 +714,9 @@ fn first_uri(path: &[u8]) -> &[u8] {
 }
 
 /// What the answer to a request needs.
-fn receipt(head: &Head<'_>, success: Option<(Box<[u8]>, u64)>) -> Receipt {
+fn receipt(head: &Head<'_>, success: Option<Success>) -> Receipt {
     Receipt {
+        whole_path: false,
         tid: head.tid.into(),
         from_path: head.from_path.into(),
         failure_report: head.failure_report,
@@ -685,9 +725,10 @@ fn receipt(head: &Head<'_>, success: Option<(Box<[u8]>, u64)>) -> Receipt {
 }
 
 /// The success report that is due once the message is complete.
-fn success(head: &Head<'_>, taken: Result<Taken, Refusal>) -> Option<(Box<[u8]>, u64)> {
-    let len = taken.ok()?.complete.filter(|_| head.success_report)?;
-    Some((head.message_id?.into(), len))
+fn success(head: &Head<'_>, taken: &Result<Taken, Refusal>) -> Option<Success> {
+    let taken = taken.as_ref().ok()?;
+    let len = taken.complete.filter(|_| head.success_report)?;
+    Some(Success { message_id: head.message_id?.into(), len, about: taken.about.clone() })
 }
 
 fn is_cpim(content_type: &[u8]) -> bool {

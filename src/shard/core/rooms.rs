@@ -6,6 +6,7 @@ use crate::base::chunk::{Chunk, Flag};
 use crate::base::clock::Now;
 use crate::base::id::{EndpointId, MessageNo, RoomId, Seq, ShardId};
 use crate::base::limits;
+use crate::base::nickname::Nickname;
 use crate::base::refusal::Refusal;
 use crate::room::Room;
 use crate::room::command::{Command, Posting};
@@ -64,7 +65,8 @@ impl ShardCore {
         }
         let room = self.room_named(&join.room);
         let participant = join.participant.clone();
-        let mut effects = self.ask(room, Command::Join { endpoint, participant });
+        let able = join.terms.as_ref().is_some_and(|t| t.private_messages);
+        let mut effects = self.ask(now, room, Command::Join { endpoint, participant, able });
         let mut join = Some(join);
         for effect in effects.drain(..) {
             match (effect, join.take()) {
@@ -104,10 +106,10 @@ impl ShardCore {
     }
 
     /// Asks a room; the effects, to be given back to `self.effects` when carried out.
-    fn ask(&mut self, room: RoomId, command: Command<'_>) -> Vec<Effect> {
+    fn ask(&mut self, now: Now, room: RoomId, command: Command<'_>) -> Vec<Effect> {
         let mut effects = std::mem::take(&mut self.effects);
         if let Some(room) = self.rooms.get_mut(&room) {
-            room.apply(command, &mut effects);
+            room.apply(now, command, &mut effects);
         }
         effects
     }
@@ -120,7 +122,7 @@ impl ShardCore {
         command: Command<'_>,
         payload: Option<&Payload<'_>>,
     ) -> Option<Result<(), Refusal>> {
-        let mut effects = self.ask(room, command);
+        let mut effects = self.ask(now, room, command);
         let mut verdict = None;
         for effect in effects.drain(..) {
             verdict = verdict.or(self.carry_out(now, room, effect, payload));
@@ -151,17 +153,20 @@ impl ShardCore {
             Effect::Verdict { endpoint, at, no, verdict } => {
                 self.tell(now, at, ShardMessage::Verdict { endpoint, no, verdict });
             }
-            Effect::Broadcast { seq, from, ask } => {
+            Effect::Renamed { endpoint, nickname } => {
+                self.outputs.control.push(FromShard::Renamed { endpoint, nickname });
+            }
+            Effect::Broadcast { seq, from, ask, only } => {
                 self.counters.messages += 1;
                 if let Some(payload) = payload {
                     let content_type = payload.content_type.clone().unwrap_or_else(|| "text/plain".into());
-                    let opening = Opening { from, content_type, ask };
-                    self.spread(now, room, seq, Some(&opening), payload);
+                    let opening = Opening { from, content_type, ask, only: only.clone() };
+                    self.spread(now, room, seq, Some(&opening), only.as_deref(), payload);
                 }
             }
-            Effect::Continue { seq } => {
+            Effect::Continue { seq, only } => {
                 if let Some(payload) = payload {
-                    self.spread(now, room, seq, None, payload);
+                    self.spread(now, room, seq, None, only.as_deref(), payload);
                 }
             }
             Effect::Abort { seq } => self.spread_abort(now, room, seq),
@@ -174,15 +179,33 @@ impl ShardCore {
         None
     }
 
-    /// A part to every audience of the room: one message per other shard, whatever its size. If more
-    /// follows, its sender is held until all of them have room for it.
-    fn spread(&mut self, now: Now, room: RoomId, seq: Seq, opening: Option<&Opening>, payload: &Payload<'_>) {
+    /// A part to every audience that is to get it: one message per other shard, whatever its size. If
+    /// more follows, its sender is held until all of them have room for it.
+    fn spread(
+        &mut self,
+        now: Now,
+        room: RoomId,
+        seq: Seq,
+        opening: Option<&Opening>,
+        only: Option<&[EndpointId]>,
+        payload: &Payload<'_>,
+    ) {
         let Some(r) = self.rooms.get(&room) else { return };
+        let shards: SmallVec<[ShardId; 8]> = match only {
+            None => r.roster().shards().collect(),
+            Some(few) => {
+                let mut shards: SmallVec<[ShardId; 8]> =
+                    few.iter().filter_map(|e| r.roster().shard_of(*e)).collect();
+                shards.sort_unstable();
+                shards.dedup();
+                shards
+            }
+        };
         let hold = (payload.chunk.flag == Flag::More).then_some(payload.from);
         let mut owned: Option<Chunk<Bytes>> = None;
         let mut waiting = SmallVec::new();
         let mut here = false;
-        for shard in r.roster().shards() {
+        for shard in shards {
             if shard == self.config.id {
                 here = true;
                 continue;
@@ -379,6 +402,9 @@ impl ShardCore {
             }
             return;
         };
+        if let Some(&room) = self.room_names.get(room) {
+            self.run(now, room, Command::Revise { endpoint, able: terms.private_messages }, None);
+        }
         let rebind = rebind.then(|| self.entropy.session_id(at));
         self.tell(now, at, ShardMessage::Revise { endpoint, terms, rebind });
     }
@@ -432,6 +458,18 @@ impl ShardCore {
             self.last_type = name.into();
         }
         self.last_type.clone()
+    }
+
+    /// An endpoint wants a nickname, or none. The verdict, if its session is here.
+    pub(super) fn nickname(
+        &mut self,
+        now: Now,
+        room: RoomId,
+        endpoint: EndpointId,
+        no: MessageNo,
+        wish: Option<Nickname>,
+    ) -> Option<Result<(), Refusal>> {
+        self.run(now, room, Command::Nickname { endpoint, no, wish }, None)
     }
 
     /// A later part of a message from a session on another shard.

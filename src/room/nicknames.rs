@@ -1,0 +1,249 @@
+//! Nicknames of a room: reserved, changed, removed, kept for a while after that (RFC 7701 §7).
+//!
+//! Bounds: one nickname per endpoint; `QUARANTINED_MAX` kept after use, the oldest go first; changes
+//! are paced by `CHANGES_AT_ONCE` and `CHANGE_PACE`.
+
+use crate::base::address::Address;
+use crate::base::clock::Now;
+use crate::base::id::EndpointId;
+use crate::base::nickname::Nickname;
+use crate::base::refusal::Refusal;
+use ahash::AHashMap;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Freed nicknames kept for their last holders. Beyond, the oldest is free for all.
+const QUARANTINED_MAX: usize = 1024;
+
+/// Changes that an endpoint may make in a row (D6).
+const CHANGES_AT_ONCE: u32 = 3;
+
+/// Afterwards one in this time (D6).
+const CHANGE_PACE: Duration = Duration::from_secs(10);
+
+/// Who has a nickname, by its comparison form.
+#[derive(Debug)]
+struct Holder {
+    participant: Address,
+    /// How many endpoints of the participant use it; 0 while it is kept after use.
+    endpoints: usize,
+    /// Kept until then, if nobody uses it.
+    until: Now,
+}
+
+/// What an endpoint has and may.
+#[derive(Debug)]
+struct Use {
+    nickname: Option<Nickname>,
+    changes: u32,
+    since: Now,
+}
+
+/// All nicknames of one room.
+#[derive(Debug, Default)]
+pub struct Nicknames {
+    holders: AHashMap<Arc<str>, Holder>,
+    uses: AHashMap<EndpointId, Use>,
+    /// Keys that were freed, oldest first.
+    freed: VecDeque<Arc<str>>,
+}
+
+impl Nicknames {
+    /// Gives `nickname` to the endpoint, or takes its own away with `None`. The old one is free, for
+    /// its last holder at once and for others after `quarantine`, only if this succeeds (CHAT-NICK-07).
+    ///
+    /// # Errors
+    /// [`Refusal::NicknameTaken`] if somebody else has it or had it a moment ago;
+    /// [`Refusal::TooOften`] if the endpoint changes without end.
+    pub fn set(
+        &mut self,
+        now: Now,
+        endpoint: EndpointId,
+        participant: &Address,
+        nickname: Option<Nickname>,
+        quarantine: Duration,
+    ) -> Result<(), Refusal> {
+        self.may_change(now, endpoint)?;
+        if let Some(wanted) = &nickname {
+            let taken = self.holders.get(&wanted.key).is_some_and(|h| {
+                h.participant != *participant && (h.endpoints > 0 || h.until > now)
+            });
+            if taken {
+                return Err(Refusal::NicknameTaken);
+            }
+        }
+        self.release(now, endpoint, quarantine);
+        if let Some(wanted) = nickname {
+            let holder = self.holders.entry(wanted.key.clone()).or_insert_with(|| Holder {
+                participant: participant.clone(),
+                endpoints: 0,
+                until: now,
+            });
+            holder.participant = participant.clone();
+            holder.endpoints += 1;
+            if let Some(u) = self.uses.get_mut(&endpoint) {
+                u.nickname = Some(wanted);
+            }
+        }
+        Ok(())
+    }
+
+    fn may_change(&mut self, now: Now, endpoint: EndpointId) -> Result<(), Refusal> {
+        let u = self.uses.entry(endpoint).or_insert(Use { nickname: None, changes: 0, since: now });
+        let earned = now.since(u.since).as_secs() / CHANGE_PACE.as_secs();
+        if earned > 0 {
+            u.changes = u.changes.saturating_sub(u32::try_from(earned).unwrap_or(u32::MAX));
+            u.since = now;
+        }
+        if u.changes >= CHANGES_AT_ONCE {
+            return Err(Refusal::TooOften);
+        }
+        u.changes += 1;
+        Ok(())
+    }
+
+    /// The endpoint uses its nickname no more.
+    fn release(&mut self, now: Now, endpoint: EndpointId, quarantine: Duration) {
+        let Some(old) = self.uses.get_mut(&endpoint).and_then(|u| u.nickname.take()) else { return };
+        let Some(holder) = self.holders.get_mut(&old.key) else { return };
+        holder.endpoints -= 1;
+        if holder.endpoints > 0 {
+            return;
+        }
+        holder.until = now + quarantine;
+        self.freed.push_back(old.key);
+        self.forget(now);
+    }
+
+    /// Forgets what was kept long enough, and the oldest of what is too much.
+    fn forget(&mut self, now: Now) {
+        while let Some(key) = self.freed.front() {
+            let over = self.freed.len() > QUARANTINED_MAX;
+            match self.holders.get(key) {
+                Some(h) if h.endpoints == 0 && (h.until <= now || over) => {
+                    self.holders.remove(key);
+                }
+                Some(h) if h.endpoints == 0 => break,
+                _ => {}
+            }
+            self.freed.pop_front();
+        }
+    }
+
+    /// The endpoint has left the room.
+    pub fn leave(&mut self, now: Now, endpoint: EndpointId, quarantine: Duration) {
+        self.release(now, endpoint, quarantine);
+        self.uses.remove(&endpoint);
+    }
+
+    /// The nickname of an endpoint.
+    #[must_use]
+    pub fn of(&self, endpoint: EndpointId) -> Option<&Nickname> {
+        self.uses.get(&endpoint)?.nickname.as_ref()
+    }
+
+    /// Asserts the invariants.
+    ///
+    /// # Panics
+    /// If one is broken, which is a fault of this program.
+    pub fn check(&self) {
+        assert!(self.freed.len() <= QUARANTINED_MAX);
+        for (key, holder) in &self.holders {
+            let users = self.uses.values().filter(|u| u.nickname.as_ref().is_some_and(|n| n.key == *key));
+            assert_eq!(users.count(), holder.endpoints, "{key}");
+            assert!(holder.endpoints > 0 || self.freed.contains(key), "{key} is kept and will be forgotten");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUARANTINE: Duration = Duration::from_secs(120);
+
+    fn nickname(text: &str) -> Option<Nickname> {
+        Some(Nickname { shown: text.into(), key: text.to_lowercase().into() })
+    }
+
+    fn who(name: &str) -> Address {
+        Address::parse(&format!("sip:{name}@example.com")).unwrap()
+    }
+
+    fn at(seconds: u64) -> Now {
+        Now::default() + Duration::from_secs(seconds)
+    }
+
+    struct World(Nicknames);
+
+    impl World {
+        fn set(&mut self, seconds: u64, n: u64, name: &str, wish: Option<Nickname>) -> Result<(), Refusal> {
+            let result = self.0.set(at(seconds), EndpointId(n), &who(name), wish, QUARANTINE);
+            self.0.check();
+            result
+        }
+
+        fn shown(&self, n: u64) -> Option<&str> {
+            self.0.of(EndpointId(n)).map(|n| &*n.shown)
+        }
+    }
+
+    fn world() -> World {
+        World(Nicknames::default())
+    }
+
+    #[test]
+    fn a_nickname_has_one_participant_whatever_its_spelling() {
+        // CHAT-NICK-04 CHAT-NICK-07
+        let mut w = world();
+        assert_eq!(w.set(0, 1, "bob", nickname("White Rabbit")), Ok(()));
+        assert_eq!(w.set(0, 2, "alice", nickname("Queen")), Ok(()));
+        assert_eq!(w.set(0, 2, "alice", nickname("white rabbit")), Err(Refusal::NicknameTaken));
+        assert_eq!((w.shown(1), w.shown(2)), (Some("White Rabbit"), Some("Queen")), "the old one stays");
+    }
+
+    #[test]
+    fn two_devices_of_one_participant_may_share_one() {
+        // CHAT-NICK-06
+        let mut w = world();
+        assert_eq!(w.set(0, 1, "alice", nickname("Al")), Ok(()));
+        assert_eq!(w.shown(2), None, "never given by itself");
+        assert_eq!(w.set(0, 2, "alice", nickname("Al")), Ok(()));
+        w.0.leave(at(1), EndpointId(1), QUARANTINE);
+        assert_eq!(w.set(1, 3, "bob", nickname("Al")), Err(Refusal::NicknameTaken), "still in use");
+    }
+
+    #[test]
+    fn a_freed_nickname_is_kept_for_its_last_holder() {
+        // CHAT-NICK-09 CHAT-NICK-08
+        let mut w = world();
+        assert_eq!(w.set(0, 1, "alice", nickname("Al")), Ok(()));
+        assert_eq!(w.set(1, 1, "alice", None), Ok(()));
+        assert_eq!(w.set(1, 1, "alice", None), Ok(()), "removing nothing is no fault");
+        assert_eq!(w.set(120, 2, "bob", nickname("al")), Err(Refusal::NicknameTaken));
+        assert_eq!(w.set(121, 2, "bob", nickname("al")), Ok(()));
+        w.0.leave(at(122), EndpointId(2), QUARANTINE);
+        assert_eq!(w.set(123, 3, "bob", nickname("al")), Ok(()), "its own again at once");
+    }
+
+    #[test]
+    fn changing_without_end_is_paced() {
+        // SEC-07
+        let mut w = world();
+        let results: Vec<_> =
+            (0..5).map(|n| w.set(0, 1, "alice", nickname(&format!("name{n}")))).collect();
+        assert_eq!(results[2..4], [Ok(()), Err(Refusal::TooOften)]);
+        assert_eq!(w.set(10, 1, "alice", nickname("later")), Ok(()));
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let mut w = world();
+        for n in 0..3000 {
+            assert_eq!(w.set(0, n, &format!("p{n}"), nickname(&format!("n{n}"))), Ok(()));
+            w.0.leave(at(0), EndpointId(n), QUARANTINE);
+        }
+        assert_eq!((w.0.holders.len(), w.0.uses.len()), (QUARANTINED_MAX, 0));
+    }
+}
