@@ -510,3 +510,30 @@ async fn a_notice_too_long_for_a_datagram_travels_over_tcp() {
     );
     stream.accept(&notify).await;
 }
+
+#[tokio::test]
+async fn a_session_timer_is_agreed_and_refreshed_by_update() {
+    // TIMER-01, TIMER-02
+    let server = server().await;
+    for mut client in Client::both(&server).await {
+        let timer = |seconds: u32| format!("Supported: timer\r\nSession-Expires: {seconds}\r\n");
+        let short = format!("{SDP_TYPE}{}", timer(30));
+        let invite = client.request("INVITE", ROOM, 1, &format!("<{ROOM}>"), &short, OFFER);
+        client.send(&invite).await;
+        let refusal = client.receive().await;
+        assert!(refusal.starts_with("SIP/2.0 422 ") && header(&refusal, "Min-SE") == "90", "{refusal}");
+        let ack = client.request("ACK", ROOM, 1, header(&refusal, "To"), "", "");
+        client.send(&ack.replace("ACK1;", "INVITE1;")).await;
+        let enough = format!("{SDP_TYPE}{}", timer(90));
+        let invite = client.request("INVITE", ROOM, 2, &format!("<{ROOM}>"), &enough, OFFER);
+        client.send(&invite).await;
+        let ok = client.receive().await;
+        assert_eq!(header(&ok, "Session-Expires"), "90;refresher=uac", "{ok}");
+        let to = header(&ok, "To");
+        client.send(&client.request("ACK", &target(&ok), 2, to, "", "")).await;
+        client.send(&client.request("UPDATE", &target(&ok), 3, to, &timer(120), "")).await;
+        let ok = client.receive().await;
+        assert!(ok.starts_with("SIP/2.0 200 ") && header(&ok, "CSeq") == "3 UPDATE", "{ok}");
+        assert_eq!(header(&ok, "Session-Expires"), "120;refresher=uac", "{ok}");
+    }
+}

@@ -32,6 +32,7 @@ use crate::base::clock::now;
 use crate::base::entropy::Entropy;
 use crate::base::limits;
 use crate::control::shards::Shards;
+use crate::focus::signalling::Reply;
 use crate::focus::{Config, Focus, Input, Output, RequestId, TxId};
 use link::{Listener, Shared};
 use rsipstack::EndpointBuilder;
@@ -89,7 +90,7 @@ enum Event {
     Input(Box<Input>),
     /// A server transaction has ended.
     Over(TxId),
-    Answer(RequestId, u16),
+    Answer(RequestId, Reply),
     /// A connection brought nothing for `limits::SIP_CONN_IDLE`.
     Idle(u64),
 }
@@ -237,7 +238,7 @@ impl Desk {
             }
             Event::Idle(link) if self.focus.uses(link) => {}
             Event::Idle(link) => self.shared.forget(link),
-            Event::Answer(id, code) => self.focus.handle(now(), Input::Answer { id, code }),
+            Event::Answer(id, reply) => self.focus.handle(now(), Input::Answer { id, reply }),
         }
     }
 

@@ -9,6 +9,7 @@ use super::dialog::DialogId;
 use super::invite::MergeKey;
 use super::roster::Presence;
 use super::signalling::{Flow, Request, Response, host_port};
+use super::timer::SessionTimer;
 use super::{Core, News, TxId};
 use crate::base::address::Address;
 use crate::base::clock::Now;
@@ -65,6 +66,9 @@ pub(super) struct Call {
     pub(super) lost: Option<Now>,
     /// The call is to end with this Reason as soon as the ACK is there (RFC 3261 §15).
     pub(super) ending: Option<&'static str>,
+    /// What is negotiated came with an INVITE, so that an ACK follows the answer.
+    pub(super) acks: bool,
+    pub(super) timer: SessionTimer,
     /// When the shard was last asked.
     pub(super) asked: Now,
     pub(super) merge_key: MergeKey,
@@ -139,7 +143,7 @@ impl Call {
         }
         let line = &offer.description.origin.line;
         if self.lost.is_none() && !line.is_empty() && *line == self.theirs {
-            self.phase = Phase::Answered { tx };
+            self.phase = self.after_answer(tx);
             let answer = self.ours.clone();
             self.send_ok(core, tx, answer);
             return Ok(());
@@ -150,7 +154,7 @@ impl Call {
         if rebind {
             self.phase = Phase::Pending { tx, offer: Some(Box::new(offer)) };
         } else {
-            self.phase = Phase::Answered { tx };
+            self.phase = self.after_answer(tx);
             self.send_answer(core, tx, offer);
         }
         Ok(())
@@ -181,7 +185,7 @@ impl Call {
         self.lost = None;
         self.session = None;
         self.theirs.clone_from(&description.origin.line);
-        self.phase = Phase::Answered { tx };
+        self.phase = self.after_answer(tx);
         let answer = self.versioned(core, |local| sdp::answer(description, usize::MAX, local));
         self.send_ok(core, tx, answer);
     }
@@ -193,14 +197,9 @@ impl Call {
     }
 
     /// The answer that came with an ACK.
-    pub(super) fn answered(
-        &mut self,
-        core: &mut Core,
-        request: &Request,
-        flow: &Flow,
-    ) -> Result<(), &'static str> {
-        const UNUSABLE: &str = "SIP;cause=488;text=\"No usable answer in ACK\"";
-        let description = Description::parse(&request.body).map_err(|_| UNUSABLE)?;
+    pub(super) fn answered(&mut self, core: &mut Core, body: &[u8], flow: &Flow) -> Result<(), &'static str> {
+        const UNUSABLE: &str = "SIP;cause=488;text=\"No usable answer\"";
+        let description = Description::parse(body).map_err(|_| UNUSABLE)?;
         let media = choose(&description).map_err(|_| UNUSABLE)?;
         // Our offer said actpass. Without a=setup the offerer connects (RFC 4975 §5.4).
         let connect = media.setup != Some(Setup::Active);
@@ -209,6 +208,21 @@ impl Call {
         self.revise(core, terms.clone(), false);
         self.terms = Some(terms);
         Ok(())
+    }
+
+    /// The answer to a re-INVITE of ours that repeated our description: mostly a repetition too.
+    pub(super) fn repeated(&mut self, core: &mut Core, body: &[u8]) -> Result<(), &'static str> {
+        let same = Description::parse(body).is_ok_and(|d| d.origin.line == self.theirs);
+        let flow = core.dialogs.get(self.dialog).map(|d| d.flow().clone());
+        match flow {
+            Some(flow) if !same && self.endpoint.is_some() => self.answered(core, body, &flow),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is waited for once an answer of ours is out.
+    pub(super) fn after_answer(&self, tx: TxId) -> Phase {
+        if self.acks { Phase::Answered { tx } } else { Phase::Up }
     }
 
     pub(super) fn send_answer(&mut self, core: &mut Core, tx: TxId, offer: Offer) {
@@ -259,14 +273,18 @@ impl Call {
     }
 
     /// The 200 (FOCUS-01).
-    fn send_ok(&mut self, core: &mut Core, tx: TxId, body: String) {
+    pub(super) fn send_ok(&mut self, core: &mut Core, tx: TxId, body: String) {
         self.confirmed = true;
         let Some(dialog) = core.dialogs.get(self.dialog) else { return };
         let mut response = Response::new(200).tagged(dialog.tag());
         for route in dialog.routes() {
             response.headers.push("Record-Route", route);
         }
-        let response = capabilities(response, dialog.contact()).body("application/sdp", body);
+        let mut response = capabilities(response, dialog.contact());
+        self.timer.answer(core, self.dialog, &mut response.headers);
+        if !body.is_empty() {
+            response = response.body("application/sdp", body);
+        }
         core.respond(tx, response);
     }
 }

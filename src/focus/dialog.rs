@@ -116,6 +116,13 @@ impl Dialogs {
         Ok(id)
     }
 
+    /// A 2xx to our re-INVITE or UPDATE refreshes the remote target (RFC 3261 §12.2.1.2).
+    pub fn retarget(&mut self, id: DialogId, headers: &Headers) {
+        if let (Some(dialog), Some(target)) = (self.table.get_mut(&id), sole_contact(headers)) {
+            dialog.target = target;
+        }
+    }
+
     /// A dialog.
     #[must_use]
     pub fn get(&self, id: DialogId) -> Option<&Dialog> {
@@ -204,6 +211,12 @@ impl Dialog {
         self.routes.iter().map(|r| &**r)
     }
 
+    /// The way to the peer, as its last request came.
+    #[must_use]
+    pub fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
     /// Our Contact.
     #[must_use]
     pub fn contact(&self) -> &str {
@@ -226,7 +239,11 @@ impl Dialog {
 
 /// The one SIP URI in Contact (RFC 3261 §8.1.1.8).
 pub fn remote_target(request: &Request) -> Option<Box<str>> {
-    let contacts = request.headers.list("Contact");
+    sole_contact(&request.headers)
+}
+
+fn sole_contact(headers: &Headers) -> Option<Box<str>> {
+    let contacts = headers.list("Contact");
     let [contact] = contacts[..] else { return None };
     let uri = NameAddr::parse(contact)?.uri;
     SipUri::parse(uri).map(|_| uri.into())

@@ -17,6 +17,7 @@ use super::call::{Call, Phase, read_offer};
 use super::code::{acceptable, misfit_response, refusal_response};
 use super::dialog::{DialogId, contact, remote_target};
 use super::signalling::{Flow, Headers, Method, NameAddr, Request, Response};
+use super::timer::{SessionTimer, agree};
 use super::{Core, News, Sent, Timer, TxId};
 use crate::base::address::Address;
 use crate::base::id::{EndpointId, SessionId};
@@ -38,7 +39,7 @@ pub(super) type MergeKey = (Box<str>, Box<str>, u32);
 /// All calls.
 #[derive(Default)]
 pub(super) struct Calls {
-    table: HashMap<DialogId, Call>,
+    pub(super) table: HashMap<DialogId, Call>,
     endpoints: HashMap<EndpointId, DialogId>,
     transactions: HashMap<TxId, DialogId>,
     merged: HashMap<MergeKey, DialogId>,
@@ -67,6 +68,9 @@ impl Calls {
             return Err(Response::new(482));
         }
         acceptable(request)?;
+        let mut timer = SessionTimer::default();
+        timer.agreed = agree(request)?;
+        timer.learn(&request.headers);
         let from = request.headers.get("From").and_then(NameAddr::parse).ok_or(Response::new(400))?;
         let participant = Address::parse(from.uri).map_err(|_| Response::new(400))?;
         let target = remote_target(request).ok_or(Response::new(400))?;
@@ -97,6 +101,8 @@ impl Calls {
             present: false,
             lost: None,
             ending: None,
+            acks: true,
+            timer,
             asked: core.now,
             merge_key: merge_key.clone(),
         };
@@ -122,26 +128,35 @@ impl Calls {
         let before = call.endpoint;
         let outcome = match call.phase {
             // The answer to the first must come before the second can be judged (RFC 3261 §14.2).
-            Phase::Pending { .. } => {
-                let seconds = core.entropy.below(10).to_string();
-                Err(Response::new(500).with("Retry-After", seconds))
-            }
+            Phase::Pending { .. } => Err(core.later()),
             Phase::Offered { .. } => Err(Response::new(491)),
-            Phase::Answered { .. } | Phase::Up => call.renegotiate(core, tx, request, flow),
+            _ if call.timer.offering => Err(Response::new(491)),
+            Phase::Answered { .. } | Phase::Up => agree(request).and_then(|agreed| {
+                call.timer.learn(&request.headers);
+                call.timer.agreed = agreed;
+                call.acks = true;
+                call.renegotiate(core, tx, request, flow)
+            }),
         };
         match outcome {
             Ok(()) => {
-                if matches!(call.phase, Phase::Pending { .. }) {
-                    call.asked = core.now;
-                    core.arm(core.now + GRANT_ANSWER_WAIT, Timer::Grant(dialog));
-                }
                 self.transactions.insert(tx, dialog);
-                if before != call.endpoint {
-                    before.map(|endpoint| self.endpoints.remove(&endpoint));
-                    call.endpoint.map(|endpoint| self.endpoints.insert(endpoint, dialog));
-                }
+                self.settle(core, dialog, before);
             }
             Err(refusal) => core.respond(tx, refusal),
+        }
+    }
+
+    /// Takes note of what a later offer has led to; the call was this endpoint before.
+    pub(super) fn settle(&mut self, core: &mut Core, dialog: DialogId, before: Option<EndpointId>) {
+        let Some(call) = self.table.get_mut(&dialog) else { return };
+        if matches!(call.phase, Phase::Pending { .. }) {
+            call.asked = core.now;
+            core.arm(core.now + GRANT_ANSWER_WAIT, Timer::Grant(dialog));
+        }
+        if before != call.endpoint {
+            before.map(|endpoint| self.endpoints.remove(&endpoint));
+            call.endpoint.map(|endpoint| self.endpoints.insert(endpoint, dialog));
         }
     }
 
@@ -153,7 +168,7 @@ impl Calls {
             Phase::Answered { tx: t } if t == tx => call.phase = Phase::Up,
             Phase::Offered { tx: t } if t == tx => {
                 call.phase = Phase::Up;
-                if let Err(reason) = call.answered(core, request, flow) {
+                if let Err(reason) = call.answered(core, &request.body, flow) {
                     return self.end(core, dialog, reason);
                 }
             }
@@ -205,9 +220,8 @@ impl Calls {
         call.session = Some(session);
         call.lost = None;
         let Phase::Pending { tx, .. } = call.phase else { return };
-        let Phase::Pending { offer, .. } = std::mem::replace(&mut call.phase, Phase::Answered { tx }) else {
-            return;
-        };
+        let after = call.after_answer(tx);
+        let Phase::Pending { offer, .. } = std::mem::replace(&mut call.phase, after) else { return };
         match offer {
             Some(offer) => call.send_answer(core, tx, *offer),
             None => call.send_offer(core, tx),
@@ -298,7 +312,7 @@ impl Calls {
     }
 
     /// Ends a call from our side, with BYE if it was confirmed.
-    fn end(&mut self, core: &mut Core, dialog: DialogId, reason: &'static str) {
+    pub(super) fn end(&mut self, core: &mut Core, dialog: DialogId, reason: &'static str) {
         let Some(call) = self.table.get_mut(&dialog) else { return };
         match call.phase {
             // A callee sends no BYE before the ACK (RFC 3261 §15).
@@ -341,6 +355,7 @@ impl Calls {
     fn remove(&mut self, core: &mut Core, dialog: DialogId) {
         let Some(mut call) = self.table.remove(&dialog) else { return };
         core.disarm(call.asked + GRANT_ANSWER_WAIT, Timer::Grant(dialog));
+        call.timer.stop(core, dialog);
         if let Phase::Pending { tx, .. } | Phase::Answered { tx } | Phase::Offered { tx } = call.phase {
             self.transactions.remove(&tx);
         }

@@ -22,6 +22,7 @@ mod call;
 mod code;
 pub mod dialog;
 mod invite;
+mod refresh;
 mod roster;
 pub mod signalling;
 pub mod stream;
@@ -29,6 +30,7 @@ pub mod strict;
 mod subscribe;
 #[cfg(test)]
 mod tests;
+mod timer;
 
 use crate::base::address::Address;
 use crate::base::clock::Now;
@@ -38,7 +40,7 @@ use crate::shard::message::{FromShard, ToShard, home};
 use dialog::{DialogId, Dialogs};
 use invite::Calls;
 use roster::{Presence, Rosters};
-use signalling::{Flow, Headers, Method, Outgoing, Request, Response, SipUri};
+use signalling::{Flow, Headers, Method, Outgoing, Reply, Request, Response, SipUri};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -113,8 +115,8 @@ pub enum Input {
     Answer {
         /// Which request.
         id: RequestId,
-        /// The status code.
-        code: u16,
+        /// What was answered.
+        reply: Reply,
     },
     /// News from a shard.
     Shard(FromShard),
@@ -160,6 +162,7 @@ pub enum Output {
 enum Sent {
     Bye,
     Notify(SubId),
+    Refresh(DialogId, Method),
 }
 
 /// What a deadline is about. Stale ones find nothing to do.
@@ -169,6 +172,8 @@ enum Timer {
     Rebind(DialogId),
     /// The shard has not answered a Join or Revise.
     Grant(DialogId),
+    /// The session timer of a call is due.
+    Session(DialogId),
     /// A subscription ends.
     Expire(SubId),
     /// Subscribers of a room may be told what changed.
@@ -247,7 +252,7 @@ impl Focus {
             Input::Acked { tx, request, flow } => self.calls.acked(core, tx, &request, &flow),
             Input::NotAcked { tx } => self.calls.not_acked(core, tx),
             Input::Cancelled { tx } => self.calls.cancelled(core, tx),
-            Input::Answer { id, code } => self.answer(id, code),
+            Input::Answer { id, reply } => self.answer(id, &reply),
             Input::Shard(event) => self.shard(event),
             Input::Undelivered { shard, message } => self.undelivered(shard, message),
             Input::Drain => {
@@ -271,6 +276,7 @@ impl Focus {
             match timer {
                 Timer::Rebind(dialog) => self.calls.rebind_due(core, dialog),
                 Timer::Grant(dialog) => self.calls.grant_due(core, dialog),
+                Timer::Session(dialog) => self.calls.session_due(core, dialog),
                 Timer::Expire(sub) => self.subscriptions.expire(core, rosters, sub),
                 Timer::Watch(watch) => self.subscriptions.due(core, rosters, watch),
                 Timer::Retry => {
@@ -310,7 +316,7 @@ impl Focus {
         let inside = request.to_tag().is_some();
         let core = &mut self.core;
         match request.method {
-            Method::Invite | Method::Options | Method::Bye | Method::Subscribe => {}
+            Method::Invite | Method::Options | Method::Bye | Method::Subscribe | Method::Update => {}
             Method::Ack | Method::Cancel => return,
             _ => return core.respond(tx, Response::new(405).with("Allow", code::ALLOW)),
         }
@@ -330,6 +336,7 @@ impl Focus {
                 let calls = &self.calls;
                 self.subscriptions.subscribe(core, &self.rosters, tx, request, flow, |d| calls.room_of(d));
             }
+            Method::Update => self.calls.update(core, tx, request, flow),
             Method::Options => self.options(tx, request, flow, inside),
             _ => match core.dialogs.enter(request, flow) {
                 Ok(dialog) => self.calls.bye(core, tx, dialog),
@@ -357,11 +364,16 @@ impl Focus {
         core.respond(tx, response);
     }
 
-    fn answer(&mut self, id: RequestId, code: u16) {
+    fn answer(&mut self, id: RequestId, reply: &Reply) {
         match self.core.sent.remove(&id) {
             // Whatever the answer to a BYE, the dialog is over (RFC 3261 §15.1.1).
             Some(Sent::Bye) | None => {}
-            Some(Sent::Notify(sub)) => self.subscriptions.answered(&mut self.core, &self.rosters, sub, code),
+            Some(Sent::Notify(sub)) => {
+                self.subscriptions.answered(&mut self.core, &self.rosters, sub, reply.code);
+            }
+            Some(Sent::Refresh(dialog, method)) => {
+                self.calls.refreshed(&mut self.core, dialog, method, reply);
+            }
         }
     }
 
@@ -434,6 +446,11 @@ impl Core {
 
     fn disarm(&mut self, at: Now, timer: Timer) {
         self.timers.remove(&(at, timer));
+    }
+
+    /// Another offer is under way: come back in a moment (RFC 3261 §14.2).
+    fn later(&mut self) -> Response {
+        Response::new(500).with("Retry-After", self.entropy.below(10).to_string())
     }
 
     fn tag(&mut self) -> String {

@@ -260,6 +260,25 @@ impl Response {
     }
 }
 
+/// The final answer to a request of ours.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reply {
+    /// The status code; 408 if none came, 503 if the request could not be sent.
+    pub code: u16,
+    /// The header lines.
+    pub headers: Headers,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// An answer of which only the code is known.
+    #[must_use]
+    pub fn bare(code: u16) -> Self {
+        Self { code, headers: Headers::default(), body: Vec::new() }
+    }
+}
+
 /// A request of ours inside a dialog. Via and Content-Length are added by whoever sends it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Outgoing {
@@ -292,6 +311,7 @@ pub fn phrase(code: u16) -> &'static str {
         415 => "Unsupported Media Type",
         416 => "Unsupported URI Scheme",
         420 => "Bad Extension",
+        422 => "Session Interval Too Small",
         423 => "Interval Too Brief",
         481 => "Call/Transaction Does Not Exist",
         482 => "Loop Detected",
