@@ -6,6 +6,7 @@
 
 use super::code::{acceptable, capabilities, warn};
 use super::dialog::DialogId;
+use super::identity::Identity;
 use super::invite::MergeKey;
 use super::roster::Presence;
 use super::signalling::{Flow, Request, Response, host_port};
@@ -18,7 +19,6 @@ use crate::shard::message::{Join, Terms, ToShard};
 use crate::wire::sdp::{self, Description, Media, MediaProblem, MessageMedia, NoChat, Setup};
 use bytes::Bytes;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 /// What a call waits for.
 pub(super) enum Phase {
@@ -46,9 +46,7 @@ pub(super) struct Call {
     /// `None` while the message media is closed with port 0.
     pub(super) endpoint: Option<EndpointId>,
     pub(super) room: Address,
-    pub(super) participant: Address,
-    pub(super) display_name: Arc<str>,
-    pub(super) contact: Arc<str>,
+    pub(super) who: Identity,
     pub(super) phase: Phase,
     /// A 200 was sent: from here on the call ends with BYE.
     pub(super) confirmed: bool,
@@ -83,10 +81,10 @@ impl Call {
         ToShard::Join(Box::new(Join {
             endpoint,
             room: self.room.clone(),
-            participant: self.participant.clone(),
-            aliases: Vec::new(),
-            display_name: self.display_name.clone(),
-            contact: self.contact.clone(),
+            participant: self.who.participant.clone(),
+            aliases: self.who.aliases.clone(),
+            display_name: self.who.display_name.clone(),
+            contact: self.who.contact.clone(),
             terms,
         }))
     }
@@ -104,10 +102,10 @@ impl Call {
     pub(super) fn news(&self, endpoint: EndpointId, present: bool) -> News {
         News::Presence(Presence {
             room: self.room.clone(),
-            participant: self.participant.clone(),
-            display_name: self.display_name.clone(),
+            participant: self.who.participant.clone(),
+            display_name: self.who.display_name.clone(),
             endpoint,
-            contact: self.contact.clone(),
+            contact: self.who.contact.clone(),
             present,
         })
     }

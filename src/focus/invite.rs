@@ -15,8 +15,9 @@
 
 use super::call::{Call, Phase, read_offer};
 use super::code::{acceptable, misfit_response, refusal_response};
-use super::dialog::{DialogId, contact, remote_target};
-use super::signalling::{Flow, Headers, Method, NameAddr, Request, Response};
+use super::dialog::{DialogId, contact};
+use super::identity;
+use super::signalling::{Flow, Headers, Method, Request, Response};
 use super::timer::{SessionTimer, agree};
 use super::{Core, News, Sent, Timer, TxId};
 use crate::base::address::Address;
@@ -26,9 +27,6 @@ use crate::base::refusal::Refusal;
 use crate::shard::message::Ended;
 use std::collections::HashMap;
 use std::time::Duration;
-
-/// Octets of a participant's address, Contact or display name that are kept.
-const NAME_BYTES_MAX: usize = 1024;
 
 /// How long a shard may take to answer. Beyond: 503, and what it grants later is void.
 const GRANT_ANSWER_WAIT: Duration = Duration::from_secs(8);
@@ -71,12 +69,7 @@ impl Calls {
         let mut timer = SessionTimer::default();
         timer.agreed = agree(request)?;
         timer.learn(&request.headers);
-        let from = request.headers.get("From").and_then(NameAddr::parse).ok_or(Response::new(400))?;
-        let participant = Address::parse(from.uri).map_err(|_| Response::new(400))?;
-        let target = remote_target(request).ok_or(Response::new(400))?;
-        if from.uri.len() > NAME_BYTES_MAX || target.len() > NAME_BYTES_MAX {
-            return Err(Response::new(400));
-        }
+        let who = identity::of(core, request)?;
         let offer = if request.body.is_empty() { None } else { Some(read_offer(request, flow)?) };
         let tag = core.tag();
         let dialog = core
@@ -88,9 +81,7 @@ impl Calls {
             dialog,
             endpoint: Some(endpoint),
             room: room.clone(),
-            participant,
-            display_name: cut(&from.display).into(),
-            contact: target.as_ref().into(),
+            who,
             phase: Phase::Pending { tx, offer: offer.map(Box::new) },
             confirmed: false,
             session: None,
@@ -372,12 +363,4 @@ impl Calls {
             }
         }
     }
-}
-
-fn cut(text: &str) -> &str {
-    let mut end = text.len().min(NAME_BYTES_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }

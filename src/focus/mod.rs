@@ -21,6 +21,7 @@
 mod call;
 mod code;
 pub mod dialog;
+mod identity;
 mod invite;
 mod refresh;
 mod roster;
@@ -205,6 +206,7 @@ struct Core {
     /// Messages that a full inbox did not take.
     kept: VecDeque<(ShardId, ToShard)>,
     last_endpoint: u64,
+    last_anonymous: u64,
     last_request: u64,
 }
 
@@ -232,6 +234,7 @@ impl Focus {
             sent: HashMap::new(),
             kept: VecDeque::new(),
             last_endpoint: 0,
+            last_anonymous: 0,
             last_request: 0,
         };
         Self {
