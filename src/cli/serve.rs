@@ -39,6 +39,10 @@ pub struct Args {
     /// Congestion control of MSRP connections, for example cubic [default: the system's].
     #[arg(long, value_name = "NAME")]
     congestion: Option<String>,
+    /// Address of somebody who may take anybody out of any room, for example sip:alice@example.com; may be
+    /// given several times [default: nobody].
+    #[arg(long, value_name = "URI")]
+    moderator: Vec<String>,
 }
 
 /// Runs the subcommand.
@@ -70,6 +74,7 @@ fn raw(args: Args) -> Result<Raw, ConfigError> {
         driver: args.driver,
         max_message_bytes: args.max_message_bytes,
         congestion: args.congestion,
+        moderator: args.moderator,
     };
     Ok(flags.over(file))
 }

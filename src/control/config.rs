@@ -3,6 +3,7 @@
 //! Every flag of `openmsrp serve` has a key of the same name in the TOML file; a flag wins over the
 //! file, the file over the defaults.
 
+use crate::base::address::Address;
 use crate::base::limits;
 use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
@@ -31,6 +32,9 @@ pub struct Raw {
     pub max_message_bytes: Option<u64>,
     /// The congestion control of MSRP connections, by its name in the system.
     pub congestion: Option<String>,
+    /// Addresses of those who may take anybody out of any room.
+    #[serde(default)]
+    pub moderator: Vec<String>,
 }
 
 /// How shards wait, as asked for.
@@ -63,6 +67,8 @@ pub struct Config {
     pub max_message_bytes: u64,
     /// The congestion control of MSRP connections.
     pub congestion: Option<String>,
+    /// Who may take anybody out of any room.
+    pub moderators: Vec<Address>,
 }
 
 /// What is wrong with a configuration, and what to do about it.
@@ -111,6 +117,7 @@ impl Raw {
             driver: self.driver.or(below.driver),
             max_message_bytes: self.max_message_bytes.or(below.max_message_bytes),
             congestion: self.congestion.or(below.congestion),
+            moderator: list(self.moderator, below.moderator),
         }
     }
 
@@ -155,8 +162,24 @@ impl Raw {
                 "less than 1024 leaves no room for a text".into(),
             ));
         }
+        let moderator = |text: &String| {
+            let why =
+                |_| ConfigError::Value("moderator", format!("`{text}` is not like sip:alice@example.com"));
+            Address::parse(text).map_err(why)
+        };
+        let moderators = self.moderator.iter().map(moderator).collect::<Result<_, _>>()?;
         let (public_host, congestion) = (self.public_host, self.congestion);
-        Ok(Config { domains, sip, msrp, public_host, shards, driver, max_message_bytes, congestion })
+        Ok(Config {
+            domains,
+            sip,
+            msrp,
+            public_host,
+            shards,
+            driver,
+            max_message_bytes,
+            congestion,
+            moderators,
+        })
     }
 }
 
@@ -236,6 +259,7 @@ mod tests {
         assert!(wrong(Raw { msrp: list("0.0.0.0:2855"), ..Raw::default() }).contains("--public-host"));
         assert!(wrong(Raw { driver: Some("kqueue".into()), ..Raw::default() }).contains("io_uring"));
         assert!(wrong(Raw { domain: list("a b"), ..Raw::default() }).contains("`a b`"));
+        assert!(wrong(Raw { moderator: list("alice"), ..Raw::default() }).contains("`alice`"));
         assert!(wrong(Raw { shards: Some(0), ..Raw::default() }).contains("shards"));
         let unknown = toml::from_str::<Raw>("shard = 1").unwrap_err().to_string();
         assert!(unknown.contains("unknown field `shard`"), "{unknown}");

@@ -28,6 +28,7 @@ mod tcp;
 mod transact;
 mod udp;
 
+use crate::base::address::Address;
 use crate::base::clock::now;
 use crate::base::entropy::Entropy;
 use crate::base::limits;
@@ -83,6 +84,8 @@ pub struct SipConfig {
     pub max_message: u64,
     /// The tokens of our `a=chatroom`; empty for the bare attribute.
     pub chatroom: String,
+    /// Who may take anybody out of any room.
+    pub moderators: Vec<Address>,
 }
 
 /// What a task tells the loop.
@@ -208,6 +211,7 @@ fn focus_config(config: &SipConfig, shared: &Shared, shards: u16) -> Config {
         msrp_port: config.msrp_port,
         max_message: config.max_message,
         chatroom: config.chatroom.clone(),
+        moderators: config.moderators.clone(),
         shards,
     }
 }

@@ -8,6 +8,7 @@ use super::code::{acceptable, capabilities, warn};
 use super::dialog::DialogId;
 use super::identity::Identity;
 use super::invite::MergeKey;
+use super::refer::ReportId;
 use super::roster::Presence;
 use super::signalling::{Flow, Request, Response, host_port};
 use super::timer::SessionTimer;
@@ -28,6 +29,8 @@ pub(super) enum Phase {
     Answered { tx: TxId },
     /// The ACK of our 200, which had an offer: the ACK has the answer.
     Offered { tx: TxId },
+    /// A place in the room, then the answer to our INVITE.
+    Dialing { report: Option<ReportId>, by: Address },
     /// Nothing.
     Up,
 }
@@ -60,6 +63,10 @@ pub(super) struct Call {
     pub(super) theirs: String,
     pub(super) terms: Option<Terms>,
     pub(super) present: bool,
+    /// How the endpoint came, as the roster says it.
+    pub(super) joining: &'static str,
+    /// The next grant is to be told with a re-INVITE.
+    pub(super) reoffer: bool,
     /// The MSRP session is gone and may be negotiated anew until then (FOCUS-05).
     pub(super) lost: Option<Now>,
     /// The call is to end with this Reason as soon as the ACK is there (RFC 3261 §15).
@@ -73,6 +80,38 @@ pub(super) struct Call {
 }
 
 impl Call {
+    pub(super) fn new(
+        core: &mut Core,
+        dialog: DialogId,
+        room: Address,
+        who: Identity,
+        phase: Phase,
+        merge_key: MergeKey,
+    ) -> Self {
+        Self {
+            dialog,
+            endpoint: Some(core.endpoint()),
+            room,
+            who,
+            phase,
+            confirmed: false,
+            session: None,
+            origin: (core.entropy.bits() >> 16, 1),
+            ours: String::new(),
+            theirs: String::new(),
+            terms: None,
+            present: false,
+            joining: "dialed-in",
+            reoffer: false,
+            lost: None,
+            ending: None,
+            acks: true,
+            timer: SessionTimer::default(),
+            asked: core.now,
+            merge_key,
+        }
+    }
+
     pub(super) fn join(&self, endpoint: EndpointId) -> ToShard {
         let terms = match &self.phase {
             Phase::Pending { offer: Some(offer), .. } => Some(offer.terms.clone()),
@@ -106,6 +145,7 @@ impl Call {
             display_name: self.who.display_name.clone(),
             endpoint,
             contact: self.who.contact.clone(),
+            joining: self.joining,
             present,
         })
     }
@@ -194,8 +234,14 @@ impl Call {
         core.tell(&self.room, ToShard::Revise { endpoint, room: self.room.clone(), terms, rebind });
     }
 
-    /// The answer that came with an ACK.
-    pub(super) fn answered(&mut self, core: &mut Core, body: &[u8], flow: &Flow) -> Result<(), &'static str> {
+    /// The answer to an offer of ours, in an ACK or a 200.
+    pub(super) fn answered(
+        &mut self,
+        core: &mut Core,
+        body: &[u8],
+        flow: &Flow,
+        rebind: bool,
+    ) -> Result<(), &'static str> {
         const UNUSABLE: &str = "SIP;cause=488;text=\"No usable answer\"";
         let description = Description::parse(body).map_err(|_| UNUSABLE)?;
         let media = choose(&description).map_err(|_| UNUSABLE)?;
@@ -203,7 +249,7 @@ impl Call {
         let connect = media.setup != Some(Setup::Active);
         let terms = terms(media, connect, flow).map_err(|_| UNUSABLE)?;
         self.theirs.clone_from(&description.origin.line);
-        self.revise(core, terms.clone(), false);
+        self.revise(core, terms.clone(), rebind);
         self.terms = Some(terms);
         Ok(())
     }
@@ -213,7 +259,7 @@ impl Call {
         let same = Description::parse(body).is_ok_and(|d| d.origin.line == self.theirs);
         let flow = core.dialogs.get(self.dialog).map(|d| d.flow().clone());
         match flow {
-            Some(flow) if !same && self.endpoint.is_some() => self.answered(core, body, &flow),
+            Some(flow) if !same && self.endpoint.is_some() => self.answered(core, body, &flow, false),
             _ => Ok(()),
         }
     }
@@ -241,7 +287,7 @@ impl Call {
 
     /// Writes a description: with the last version if it says the same as the last, else with the
     /// next one (SDP-06).
-    fn versioned(&mut self, core: &Core, write: impl Fn(&sdp::Local<'_>) -> String) -> String {
+    pub(super) fn versioned(&mut self, core: &Core, write: impl Fn(&sdp::Local<'_>) -> String) -> String {
         let config = &core.config;
         let id = self.session.as_ref().map_or("", |s| std::str::from_utf8(s.reveal()).unwrap_or(""));
         let path = format!("msrp://{}:{}/{id};tcp", config.msrp_host, config.msrp_port);

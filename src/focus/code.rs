@@ -5,10 +5,10 @@ use super::signalling::{Flow, Request, Response};
 use crate::base::refusal::Refusal;
 
 /// Methods we serve.
-pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, SUBSCRIBE, UPDATE";
+pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, SUBSCRIBE, UPDATE, REFER";
 
 /// Option tags that we know (RFC 3261 §19.2).
-pub(super) const SUPPORTED: [&str; 1] = ["timer"];
+pub(super) const SUPPORTED: [&str; 2] = ["timer", "norefersub"];
 
 /// Bodies and answers that we can do (SIP-UAS-01): 415 and 406.
 pub(super) fn acceptable(request: &Request) -> Result<(), Response> {

@@ -18,7 +18,7 @@ use crate::base::address::Address;
 use std::sync::Arc;
 
 /// Octets of a participant's address, Contact or display name that are kept. Real ones stay below 256.
-const NAME_BYTES_MAX: usize = 1024;
+pub(super) const NAME_BYTES_MAX: usize = 1024;
 
 /// The host that stands for no host (RFC 3323 §4.1.1.3).
 const NOWHERE: &str = "anonymous.invalid";

@@ -17,9 +17,9 @@ use super::call::{Call, Phase, read_offer};
 use super::code::{acceptable, misfit_response, refusal_response};
 use super::dialog::{DialogId, contact};
 use super::identity;
-use super::signalling::{Flow, Headers, Method, Request, Response};
+use super::signalling::{Flow, Request, Response};
 use super::timer::{SessionTimer, agree};
-use super::{Core, News, Sent, Timer, TxId};
+use super::{Core, News, Timer, TxId};
 use crate::base::address::Address;
 use crate::base::id::{EndpointId, SessionId};
 use crate::base::limits;
@@ -29,7 +29,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 /// How long a shard may take to answer. Beyond: 503, and what it grants later is void.
-const GRANT_ANSWER_WAIT: Duration = Duration::from_secs(8);
+pub(super) const GRANT_ANSWER_WAIT: Duration = Duration::from_secs(8);
 
 /// Call-ID, From tag and CSeq number of the first INVITE (RFC 3261 §8.2.2.2).
 pub(super) type MergeKey = (Box<str>, Box<str>, u32);
@@ -38,11 +38,13 @@ pub(super) type MergeKey = (Box<str>, Box<str>, u32);
 #[derive(Default)]
 pub(super) struct Calls {
     pub(super) table: HashMap<DialogId, Call>,
-    endpoints: HashMap<EndpointId, DialogId>,
+    pub(super) endpoints: HashMap<EndpointId, DialogId>,
     transactions: HashMap<TxId, DialogId>,
-    merged: HashMap<MergeKey, DialogId>,
+    pub(super) merged: HashMap<MergeKey, DialogId>,
     /// Calls of each room.
-    rooms: HashMap<Address, u32>,
+    pub(super) rooms: HashMap<Address, u32>,
+    /// Calls of each room that it makes and that nobody has answered yet.
+    pub(super) dials: HashMap<Address, u32>,
 }
 
 impl Calls {
@@ -76,34 +78,11 @@ impl Calls {
             .dialogs
             .create(request, &tag, &contact(&user, flow), flow.clone())
             .ok_or_else(|| Response::new(503).with("Retry-After", "30"))?;
-        let endpoint = core.endpoint();
-        let call = Call {
-            dialog,
-            endpoint: Some(endpoint),
-            room: room.clone(),
-            who,
-            phase: Phase::Pending { tx, offer: offer.map(Box::new) },
-            confirmed: false,
-            session: None,
-            origin: (core.entropy.bits() >> 16, 1),
-            ours: String::new(),
-            theirs: String::new(),
-            terms: None,
-            present: false,
-            lost: None,
-            ending: None,
-            acks: true,
-            timer,
-            asked: core.now,
-            merge_key: merge_key.clone(),
-        };
-        core.arm(core.now + GRANT_ANSWER_WAIT, Timer::Grant(dialog));
-        core.tell(&room, call.join(endpoint));
-        self.endpoints.insert(endpoint, dialog);
+        let phase = Phase::Pending { tx, offer: offer.map(Box::new) };
+        let mut call = Call::new(core, dialog, room, who, phase, merge_key);
+        call.timer = timer;
         self.transactions.insert(tx, dialog);
-        self.merged.insert(merge_key, dialog);
-        *self.rooms.entry(room).or_default() += 1;
-        self.table.insert(dialog, call);
+        self.admit(core, call);
         Ok(())
     }
 
@@ -122,6 +101,7 @@ impl Calls {
             Phase::Pending { .. } => Err(core.later()),
             Phase::Offered { .. } => Err(Response::new(491)),
             _ if call.timer.offering => Err(Response::new(491)),
+            Phase::Dialing { .. } => Err(Response::new(481)),
             Phase::Answered { .. } | Phase::Up => agree(request).and_then(|agreed| {
                 call.timer.learn(&request.headers);
                 call.timer.agreed = agreed;
@@ -159,7 +139,7 @@ impl Calls {
             Phase::Answered { tx: t } if t == tx => call.phase = Phase::Up,
             Phase::Offered { tx: t } if t == tx => {
                 call.phase = Phase::Up;
-                if let Err(reason) = call.answered(core, &request.body, flow) {
+                if let Err(reason) = call.answered(core, &request.body, flow, false) {
                     return self.end(core, dialog, reason);
                 }
             }
@@ -210,6 +190,13 @@ impl Calls {
         let Some(call) = self.table.get_mut(&dialog) else { return };
         call.session = Some(session);
         call.lost = None;
+        if let Phase::Dialing { by, .. } = &call.phase {
+            let by = by.clone();
+            return call.ring(core, &by);
+        }
+        if std::mem::take(&mut call.reoffer) {
+            return call.offer_again(core);
+        }
         let Phase::Pending { tx, .. } = call.phase else { return };
         let after = call.after_answer(tx);
         let Phase::Pending { offer, .. } = std::mem::replace(&mut call.phase, after) else { return };
@@ -227,6 +214,8 @@ impl Calls {
         if let Phase::Pending { tx, .. } = call.phase {
             self.transactions.remove(&tx);
             self.fail_pending(core, dialog, response);
+        } else if matches!(call.phase, Phase::Dialing { .. }) {
+            self.fail_dial(core, dialog, response.code);
         } else {
             self.end(core, dialog, "SIP;cause=503;text=\"Refused by the room\"");
         }
@@ -254,6 +243,11 @@ impl Calls {
         let Some(call) = self.table.get_mut(&dialog) else { return };
         if std::mem::take(&mut call.present) {
             core.news.push(call.news(endpoint, false));
+        }
+        if matches!(call.phase, Phase::Dialing { .. }) {
+            // It rings longer than a grant lives: there will be another when it is answered.
+            call.lost = Some(core.now);
+            return;
         }
         if why == Ended::NeverBound {
             return self.end(core, dialog, "SIP;cause=408;text=\"No MSRP session\"");
@@ -289,6 +283,8 @@ impl Calls {
         {
             self.transactions.remove(&tx);
             self.fail_pending(core, dialog, refusal_response(Refusal::Overloaded));
+        } else if matches!(call.phase, Phase::Dialing { .. }) && call.session.is_none() {
+            self.fail_dial(core, dialog, 503);
         }
     }
 
@@ -308,6 +304,7 @@ impl Calls {
         match call.phase {
             // A callee sends no BYE before the ACK (RFC 3261 §15).
             Phase::Answered { .. } | Phase::Offered { .. } => call.ending = Some(reason),
+            Phase::Dialing { .. } => self.fail_dial(core, dialog, 487),
             Phase::Pending { tx, .. } if !call.confirmed => {
                 self.transactions.remove(&tx);
                 self.fail_pending(core, dialog, Response::new(503).with("Retry-After", "10"));
@@ -316,9 +313,7 @@ impl Calls {
                 if let Phase::Pending { tx, .. } = call.phase {
                     core.respond(tx, Response::new(487));
                 }
-                let mut headers = Headers::default();
-                headers.push("Reason", reason);
-                core.send(dialog, Method::Bye, &headers, String::new(), Sent::Bye);
+                core.bye(dialog, reason);
                 self.remove(core, dialog);
             }
         }
@@ -343,12 +338,15 @@ impl Calls {
     }
 
     /// Forgets a call and tells its room.
-    fn remove(&mut self, core: &mut Core, dialog: DialogId) {
+    pub(super) fn remove(&mut self, core: &mut Core, dialog: DialogId) {
         let Some(mut call) = self.table.remove(&dialog) else { return };
         core.disarm(call.asked + GRANT_ANSWER_WAIT, Timer::Grant(dialog));
         call.timer.stop(core, dialog);
         if let Phase::Pending { tx, .. } | Phase::Answered { tx } | Phase::Offered { tx } = call.phase {
             self.transactions.remove(&tx);
+        }
+        if matches!(call.phase, Phase::Dialing { .. }) {
+            self.rang(&call.room);
         }
         self.merged.remove(&call.merge_key);
         if let Some(endpoint) = call.leave(core) {

@@ -20,9 +20,11 @@
 
 mod call;
 mod code;
+mod dial;
 pub mod dialog;
 mod identity;
 mod invite;
+mod refer;
 mod refresh;
 mod roster;
 pub mod signalling;
@@ -40,6 +42,7 @@ use crate::base::id::{EndpointId, ShardId};
 use crate::shard::message::{FromShard, ToShard, home};
 use dialog::{DialogId, Dialogs};
 use invite::Calls;
+use refer::{ReportId, Reports};
 use roster::{Presence, Rosters};
 use signalling::{Flow, Headers, Method, Outgoing, Reply, Request, Response, SipUri};
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -77,6 +80,8 @@ pub struct Config {
     pub max_message: u64,
     /// The tokens of our `a=chatroom`.
     pub chatroom: String,
+    /// Who may take anybody out of any room.
+    pub moderators: Vec<Address>,
     /// How many shards there are.
     pub shards: u16,
 }
@@ -164,6 +169,8 @@ enum Sent {
     Bye,
     Notify(SubId),
     Refresh(DialogId, Method),
+    Dial(DialogId),
+    Report(ReportId),
 }
 
 /// What a deadline is about. Stale ones find nothing to do.
@@ -188,6 +195,8 @@ enum Timer {
 enum News {
     /// Somebody is present, or no longer.
     Presence(Presence),
+    /// What a REFER asked for came out so.
+    Referred { report: ReportId, code: u16 },
     /// The last call of a room is gone.
     RoomOver { room: Address },
 }
@@ -216,6 +225,7 @@ pub struct Focus {
     calls: Calls,
     rosters: Rosters,
     subscriptions: Subscriptions,
+    reports: Reports,
     draining: bool,
 }
 
@@ -242,6 +252,7 @@ impl Focus {
             calls: Calls::default(),
             rosters: Rosters::default(),
             subscriptions: Subscriptions::default(),
+            reports: Reports::default(),
             draining: false,
         }
     }
@@ -319,7 +330,12 @@ impl Focus {
         let inside = request.to_tag().is_some();
         let core = &mut self.core;
         match request.method {
-            Method::Invite | Method::Options | Method::Bye | Method::Subscribe | Method::Update => {}
+            Method::Invite
+            | Method::Options
+            | Method::Bye
+            | Method::Subscribe
+            | Method::Update
+            | Method::Refer => {}
             Method::Ack | Method::Cancel => return,
             _ => return core.respond(tx, Response::new(405).with("Allow", code::ALLOW)),
         }
@@ -331,10 +347,12 @@ impl Focus {
         }
         match request.method {
             Method::Invite if inside => self.calls.reinvite(core, tx, request, flow),
-            Method::Invite | Method::Subscribe if self.draining => {
+            Method::Invite | Method::Subscribe | Method::Refer if self.draining => {
                 core.respond(tx, Response::new(503).with("Retry-After", "10"));
             }
             Method::Invite => self.calls.invite(core, tx, request, flow),
+            Method::Refer => self.refer(tx, request, flow),
+            Method::Subscribe if is_of_refer(request) => self.subscribe_report(tx, request, flow),
             Method::Subscribe => {
                 let calls = &self.calls;
                 self.subscriptions.subscribe(core, &self.rosters, tx, request, flow, |d| calls.room_of(d));
@@ -374,6 +392,8 @@ impl Focus {
             Some(Sent::Notify(sub)) => {
                 self.subscriptions.answered(&mut self.core, &self.rosters, sub, reply.code);
             }
+            Some(Sent::Dial(dialog)) => self.calls.dialed(&mut self.core, dialog, reply),
+            Some(Sent::Report(report)) => self.reports.answered(&mut self.core, report, reply.code),
             Some(Sent::Refresh(dialog, method)) => {
                 self.calls.refreshed(&mut self.core, dialog, method, reply);
             }
@@ -411,6 +431,7 @@ impl Focus {
                     self.rosters.apply(presence);
                     self.subscriptions.changed(&mut self.core, &room);
                 }
+                News::Referred { report, code } => self.reports.over(&mut self.core, report, code),
                 News::RoomOver { room } => {
                     self.subscriptions.room_over(&mut self.core, &self.rosters, &room);
                     self.rosters.forget(&room);
@@ -418,6 +439,12 @@ impl Focus {
             }
         }
     }
+}
+
+/// Whether a SUBSCRIBE is about a REFER.
+fn is_of_refer(request: &Request) -> bool {
+    let package = request.headers.get("Event").and_then(|event| event.split(';').next());
+    package.is_some_and(|p| p.trim().eq_ignore_ascii_case("refer"))
 }
 
 impl Core {
@@ -441,6 +468,12 @@ impl Core {
         let id = RequestId(self.last_request);
         self.sent.insert(id, about);
         self.out.push_back(Output::Send { id, request: Box::new(request) });
+    }
+
+    fn bye(&mut self, dialog: DialogId, reason: &'static str) {
+        let mut headers = Headers::default();
+        headers.push("Reason", reason);
+        self.send(dialog, Method::Bye, &headers, String::new(), Sent::Bye);
     }
 
     fn arm(&mut self, at: Now, timer: Timer) {

@@ -179,6 +179,10 @@ async fn attempt(shared: &Arc<Shared>, request: &Outgoing) -> Option<Reply> {
             (connection, Some(address), None)
         }
     };
+    let peer = match &road {
+        Road::Stream(conn) => conn.peer,
+        Road::Datagrams(_, to) => *to,
+    };
     let local = conn.map_or(&request.flow.local, |c| &c.local);
     let transport = if conn.is_some() { Transport::Tcp } else { Transport::Udp };
     let request = library_request(request, transport, local)?;
@@ -192,7 +196,7 @@ async fn attempt(shared: &Arc<Shared>, request: &Outgoing) -> Option<Reply> {
             if let lib::SipMessage::Response(response) = message
                 && response.status_code.kind() != lib::StatusCodeKind::Provisional
             {
-                return Some(reply(&response));
+                return Some(reply(&response, peer));
             }
         }
         Some(Reply::bare(408))
@@ -210,12 +214,12 @@ async fn attempt(shared: &Arc<Shared>, request: &Outgoing) -> Option<Reply> {
 }
 
 /// A final answer as the focus knows it.
-fn reply(response: &lib::Response) -> Reply {
+fn reply(response: &lib::Response, peer: SocketAddr) -> Reply {
     let mut headers = Headers::default();
     for header in response.headers.iter() {
         headers.push(header.name(), header.value());
     }
-    Reply { code: response.status_code.code(), headers, body: response.body.clone() }
+    Reply { code: response.status_code.code(), headers, body: response.body.clone(), peer: Some(peer) }
 }
 
 /// How a request travels.
