@@ -40,6 +40,7 @@ async fn server() -> Server {
         msrp_port: 2855,
         max_message: 1 << 20,
         chatroom: String::new(),
+        factory: "conference".into(),
         moderators: Vec::new(),
     };
     let sip = Sip::bind(config).await.unwrap();
@@ -609,4 +610,25 @@ async fn a_room_calls_whom_a_participant_refers_to() {
         assert!(callee.receive().await.starts_with("SIP/2.0 200 OK\r\n"));
         assert_eq!(server.told.recv().await.unwrap(), ("leave", endpoint));
     }
+}
+
+#[tokio::test]
+async fn the_factory_gives_each_call_a_room_of_its_own() {
+    // FOCUS-07
+    let mut server = server().await;
+    let factory = "sip:conference@chat.example";
+    let mut rooms = Vec::new();
+    for mut client in Client::both(&server).await {
+        let invite = client.request("INVITE", factory, 1, &format!("<{factory}>"), SDP_TYPE, OFFER);
+        client.send(&invite).await;
+        let ok = client.receive().await;
+        assert!(ok.starts_with("SIP/2.0 200 ") && header(&ok, "Contact").ends_with(";isfocus"), "{ok}");
+        client.send(&client.request("ACK", &target(&ok), 1, header(&ok, "To"), "", "")).await;
+        client.send(&client.request("BYE", &target(&ok), 2, header(&ok, "To"), "", "")).await;
+        assert!(client.receive().await.starts_with("SIP/2.0 200 "));
+        let (_, endpoint) = server.told.recv().await.unwrap();
+        assert_eq!(server.told.recv().await.unwrap(), ("leave", endpoint));
+        rooms.push(target(&ok).split('@').next().unwrap().to_owned());
+    }
+    assert!(rooms[0] != rooms[1] && !rooms.contains(&"sip:conference".to_owned()), "{rooms:?}");
 }

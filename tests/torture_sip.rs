@@ -112,6 +112,7 @@ fn fate(octets: &[u8]) -> Fate {
         msrp_port: 2855,
         max_message: 0,
         chatroom: String::new(),
+        factory: String::new(),
         moderators: Vec::new(),
         shards: 1,
     };

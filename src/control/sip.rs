@@ -84,6 +84,8 @@ pub struct SipConfig {
     pub max_message: u64,
     /// The tokens of our `a=chatroom`; empty for the bare attribute.
     pub chatroom: String,
+    /// The user to whom an INVITE makes a room of its own; empty for none.
+    pub factory: String,
     /// Who may take anybody out of any room.
     pub moderators: Vec<Address>,
 }
@@ -211,6 +213,7 @@ fn focus_config(config: &SipConfig, shared: &Shared, shards: u16) -> Config {
         msrp_port: config.msrp_port,
         max_message: config.max_message,
         chatroom: config.chatroom.clone(),
+        factory: config.factory.clone(),
         moderators: config.moderators.clone(),
         shards,
     }

@@ -67,6 +67,8 @@ pub(super) struct Call {
     pub(super) joining: &'static str,
     /// The next grant is to be told with a re-INVITE.
     pub(super) reoffer: bool,
+    /// The room was made for this call and ends with it (FOCUS-07).
+    pub(super) creator: bool,
     /// The MSRP session is gone and may be negotiated anew until then (FOCUS-05).
     pub(super) lost: Option<Now>,
     /// The call is to end with this Reason as soon as the ACK is there (RFC 3261 §15).
@@ -103,6 +105,7 @@ impl Call {
             present: false,
             joining: "dialed-in",
             reoffer: false,
+            creator: false,
             lost: None,
             ending: None,
             acks: true,

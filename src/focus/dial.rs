@@ -135,9 +135,9 @@ impl Calls {
 
     /// Ends every call of a participant in a room; whether there was one.
     pub(super) fn dismiss(&mut self, core: &mut Core, room: &Address, who: &Address) -> bool {
-        let theirs = |call: &&Call| call.who.participant == *who && call.room == *room;
-        let mut dialogs: Vec<DialogId> = self.table.values().filter(theirs).map(|c| c.dialog).collect();
-        dialogs.sort_unstable();
+        let theirs = |dialog: &&DialogId| self.table.get(*dialog).is_some_and(|c| c.who.participant == *who);
+        let all = self.rooms.get(room).into_iter().flatten();
+        let dialogs: Vec<DialogId> = all.filter(theirs).copied().collect();
         for &dialog in &dialogs {
             self.end(core, dialog, "SIP;cause=200;text=\"Removed from the room\"");
         }
@@ -156,7 +156,7 @@ impl Calls {
         core.tell(&call.room, call.join(endpoint));
         self.endpoints.insert(endpoint, dialog);
         self.merged.insert(call.merge_key.clone(), dialog);
-        *self.rooms.entry(call.room.clone()).or_default() += 1;
+        self.rooms.entry(call.room.clone()).or_default().insert(dialog);
         self.table.insert(dialog, call);
     }
 }

@@ -25,7 +25,7 @@ use crate::base::id::{EndpointId, SessionId};
 use crate::base::limits;
 use crate::base::refusal::Refusal;
 use crate::shard::message::Ended;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 /// How long a shard may take to answer. Beyond: 503, and what it grants later is void.
@@ -42,7 +42,7 @@ pub(super) struct Calls {
     transactions: HashMap<TxId, DialogId>,
     pub(super) merged: HashMap<MergeKey, DialogId>,
     /// Calls of each room.
-    pub(super) rooms: HashMap<Address, u32>,
+    pub(super) rooms: HashMap<Address, BTreeSet<DialogId>>,
     /// Calls of each room that it makes and that nobody has answered yet.
     pub(super) dials: HashMap<Address, u32>,
 }
@@ -62,7 +62,9 @@ impl Calls {
         request: &Request,
         flow: &Flow,
     ) -> Result<(), Response> {
-        let (room, user) = core.config.room(&request.uri).ok_or(Response::new(404))?;
+        let creator = core.config.is_factory(&request.uri);
+        let (room, user) = if creator { fresh_room(core, request) } else { core.config.room(&request.uri) }
+            .ok_or(Response::new(404))?;
         let merge_key = (request.call_id().into(), request.from_tag().unwrap_or("").into(), request.cseq());
         if self.merged.contains_key(&merge_key) {
             return Err(Response::new(482));
@@ -81,6 +83,7 @@ impl Calls {
         let phase = Phase::Pending { tx, offer: offer.map(Box::new) };
         let mut call = Call::new(core, dialog, room, who, phase, merge_key);
         call.timer = timer;
+        call.creator = creator;
         self.transactions.insert(tx, dialog);
         self.admit(core, call);
         Ok(())
@@ -353,12 +356,23 @@ impl Calls {
             self.endpoints.remove(&endpoint);
         }
         core.dialogs.release(dialog);
-        if let Some(count) = self.rooms.get_mut(&call.room) {
-            *count -= 1;
-            if *count == 0 {
-                self.rooms.remove(&call.room);
-                core.news.push(News::RoomOver { room: call.room });
+        let Some(others) = self.rooms.get_mut(&call.room) else { return };
+        others.remove(&dialog);
+        if others.is_empty() {
+            self.rooms.remove(&call.room);
+            core.news.push(News::RoomOver { room: call.room });
+        } else if call.creator {
+            for dialog in others.clone() {
+                self.end(core, dialog, "SIP;cause=410;text=\"The room is over\"");
             }
         }
     }
+}
+
+/// A room for an INVITE to the factory: nobody else can know its name (FOCUS-07).
+fn fresh_room(core: &mut Core, request: &Request) -> Option<(Address, String)> {
+    let (factory, _) = core.config.user(&request.uri)?;
+    let user = format!("{}{}", core.entropy.token(), core.entropy.token());
+    let room = Address::parse(&format!("sip:{user}@{}", factory.host())).ok()?;
+    Some((room, user))
 }

@@ -80,6 +80,8 @@ pub struct Config {
     pub max_message: u64,
     /// The tokens of our `a=chatroom`.
     pub chatroom: String,
+    /// The user to whom an INVITE makes a room of its own (RFC 4579 §3.2); empty for none.
+    pub factory: String,
     /// Who may take anybody out of any room.
     pub moderators: Vec<Address>,
     /// How many shards there are.
@@ -512,9 +514,23 @@ impl Config {
         (named() || numbered()).then_some(uri)
     }
 
-    /// The room that a URI names, and its user part. Port and parameters say how to get here, not
-    /// which room is meant.
+    /// Whether a URI is that of the factory.
+    fn is_factory(&self, uri: &str) -> bool {
+        self.user(uri).is_some_and(|(address, _)| self.makes_rooms(&address))
+    }
+
+    fn makes_rooms(&self, address: &Address) -> bool {
+        !self.factory.is_empty() && address.user() == self.factory
+    }
+
+    /// The room that a URI names, and its user part; the factory is no room.
     fn room(&self, uri: &str) -> Option<(Address, String)> {
+        self.user(uri).filter(|(address, _)| !self.makes_rooms(address))
+    }
+
+    /// The address of one of our users, and its user part. Port and parameters say how to get here, not
+    /// who is meant.
+    fn user(&self, uri: &str) -> Option<(Address, String)> {
         let uri = self.host_of(uri)?;
         if uri.user.is_empty() || uri.user.len() > ROOM_USER_BYTES_MAX {
             return None;

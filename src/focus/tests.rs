@@ -38,6 +38,7 @@ impl World {
             msrp_port: 2855,
             max_message: 1000,
             chatroom: String::new(),
+            factory: "conference".into(),
             moderators: vec![Address::parse("sip:mod@example.com").unwrap()],
             shards: 4,
         };
@@ -1316,4 +1317,61 @@ fn a_room_rings_at_so_many_at_a_time() {
     }
     assert_eq!(w.told.len(), dial::DIALS_MAX as usize);
     assert_eq!(w.reports().last().unwrap().0, "503 Service Unavailable");
+}
+
+const FACTORY: &str = "sip:conference@chat.example";
+
+#[test]
+fn a_call_to_the_factory_makes_a_room_that_ends_with_its_creator() {
+    // FOCUS-07
+    let mut w = World::new();
+    let mut rooms = Vec::new();
+    for name in ["alice", "bob"] {
+        let tx = w.request(&invite(name, 1, "", OFFER).replacen(ROOM, FACTORY, 1));
+        let join = w.join();
+        w.grant(join.endpoint);
+        let ok = w.response();
+        let user = join.room.user().to_owned();
+        assert!(user.len() >= 22 && user != "conference", "{user}");
+        let contact = format!("<sip:{user}@chat.example:5060;transport=tcp>;isfocus");
+        assert_eq!(ok.headers.get("Contact"), Some(&*contact));
+        let caller = Caller { name, seq: 1, tag: ok.to_tag.unwrap().into(), endpoint: join.endpoint };
+        w.ack(&caller, tx, "");
+        rooms.push((caller, join.room));
+    }
+    assert_ne!(rooms[0].1, rooms[1].1);
+    // Who knows the name comes in, and goes without harm.
+    let uri = format!("sip:{}@chat.example", rooms[0].1.user());
+    let mut others = Vec::new();
+    for name in ["carol", "dave"] {
+        let tx = w.request(&invite(name, 1, "", OFFER).replacen(ROOM, &uri, 1));
+        let join = w.join();
+        assert_eq!(join.room, rooms[0].1);
+        w.grant(join.endpoint);
+        let tag = w.response().to_tag.unwrap().into();
+        let caller = Caller { name, seq: 1, tag, endpoint: join.endpoint };
+        w.ack(&caller, tx, "");
+        others.push(caller);
+    }
+    assert_eq!(w.code(&others[0].next("BYE")), 200);
+    assert_eq!(w.left(), others[0].endpoint);
+    assert_eq!(w.code(&rooms[0].0.next("BYE")), 200);
+    let (_, bye) = w.sent();
+    assert_eq!(bye.headers.get("Reason"), Some("SIP;cause=410;text=\"The room is over\""));
+    assert_eq!((w.told.len(), w.focus.calls.rooms.len()), (2, 1));
+}
+
+#[test]
+fn the_factory_is_no_room() {
+    // FOCUS-07
+    let mut w = World::new();
+    assert_eq!(w.code(&subscribe("").replacen(ROOM, FACTORY, 1)), 404);
+    assert_eq!(w.code(&refer("mod", 1, "", "Refer-To: <sip:a@b>\r\n").replacen(ROOM, FACTORY, 1)), 404);
+    assert_eq!(w.code(&text("OPTIONS", "alice", 1, "", "", "").replacen(ROOM, FACTORY, 1)), 200);
+    // However it is spelt.
+    w.request(&invite("alice", 1, "", OFFER).replacen(ROOM, "sip:%63onference@CHAT.example:5060", 1));
+    assert_ne!(w.join().room.user(), "conference");
+    w.focus.core.config.factory.clear();
+    w.request(&invite("bob", 1, "", OFFER).replacen(ROOM, FACTORY, 1));
+    assert_eq!(w.join().room.as_str(), FACTORY);
 }
