@@ -108,6 +108,8 @@ async fn serve(
         msrp_port: msrp[0].port(),
         max_message: config.max_message_bytes,
         chatroom: String::new(),
+        factory: config.factory.clone(),
+        moderators: config.moderators.clone(),
     };
     let sip = Sip::bind(sip_config).await.map_err(ServerError::Sip)?;
     let policy = Policy { message_bytes_max: config.max_message_bytes, ..Policy::default() };

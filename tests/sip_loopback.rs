@@ -40,6 +40,8 @@ async fn server() -> Server {
         msrp_port: 2855,
         max_message: 1 << 20,
         chatroom: String::new(),
+        factory: "conference".into(),
+        moderators: Vec::new(),
     };
     let sip = Sip::bind(config).await.unwrap();
     let (address, counters) = (sip.local_addrs()[0], sip.counters());
@@ -509,4 +511,124 @@ async fn a_notice_too_long_for_a_datagram_travels_over_tcp() {
         "{notify}"
     );
     stream.accept(&notify).await;
+}
+
+#[tokio::test]
+async fn a_session_timer_is_agreed_and_refreshed_by_update() {
+    // TIMER-01, TIMER-02
+    let server = server().await;
+    for mut client in Client::both(&server).await {
+        let timer = |seconds: u32| format!("Supported: timer\r\nSession-Expires: {seconds}\r\n");
+        let short = format!("{SDP_TYPE}{}", timer(30));
+        let invite = client.request("INVITE", ROOM, 1, &format!("<{ROOM}>"), &short, OFFER);
+        client.send(&invite).await;
+        let refusal = client.receive().await;
+        assert!(refusal.starts_with("SIP/2.0 422 ") && header(&refusal, "Min-SE") == "90", "{refusal}");
+        let ack = client.request("ACK", ROOM, 1, header(&refusal, "To"), "", "");
+        client.send(&ack.replace("ACK1;", "INVITE1;")).await;
+        let enough = format!("{SDP_TYPE}{}", timer(90));
+        let invite = client.request("INVITE", ROOM, 2, &format!("<{ROOM}>"), &enough, OFFER);
+        client.send(&invite).await;
+        let ok = client.receive().await;
+        assert_eq!(header(&ok, "Session-Expires"), "90;refresher=uac", "{ok}");
+        let to = header(&ok, "To");
+        client.send(&client.request("ACK", &target(&ok), 2, to, "", "")).await;
+        client.send(&client.request("UPDATE", &target(&ok), 3, to, &timer(120), "")).await;
+        let ok = client.receive().await;
+        assert!(ok.starts_with("SIP/2.0 200 ") && header(&ok, "CSeq") == "3 UPDATE", "{ok}");
+        assert_eq!(header(&ok, "Session-Expires"), "120;refresher=uac", "{ok}");
+    }
+}
+
+#[tokio::test]
+async fn a_room_calls_whom_a_participant_refers_to() {
+    // REFER-01, REFER-02
+    let mut server = server().await;
+    let mut alice = Client::udp(&server).await;
+    alice.join().await;
+    assert_eq!(server.told.recv().await.unwrap().0, "join");
+    let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let targets = [
+        format!("sip:carol@{}", udp.local_addr().unwrap()),
+        format!("sip:dave@{};transport=tcp", tcp.local_addr().unwrap()),
+    ];
+    let (mut waiting, mut seq) = (Some(udp), 20);
+    for target in targets {
+        seq += 1;
+        let lines = format!("Refer-To: <{target}>\r\n");
+        let refer = alice.request("REFER", ROOM, seq, &format!("<{ROOM}>"), &lines, "");
+        alice.send(&refer.replace("call-UDP", &format!("refer{seq}"))).await;
+        let mut callee = if let Some(socket) = waiting.take() {
+            let mut buffer = vec![0; 65536];
+            let (_, from) = socket.peek_from(&mut buffer).await.unwrap();
+            socket.connect(from).await.unwrap();
+            Client::Udp(socket)
+        } else {
+            Client::Tcp(tcp.accept().await.unwrap().0, Vec::new())
+        };
+        let invite = callee.receive().await;
+        assert!(
+            invite.starts_with("INVITE sip:") && header(&invite, "Contact").ends_with(";isfocus"),
+            "{invite}"
+        );
+        assert!(invite.contains("a=setup:actpass\r\n"), "{invite}");
+        let copied = ["Via", "From", "Call-ID", "CSeq"].map(|n| format!("{n}: {}\r\n", header(&invite, n)));
+        let contact = format!("Contact: <{target}>\r\nTo: {};tag=callee\r\n", header(&invite, "To"));
+        let start = |code: &str| format!("SIP/2.0 {code}\r\n{}{contact}", copied.concat());
+        callee.send(&format!("{}Content-Length: 0\r\n\r\n", start("180 Ringing"))).await;
+        let length = OFFER.len();
+        let ok = format!("{}{SDP_TYPE}Content-Length: {length}\r\n\r\n{OFFER}", start("200 OK"));
+        callee.send(&ok).await;
+        let ack = callee.receive().await;
+        assert!(ack.starts_with("ACK sip:") && header(&ack, "To").ends_with(";tag=callee"), "{ack}");
+        let (joined, endpoint) = server.told.recv().await.unwrap();
+        assert_eq!((joined, server.told.recv().await.unwrap()), ("join", ("revise", endpoint)));
+        let mut lines = Vec::new();
+        while lines.len() < 2 {
+            let message = alice.receive().await;
+            if message.starts_with("NOTIFY") {
+                alice.accept(&message).await;
+                let body = message.split("\r\n\r\n").nth(1).unwrap().trim().to_owned();
+                if lines.last() != Some(&body) {
+                    lines.push(body);
+                }
+            }
+        }
+        lines.sort();
+        assert_eq!(lines, ["SIP/2.0 100 Trying", "SIP/2.0 200 OK"]);
+        // She goes as she came.
+        let bye = format!(
+            "BYE {ROOM} SIP/2.0\r\nVia: SIP/2.0/{} pc;branch=z9hG4bKbye{seq};rport\r\nMax-Forwards: 70\r\n\
+             From: {};tag=callee\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: 1 BYE\r\nContent-Length: 0\r\n\r\n",
+            callee.transport(),
+            header(&invite, "To"),
+            header(&invite, "From"),
+            header(&invite, "Call-ID"),
+        );
+        callee.send(&bye).await;
+        assert!(callee.receive().await.starts_with("SIP/2.0 200 OK\r\n"));
+        assert_eq!(server.told.recv().await.unwrap(), ("leave", endpoint));
+    }
+}
+
+#[tokio::test]
+async fn the_factory_gives_each_call_a_room_of_its_own() {
+    // FOCUS-07
+    let mut server = server().await;
+    let factory = "sip:conference@chat.example";
+    let mut rooms = Vec::new();
+    for mut client in Client::both(&server).await {
+        let invite = client.request("INVITE", factory, 1, &format!("<{factory}>"), SDP_TYPE, OFFER);
+        client.send(&invite).await;
+        let ok = client.receive().await;
+        assert!(ok.starts_with("SIP/2.0 200 ") && header(&ok, "Contact").ends_with(";isfocus"), "{ok}");
+        client.send(&client.request("ACK", &target(&ok), 1, header(&ok, "To"), "", "")).await;
+        client.send(&client.request("BYE", &target(&ok), 2, header(&ok, "To"), "", "")).await;
+        assert!(client.receive().await.starts_with("SIP/2.0 200 "));
+        let (_, endpoint) = server.told.recv().await.unwrap();
+        assert_eq!(server.told.recv().await.unwrap(), ("leave", endpoint));
+        rooms.push(target(&ok).split('@').next().unwrap().to_owned());
+    }
+    assert!(rooms[0] != rooms[1] && !rooms.contains(&"sip:conference".to_owned()), "{rooms:?}");
 }

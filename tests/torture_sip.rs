@@ -112,6 +112,8 @@ fn fate(octets: &[u8]) -> Fate {
         msrp_port: 2855,
         max_message: 0,
         chatroom: String::new(),
+        factory: String::new(),
+        moderators: Vec::new(),
         shards: 1,
     };
     let mut focus = Focus::new(config, Entropy::from_seed(1));

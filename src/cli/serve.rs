@@ -39,6 +39,14 @@ pub struct Args {
     /// Congestion control of MSRP connections, for example cubic [default: the system's].
     #[arg(long, value_name = "NAME")]
     congestion: Option<String>,
+    /// User to whom a call makes a room of its own, with a name that nobody can guess; empty for none
+    /// [default: conference].
+    #[arg(long, value_name = "USER")]
+    factory: Option<String>,
+    /// Address of somebody who may take anybody out of any room, for example sip:alice@example.com; may be
+    /// given several times [default: nobody].
+    #[arg(long, value_name = "URI")]
+    moderator: Vec<String>,
 }
 
 /// Runs the subcommand.
@@ -70,6 +78,8 @@ fn raw(args: Args) -> Result<Raw, ConfigError> {
         driver: args.driver,
         max_message_bytes: args.max_message_bytes,
         congestion: args.congestion,
+        factory: args.factory,
+        moderator: args.moderator,
     };
     Ok(flags.over(file))
 }

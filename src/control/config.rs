@@ -3,6 +3,7 @@
 //! Every flag of `openmsrp serve` has a key of the same name in the TOML file; a flag wins over the
 //! file, the file over the defaults.
 
+use crate::base::address::Address;
 use crate::base::limits;
 use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
@@ -31,6 +32,11 @@ pub struct Raw {
     pub max_message_bytes: Option<u64>,
     /// The congestion control of MSRP connections, by its name in the system.
     pub congestion: Option<String>,
+    /// The user to whom an INVITE makes a room of its own; empty for none.
+    pub factory: Option<String>,
+    /// Addresses of those who may take anybody out of any room.
+    #[serde(default)]
+    pub moderator: Vec<String>,
 }
 
 /// How shards wait, as asked for.
@@ -63,6 +69,10 @@ pub struct Config {
     pub max_message_bytes: u64,
     /// The congestion control of MSRP connections.
     pub congestion: Option<String>,
+    /// The user to whom an INVITE makes a room of its own; empty for none.
+    pub factory: String,
+    /// Who may take anybody out of any room.
+    pub moderators: Vec<Address>,
 }
 
 /// What is wrong with a configuration, and what to do about it.
@@ -111,6 +121,8 @@ impl Raw {
             driver: self.driver.or(below.driver),
             max_message_bytes: self.max_message_bytes.or(below.max_message_bytes),
             congestion: self.congestion.or(below.congestion),
+            factory: self.factory.or(below.factory),
+            moderator: list(self.moderator, below.moderator),
         }
     }
 
@@ -155,8 +167,30 @@ impl Raw {
                 "less than 1024 leaves no room for a text".into(),
             ));
         }
+        let factory = self.factory.unwrap_or_else(|| "conference".to_owned());
+        if !factory.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.+".contains(&b)) {
+            let why = format!("`{factory}` has other than letters, digits and any of -_.+");
+            return Err(ConfigError::Value("factory", why));
+        }
+        let moderator = |text: &String| {
+            let why =
+                |_| ConfigError::Value("moderator", format!("`{text}` is not like sip:alice@example.com"));
+            Address::parse(text).map_err(why)
+        };
+        let moderators = self.moderator.iter().map(moderator).collect::<Result<_, _>>()?;
         let (public_host, congestion) = (self.public_host, self.congestion);
-        Ok(Config { domains, sip, msrp, public_host, shards, driver, max_message_bytes, congestion })
+        Ok(Config {
+            domains,
+            sip,
+            msrp,
+            public_host,
+            shards,
+            driver,
+            max_message_bytes,
+            congestion,
+            factory,
+            moderators,
+        })
     }
 }
 
@@ -217,6 +251,7 @@ mod tests {
         assert_eq!(c.msrp, ["127.0.0.1:2855".parse().unwrap()]);
         assert_eq!((c.shards, c.driver), (2, DriverChoice::Auto));
         assert_eq!(c.msrp_host(c.msrp[0]), "127.0.0.1");
+        assert_eq!((c.factory.as_str(), c.moderators.len()), ("conference", 0));
     }
 
     #[test]
@@ -236,6 +271,8 @@ mod tests {
         assert!(wrong(Raw { msrp: list("0.0.0.0:2855"), ..Raw::default() }).contains("--public-host"));
         assert!(wrong(Raw { driver: Some("kqueue".into()), ..Raw::default() }).contains("io_uring"));
         assert!(wrong(Raw { domain: list("a b"), ..Raw::default() }).contains("`a b`"));
+        assert!(wrong(Raw { factory: Some("a b".into()), ..Raw::default() }).contains("`a b`"));
+        assert!(wrong(Raw { moderator: list("alice"), ..Raw::default() }).contains("`alice`"));
         assert!(wrong(Raw { shards: Some(0), ..Raw::default() }).contains("shards"));
         let unknown = toml::from_str::<Raw>("shard = 1").unwrap_err().to_string();
         assert!(unknown.contains("unknown field `shard`"), "{unknown}");

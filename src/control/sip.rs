@@ -28,10 +28,12 @@ mod tcp;
 mod transact;
 mod udp;
 
+use crate::base::address::Address;
 use crate::base::clock::now;
 use crate::base::entropy::Entropy;
 use crate::base::limits;
 use crate::control::shards::Shards;
+use crate::focus::signalling::Reply;
 use crate::focus::{Config, Focus, Input, Output, RequestId, TxId};
 use link::{Listener, Shared};
 use rsipstack::EndpointBuilder;
@@ -82,6 +84,10 @@ pub struct SipConfig {
     pub max_message: u64,
     /// The tokens of our `a=chatroom`; empty for the bare attribute.
     pub chatroom: String,
+    /// The user to whom an INVITE makes a room of its own; empty for none.
+    pub factory: String,
+    /// Who may take anybody out of any room.
+    pub moderators: Vec<Address>,
 }
 
 /// What a task tells the loop.
@@ -89,7 +95,7 @@ enum Event {
     Input(Box<Input>),
     /// A server transaction has ended.
     Over(TxId),
-    Answer(RequestId, u16),
+    Answer(RequestId, Reply),
     /// A connection brought nothing for `limits::SIP_CONN_IDLE`.
     Idle(u64),
 }
@@ -207,6 +213,8 @@ fn focus_config(config: &SipConfig, shared: &Shared, shards: u16) -> Config {
         msrp_port: config.msrp_port,
         max_message: config.max_message,
         chatroom: config.chatroom.clone(),
+        factory: config.factory.clone(),
+        moderators: config.moderators.clone(),
         shards,
     }
 }
@@ -237,7 +245,7 @@ impl Desk {
             }
             Event::Idle(link) if self.focus.uses(link) => {}
             Event::Idle(link) => self.shared.forget(link),
-            Event::Answer(id, code) => self.focus.handle(now(), Input::Answer { id, code }),
+            Event::Answer(id, reply) => self.focus.handle(now(), Input::Answer { id, reply }),
         }
     }
 

@@ -6,9 +6,12 @@
 
 use super::code::{acceptable, capabilities, warn};
 use super::dialog::DialogId;
+use super::identity::Identity;
 use super::invite::MergeKey;
+use super::refer::ReportId;
 use super::roster::Presence;
 use super::signalling::{Flow, Request, Response, host_port};
+use super::timer::SessionTimer;
 use super::{Core, News, TxId};
 use crate::base::address::Address;
 use crate::base::clock::Now;
@@ -17,7 +20,6 @@ use crate::shard::message::{Join, Terms, ToShard};
 use crate::wire::sdp::{self, Description, Media, MediaProblem, MessageMedia, NoChat, Setup};
 use bytes::Bytes;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 /// What a call waits for.
 pub(super) enum Phase {
@@ -27,6 +29,8 @@ pub(super) enum Phase {
     Answered { tx: TxId },
     /// The ACK of our 200, which had an offer: the ACK has the answer.
     Offered { tx: TxId },
+    /// A place in the room, then the answer to our INVITE.
+    Dialing { report: Option<ReportId>, by: Address },
     /// Nothing.
     Up,
 }
@@ -45,9 +49,7 @@ pub(super) struct Call {
     /// `None` while the message media is closed with port 0.
     pub(super) endpoint: Option<EndpointId>,
     pub(super) room: Address,
-    pub(super) participant: Address,
-    pub(super) display_name: Arc<str>,
-    pub(super) contact: Arc<str>,
+    pub(super) who: Identity,
     pub(super) phase: Phase,
     /// A 200 was sent: from here on the call ends with BYE.
     pub(super) confirmed: bool,
@@ -61,16 +63,58 @@ pub(super) struct Call {
     pub(super) theirs: String,
     pub(super) terms: Option<Terms>,
     pub(super) present: bool,
+    /// How the endpoint came, as the roster says it.
+    pub(super) joining: &'static str,
+    /// The next grant is to be told with a re-INVITE.
+    pub(super) reoffer: bool,
+    /// The room was made for this call and ends with it (FOCUS-07).
+    pub(super) creator: bool,
     /// The MSRP session is gone and may be negotiated anew until then (FOCUS-05).
     pub(super) lost: Option<Now>,
     /// The call is to end with this Reason as soon as the ACK is there (RFC 3261 §15).
     pub(super) ending: Option<&'static str>,
+    /// What is negotiated came with an INVITE, so that an ACK follows the answer.
+    pub(super) acks: bool,
+    pub(super) timer: SessionTimer,
     /// When the shard was last asked.
     pub(super) asked: Now,
     pub(super) merge_key: MergeKey,
 }
 
 impl Call {
+    pub(super) fn new(
+        core: &mut Core,
+        dialog: DialogId,
+        room: Address,
+        who: Identity,
+        phase: Phase,
+        merge_key: MergeKey,
+    ) -> Self {
+        Self {
+            dialog,
+            endpoint: Some(core.endpoint()),
+            room,
+            who,
+            phase,
+            confirmed: false,
+            session: None,
+            origin: (core.entropy.bits() >> 16, 1),
+            ours: String::new(),
+            theirs: String::new(),
+            terms: None,
+            present: false,
+            joining: "dialed-in",
+            reoffer: false,
+            creator: false,
+            lost: None,
+            ending: None,
+            acks: true,
+            timer: SessionTimer::default(),
+            asked: core.now,
+            merge_key,
+        }
+    }
+
     pub(super) fn join(&self, endpoint: EndpointId) -> ToShard {
         let terms = match &self.phase {
             Phase::Pending { offer: Some(offer), .. } => Some(offer.terms.clone()),
@@ -79,10 +123,10 @@ impl Call {
         ToShard::Join(Box::new(Join {
             endpoint,
             room: self.room.clone(),
-            participant: self.participant.clone(),
-            aliases: Vec::new(),
-            display_name: self.display_name.clone(),
-            contact: self.contact.clone(),
+            participant: self.who.participant.clone(),
+            aliases: self.who.aliases.clone(),
+            display_name: self.who.display_name.clone(),
+            contact: self.who.contact.clone(),
             terms,
         }))
     }
@@ -100,10 +144,11 @@ impl Call {
     pub(super) fn news(&self, endpoint: EndpointId, present: bool) -> News {
         News::Presence(Presence {
             room: self.room.clone(),
-            participant: self.participant.clone(),
-            display_name: self.display_name.clone(),
+            participant: self.who.participant.clone(),
+            display_name: self.who.display_name.clone(),
             endpoint,
-            contact: self.contact.clone(),
+            contact: self.who.contact.clone(),
+            joining: self.joining,
             present,
         })
     }
@@ -139,7 +184,7 @@ impl Call {
         }
         let line = &offer.description.origin.line;
         if self.lost.is_none() && !line.is_empty() && *line == self.theirs {
-            self.phase = Phase::Answered { tx };
+            self.phase = self.after_answer(tx);
             let answer = self.ours.clone();
             self.send_ok(core, tx, answer);
             return Ok(());
@@ -150,7 +195,7 @@ impl Call {
         if rebind {
             self.phase = Phase::Pending { tx, offer: Some(Box::new(offer)) };
         } else {
-            self.phase = Phase::Answered { tx };
+            self.phase = self.after_answer(tx);
             self.send_answer(core, tx, offer);
         }
         Ok(())
@@ -181,7 +226,7 @@ impl Call {
         self.lost = None;
         self.session = None;
         self.theirs.clone_from(&description.origin.line);
-        self.phase = Phase::Answered { tx };
+        self.phase = self.after_answer(tx);
         let answer = self.versioned(core, |local| sdp::answer(description, usize::MAX, local));
         self.send_ok(core, tx, answer);
     }
@@ -192,23 +237,39 @@ impl Call {
         core.tell(&self.room, ToShard::Revise { endpoint, room: self.room.clone(), terms, rebind });
     }
 
-    /// The answer that came with an ACK.
+    /// The answer to an offer of ours, in an ACK or a 200.
     pub(super) fn answered(
         &mut self,
         core: &mut Core,
-        request: &Request,
+        body: &[u8],
         flow: &Flow,
+        rebind: bool,
     ) -> Result<(), &'static str> {
-        const UNUSABLE: &str = "SIP;cause=488;text=\"No usable answer in ACK\"";
-        let description = Description::parse(&request.body).map_err(|_| UNUSABLE)?;
+        const UNUSABLE: &str = "SIP;cause=488;text=\"No usable answer\"";
+        let description = Description::parse(body).map_err(|_| UNUSABLE)?;
         let media = choose(&description).map_err(|_| UNUSABLE)?;
         // Our offer said actpass. Without a=setup the offerer connects (RFC 4975 §5.4).
         let connect = media.setup != Some(Setup::Active);
         let terms = terms(media, connect, flow).map_err(|_| UNUSABLE)?;
         self.theirs.clone_from(&description.origin.line);
-        self.revise(core, terms.clone(), false);
+        self.revise(core, terms.clone(), rebind);
         self.terms = Some(terms);
         Ok(())
+    }
+
+    /// The answer to a re-INVITE of ours that repeated our description: mostly a repetition too.
+    pub(super) fn repeated(&mut self, core: &mut Core, body: &[u8]) -> Result<(), &'static str> {
+        let same = Description::parse(body).is_ok_and(|d| d.origin.line == self.theirs);
+        let flow = core.dialogs.get(self.dialog).map(|d| d.flow().clone());
+        match flow {
+            Some(flow) if !same && self.endpoint.is_some() => self.answered(core, body, &flow, false),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is waited for once an answer of ours is out.
+    pub(super) fn after_answer(&self, tx: TxId) -> Phase {
+        if self.acks { Phase::Answered { tx } } else { Phase::Up }
     }
 
     pub(super) fn send_answer(&mut self, core: &mut Core, tx: TxId, offer: Offer) {
@@ -229,7 +290,7 @@ impl Call {
 
     /// Writes a description: with the last version if it says the same as the last, else with the
     /// next one (SDP-06).
-    fn versioned(&mut self, core: &Core, write: impl Fn(&sdp::Local<'_>) -> String) -> String {
+    pub(super) fn versioned(&mut self, core: &Core, write: impl Fn(&sdp::Local<'_>) -> String) -> String {
         let config = &core.config;
         let id = self.session.as_ref().map_or("", |s| std::str::from_utf8(s.reveal()).unwrap_or(""));
         let path = format!("msrp://{}:{}/{id};tcp", config.msrp_host, config.msrp_port);
@@ -259,14 +320,18 @@ impl Call {
     }
 
     /// The 200 (FOCUS-01).
-    fn send_ok(&mut self, core: &mut Core, tx: TxId, body: String) {
+    pub(super) fn send_ok(&mut self, core: &mut Core, tx: TxId, body: String) {
         self.confirmed = true;
         let Some(dialog) = core.dialogs.get(self.dialog) else { return };
         let mut response = Response::new(200).tagged(dialog.tag());
         for route in dialog.routes() {
             response.headers.push("Record-Route", route);
         }
-        let response = capabilities(response, dialog.contact()).body("application/sdp", body);
+        let mut response = capabilities(response, dialog.contact());
+        self.timer.answer(core, self.dialog, &mut response.headers);
+        if !body.is_empty() {
+            response = response.body("application/sdp", body);
+        }
         core.respond(tx, response);
     }
 }

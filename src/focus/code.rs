@@ -5,7 +5,10 @@ use super::signalling::{Flow, Request, Response};
 use crate::base::refusal::Refusal;
 
 /// Methods we serve.
-pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, SUBSCRIBE";
+pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, SUBSCRIBE, UPDATE, REFER";
+
+/// Option tags that we know (RFC 3261 §19.2).
+pub(super) const SUPPORTED: [&str; 2] = ["timer", "norefersub"];
 
 /// Bodies and answers that we can do (SIP-UAS-01): 415 and 406.
 pub(super) fn acceptable(request: &Request) -> Result<(), Response> {
@@ -28,7 +31,7 @@ pub(super) fn capabilities(response: Response, contact: &str) -> Response {
         .with("Contact", contact)
         .with("Allow", ALLOW)
         .with("Allow-Events", "conference")
-        .with("Supported", "")
+        .with("Supported", SUPPORTED.join(", "))
         .with("Accept", "application/sdp")
 }
 
@@ -56,9 +59,10 @@ pub(super) fn refusal_response(why: Refusal) -> Response {
     }
 }
 
-/// The option tags in Require, none of which we have (RFC 3261 §8.2.2.3).
+/// The option tags in Require that we do not have (RFC 3261 §8.2.2.3).
 pub(super) fn required(request: &Request) -> Option<String> {
     let mut tags = request.headers.list("Require");
     tags.extend(request.headers.list("Proxy-Require"));
+    tags.retain(|tag| !SUPPORTED.iter().any(|s| s.eq_ignore_ascii_case(tag)));
     (!tags.is_empty()).then(|| tags.join(", "))
 }

@@ -5,7 +5,9 @@
 //! Bounds: `limits::DIALOGS_MAX` dialogs; the strings of one are parts of one request that made it.
 //! Proof: the tests below.
 
-use super::signalling::{Flow, Headers, Method, NameAddr, Outgoing, Request, SipUri, Transport};
+use super::signalling::{
+    Flow, Headers, Method, NameAddr, Outgoing, Reply, Request, SipUri, Transport, tag as tag_of,
+};
 use crate::base::id::Token;
 use crate::base::limits;
 use std::collections::HashMap;
@@ -22,7 +24,7 @@ struct Name {
     remote_tag: Box<str>,
 }
 
-/// One dialog, made by a request of the peer.
+/// One dialog, made by a request of the peer or by an INVITE of ours.
 #[derive(Debug)]
 pub struct Dialog {
     name: Name,
@@ -93,6 +95,55 @@ impl Dialogs {
         Some(id)
     }
 
+    /// Makes a dialog with one usage for an INVITE of ours; [`Dialogs::establish`] makes it whole.
+    pub fn open(
+        &mut self,
+        local: &str,
+        target: &str,
+        call_id: &str,
+        tag: &str,
+        contact: &str,
+        flow: Flow,
+    ) -> Option<DialogId> {
+        if self.table.len() >= limits::DIALOGS_MAX {
+            return None;
+        }
+        self.last += 1;
+        let id = DialogId(self.last);
+        let dialog = Dialog {
+            name: Name { call_id: call_id.into(), local_tag: tag.into(), remote_tag: "".into() },
+            local: format!("<{local}>;tag={tag}").into(),
+            remote: format!("<{target}>").into(),
+            local_seq: 0,
+            remote_seq: 0,
+            routes: Vec::new(),
+            target: target.into(),
+            contact: contact.into(),
+            flow,
+            usages: 1,
+        };
+        self.table.insert(id, dialog);
+        Some(id)
+    }
+
+    /// Takes tag, route set and target from the 2xx to our INVITE (RFC 3261 §12.1.2); whether it had a tag.
+    pub fn establish(&mut self, id: DialogId, reply: &Reply) -> bool {
+        let Some(dialog) = self.table.get_mut(&id) else { return false };
+        let Some(to) = reply.headers.get("To") else { return false };
+        let Some(tag) = tag_of(to) else { return false };
+        dialog.name.remote_tag = tag.into();
+        dialog.remote = to.into();
+        dialog.routes = reply.headers.list("Record-Route").into_iter().rev().map(Box::from).collect();
+        if let Some(target) = sole_contact(&reply.headers) {
+            dialog.target = target;
+        }
+        if let Some(peer) = reply.peer {
+            dialog.flow.peer = peer;
+        }
+        self.by_name.insert(dialog.name.clone(), id);
+        true
+    }
+
     /// The dialog that a request with a To tag belongs to, if its number is in order. Takes note of
     /// the number, the flow and, where the method refreshes it, the remote target (RFC 3261 §12.2.2).
     pub fn enter(&mut self, request: &Request, flow: &Flow) -> Result<DialogId, Misfit> {
@@ -114,6 +165,13 @@ impl Dialogs {
             dialog.target = target;
         }
         Ok(id)
+    }
+
+    /// A 2xx to our re-INVITE or UPDATE refreshes the remote target (RFC 3261 §12.2.1.2).
+    pub fn retarget(&mut self, id: DialogId, headers: &Headers) {
+        if let (Some(dialog), Some(target)) = (self.table.get_mut(&id), sole_contact(headers)) {
+            dialog.target = target;
+        }
     }
 
     /// A dialog.
@@ -204,6 +262,18 @@ impl Dialog {
         self.routes.iter().map(|r| &**r)
     }
 
+    /// The remote target.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The way to the peer, as its last request came.
+    #[must_use]
+    pub fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
     /// Our Contact.
     #[must_use]
     pub fn contact(&self) -> &str {
@@ -226,7 +296,11 @@ impl Dialog {
 
 /// The one SIP URI in Contact (RFC 3261 §8.1.1.8).
 pub fn remote_target(request: &Request) -> Option<Box<str>> {
-    let contacts = request.headers.list("Contact");
+    sole_contact(&request.headers)
+}
+
+fn sole_contact(headers: &Headers) -> Option<Box<str>> {
+    let contacts = headers.list("Contact");
     let [contact] = contacts[..] else { return None };
     let uri = NameAddr::parse(contact)?.uri;
     SipUri::parse(uri).map(|_| uri.into())

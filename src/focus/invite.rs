@@ -15,22 +15,21 @@
 
 use super::call::{Call, Phase, read_offer};
 use super::code::{acceptable, misfit_response, refusal_response};
-use super::dialog::{DialogId, contact, remote_target};
-use super::signalling::{Flow, Headers, Method, NameAddr, Request, Response};
-use super::{Core, News, Sent, Timer, TxId};
+use super::dialog::{DialogId, contact};
+use super::identity;
+use super::signalling::{Flow, Request, Response};
+use super::timer::{SessionTimer, agree};
+use super::{Core, News, Timer, TxId};
 use crate::base::address::Address;
 use crate::base::id::{EndpointId, SessionId};
 use crate::base::limits;
 use crate::base::refusal::Refusal;
 use crate::shard::message::Ended;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-/// Octets of a participant's address, Contact or display name that are kept.
-const NAME_BYTES_MAX: usize = 1024;
-
 /// How long a shard may take to answer. Beyond: 503, and what it grants later is void.
-const GRANT_ANSWER_WAIT: Duration = Duration::from_secs(8);
+pub(super) const GRANT_ANSWER_WAIT: Duration = Duration::from_secs(8);
 
 /// Call-ID, From tag and CSeq number of the first INVITE (RFC 3261 §8.2.2.2).
 pub(super) type MergeKey = (Box<str>, Box<str>, u32);
@@ -38,12 +37,14 @@ pub(super) type MergeKey = (Box<str>, Box<str>, u32);
 /// All calls.
 #[derive(Default)]
 pub(super) struct Calls {
-    table: HashMap<DialogId, Call>,
-    endpoints: HashMap<EndpointId, DialogId>,
+    pub(super) table: HashMap<DialogId, Call>,
+    pub(super) endpoints: HashMap<EndpointId, DialogId>,
     transactions: HashMap<TxId, DialogId>,
-    merged: HashMap<MergeKey, DialogId>,
+    pub(super) merged: HashMap<MergeKey, DialogId>,
     /// Calls of each room.
-    rooms: HashMap<Address, u32>,
+    pub(super) rooms: HashMap<Address, BTreeSet<DialogId>>,
+    /// Calls of each room that it makes and that nobody has answered yet.
+    pub(super) dials: HashMap<Address, u32>,
 }
 
 impl Calls {
@@ -61,52 +62,30 @@ impl Calls {
         request: &Request,
         flow: &Flow,
     ) -> Result<(), Response> {
-        let (room, user) = core.config.room(&request.uri).ok_or(Response::new(404))?;
+        let creator = core.config.is_factory(&request.uri);
+        let (room, user) = if creator { fresh_room(core, request) } else { core.config.room(&request.uri) }
+            .ok_or(Response::new(404))?;
         let merge_key = (request.call_id().into(), request.from_tag().unwrap_or("").into(), request.cseq());
         if self.merged.contains_key(&merge_key) {
             return Err(Response::new(482));
         }
         acceptable(request)?;
-        let from = request.headers.get("From").and_then(NameAddr::parse).ok_or(Response::new(400))?;
-        let participant = Address::parse(from.uri).map_err(|_| Response::new(400))?;
-        let target = remote_target(request).ok_or(Response::new(400))?;
-        if from.uri.len() > NAME_BYTES_MAX || target.len() > NAME_BYTES_MAX {
-            return Err(Response::new(400));
-        }
+        let mut timer = SessionTimer::default();
+        timer.agreed = agree(request)?;
+        timer.learn(&request.headers);
+        let who = identity::of(core, request)?;
         let offer = if request.body.is_empty() { None } else { Some(read_offer(request, flow)?) };
         let tag = core.tag();
         let dialog = core
             .dialogs
             .create(request, &tag, &contact(&user, flow), flow.clone())
             .ok_or_else(|| Response::new(503).with("Retry-After", "30"))?;
-        let endpoint = core.endpoint();
-        let call = Call {
-            dialog,
-            endpoint: Some(endpoint),
-            room: room.clone(),
-            participant,
-            display_name: cut(&from.display).into(),
-            contact: target.as_ref().into(),
-            phase: Phase::Pending { tx, offer: offer.map(Box::new) },
-            confirmed: false,
-            session: None,
-            origin: (core.entropy.bits() >> 16, 1),
-            ours: String::new(),
-            theirs: String::new(),
-            terms: None,
-            present: false,
-            lost: None,
-            ending: None,
-            asked: core.now,
-            merge_key: merge_key.clone(),
-        };
-        core.arm(core.now + GRANT_ANSWER_WAIT, Timer::Grant(dialog));
-        core.tell(&room, call.join(endpoint));
-        self.endpoints.insert(endpoint, dialog);
+        let phase = Phase::Pending { tx, offer: offer.map(Box::new) };
+        let mut call = Call::new(core, dialog, room, who, phase, merge_key);
+        call.timer = timer;
+        call.creator = creator;
         self.transactions.insert(tx, dialog);
-        self.merged.insert(merge_key, dialog);
-        *self.rooms.entry(room).or_default() += 1;
-        self.table.insert(dialog, call);
+        self.admit(core, call);
         Ok(())
     }
 
@@ -122,26 +101,36 @@ impl Calls {
         let before = call.endpoint;
         let outcome = match call.phase {
             // The answer to the first must come before the second can be judged (RFC 3261 §14.2).
-            Phase::Pending { .. } => {
-                let seconds = core.entropy.below(10).to_string();
-                Err(Response::new(500).with("Retry-After", seconds))
-            }
+            Phase::Pending { .. } => Err(core.later()),
             Phase::Offered { .. } => Err(Response::new(491)),
-            Phase::Answered { .. } | Phase::Up => call.renegotiate(core, tx, request, flow),
+            _ if call.timer.offering => Err(Response::new(491)),
+            Phase::Dialing { .. } => Err(Response::new(481)),
+            Phase::Answered { .. } | Phase::Up => agree(request).and_then(|agreed| {
+                call.timer.learn(&request.headers);
+                call.timer.agreed = agreed;
+                call.acks = true;
+                call.renegotiate(core, tx, request, flow)
+            }),
         };
         match outcome {
             Ok(()) => {
-                if matches!(call.phase, Phase::Pending { .. }) {
-                    call.asked = core.now;
-                    core.arm(core.now + GRANT_ANSWER_WAIT, Timer::Grant(dialog));
-                }
                 self.transactions.insert(tx, dialog);
-                if before != call.endpoint {
-                    before.map(|endpoint| self.endpoints.remove(&endpoint));
-                    call.endpoint.map(|endpoint| self.endpoints.insert(endpoint, dialog));
-                }
+                self.settle(core, dialog, before);
             }
             Err(refusal) => core.respond(tx, refusal),
+        }
+    }
+
+    /// Takes note of what a later offer has led to; the call was this endpoint before.
+    pub(super) fn settle(&mut self, core: &mut Core, dialog: DialogId, before: Option<EndpointId>) {
+        let Some(call) = self.table.get_mut(&dialog) else { return };
+        if matches!(call.phase, Phase::Pending { .. }) {
+            call.asked = core.now;
+            core.arm(core.now + GRANT_ANSWER_WAIT, Timer::Grant(dialog));
+        }
+        if before != call.endpoint {
+            before.map(|endpoint| self.endpoints.remove(&endpoint));
+            call.endpoint.map(|endpoint| self.endpoints.insert(endpoint, dialog));
         }
     }
 
@@ -153,7 +142,7 @@ impl Calls {
             Phase::Answered { tx: t } if t == tx => call.phase = Phase::Up,
             Phase::Offered { tx: t } if t == tx => {
                 call.phase = Phase::Up;
-                if let Err(reason) = call.answered(core, request, flow) {
+                if let Err(reason) = call.answered(core, &request.body, flow, false) {
                     return self.end(core, dialog, reason);
                 }
             }
@@ -204,10 +193,16 @@ impl Calls {
         let Some(call) = self.table.get_mut(&dialog) else { return };
         call.session = Some(session);
         call.lost = None;
+        if let Phase::Dialing { by, .. } = &call.phase {
+            let by = by.clone();
+            return call.ring(core, &by);
+        }
+        if std::mem::take(&mut call.reoffer) {
+            return call.offer_again(core);
+        }
         let Phase::Pending { tx, .. } = call.phase else { return };
-        let Phase::Pending { offer, .. } = std::mem::replace(&mut call.phase, Phase::Answered { tx }) else {
-            return;
-        };
+        let after = call.after_answer(tx);
+        let Phase::Pending { offer, .. } = std::mem::replace(&mut call.phase, after) else { return };
         match offer {
             Some(offer) => call.send_answer(core, tx, *offer),
             None => call.send_offer(core, tx),
@@ -222,6 +217,8 @@ impl Calls {
         if let Phase::Pending { tx, .. } = call.phase {
             self.transactions.remove(&tx);
             self.fail_pending(core, dialog, response);
+        } else if matches!(call.phase, Phase::Dialing { .. }) {
+            self.fail_dial(core, dialog, response.code);
         } else {
             self.end(core, dialog, "SIP;cause=503;text=\"Refused by the room\"");
         }
@@ -249,6 +246,11 @@ impl Calls {
         let Some(call) = self.table.get_mut(&dialog) else { return };
         if std::mem::take(&mut call.present) {
             core.news.push(call.news(endpoint, false));
+        }
+        if matches!(call.phase, Phase::Dialing { .. }) {
+            // It rings longer than a grant lives: there will be another when it is answered.
+            call.lost = Some(core.now);
+            return;
         }
         if why == Ended::NeverBound {
             return self.end(core, dialog, "SIP;cause=408;text=\"No MSRP session\"");
@@ -284,6 +286,8 @@ impl Calls {
         {
             self.transactions.remove(&tx);
             self.fail_pending(core, dialog, refusal_response(Refusal::Overloaded));
+        } else if matches!(call.phase, Phase::Dialing { .. }) && call.session.is_none() {
+            self.fail_dial(core, dialog, 503);
         }
     }
 
@@ -298,11 +302,12 @@ impl Calls {
     }
 
     /// Ends a call from our side, with BYE if it was confirmed.
-    fn end(&mut self, core: &mut Core, dialog: DialogId, reason: &'static str) {
+    pub(super) fn end(&mut self, core: &mut Core, dialog: DialogId, reason: &'static str) {
         let Some(call) = self.table.get_mut(&dialog) else { return };
         match call.phase {
             // A callee sends no BYE before the ACK (RFC 3261 §15).
             Phase::Answered { .. } | Phase::Offered { .. } => call.ending = Some(reason),
+            Phase::Dialing { .. } => self.fail_dial(core, dialog, 487),
             Phase::Pending { tx, .. } if !call.confirmed => {
                 self.transactions.remove(&tx);
                 self.fail_pending(core, dialog, Response::new(503).with("Retry-After", "10"));
@@ -311,9 +316,7 @@ impl Calls {
                 if let Phase::Pending { tx, .. } = call.phase {
                     core.respond(tx, Response::new(487));
                 }
-                let mut headers = Headers::default();
-                headers.push("Reason", reason);
-                core.send(dialog, Method::Bye, &headers, String::new(), Sent::Bye);
+                core.bye(dialog, reason);
                 self.remove(core, dialog);
             }
         }
@@ -338,31 +341,38 @@ impl Calls {
     }
 
     /// Forgets a call and tells its room.
-    fn remove(&mut self, core: &mut Core, dialog: DialogId) {
+    pub(super) fn remove(&mut self, core: &mut Core, dialog: DialogId) {
         let Some(mut call) = self.table.remove(&dialog) else { return };
         core.disarm(call.asked + GRANT_ANSWER_WAIT, Timer::Grant(dialog));
+        call.timer.stop(core, dialog);
         if let Phase::Pending { tx, .. } | Phase::Answered { tx } | Phase::Offered { tx } = call.phase {
             self.transactions.remove(&tx);
+        }
+        if matches!(call.phase, Phase::Dialing { .. }) {
+            self.rang(&call.room);
         }
         self.merged.remove(&call.merge_key);
         if let Some(endpoint) = call.leave(core) {
             self.endpoints.remove(&endpoint);
         }
         core.dialogs.release(dialog);
-        if let Some(count) = self.rooms.get_mut(&call.room) {
-            *count -= 1;
-            if *count == 0 {
-                self.rooms.remove(&call.room);
-                core.news.push(News::RoomOver { room: call.room });
+        let Some(others) = self.rooms.get_mut(&call.room) else { return };
+        others.remove(&dialog);
+        if others.is_empty() {
+            self.rooms.remove(&call.room);
+            core.news.push(News::RoomOver { room: call.room });
+        } else if call.creator {
+            for dialog in others.clone() {
+                self.end(core, dialog, "SIP;cause=410;text=\"The room is over\"");
             }
         }
     }
 }
 
-fn cut(text: &str) -> &str {
-    let mut end = text.len().min(NAME_BYTES_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+/// A room for an INVITE to the factory: nobody else can know its name (FOCUS-07).
+fn fresh_room(core: &mut Core, request: &Request) -> Option<(Address, String)> {
+    let (factory, _) = core.config.user(&request.uri)?;
+    let user = format!("{}{}", core.entropy.token(), core.entropy.token());
+    let room = Address::parse(&format!("sip:{user}@{}", factory.host())).ok()?;
+    Some((room, user))
 }

@@ -20,8 +20,12 @@
 
 mod call;
 mod code;
+mod dial;
 pub mod dialog;
+mod identity;
 mod invite;
+mod refer;
+mod refresh;
 mod roster;
 pub mod signalling;
 pub mod stream;
@@ -29,6 +33,7 @@ pub mod strict;
 mod subscribe;
 #[cfg(test)]
 mod tests;
+mod timer;
 
 use crate::base::address::Address;
 use crate::base::clock::Now;
@@ -37,8 +42,9 @@ use crate::base::id::{EndpointId, ShardId};
 use crate::shard::message::{FromShard, ToShard, home};
 use dialog::{DialogId, Dialogs};
 use invite::Calls;
+use refer::{ReportId, Reports};
 use roster::{Presence, Rosters};
-use signalling::{Flow, Headers, Method, Outgoing, Request, Response, SipUri};
+use signalling::{Flow, Headers, Method, Outgoing, Reply, Request, Response, SipUri};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -74,6 +80,10 @@ pub struct Config {
     pub max_message: u64,
     /// The tokens of our `a=chatroom`.
     pub chatroom: String,
+    /// The user to whom an INVITE makes a room of its own (RFC 4579 §3.2); empty for none.
+    pub factory: String,
+    /// Who may take anybody out of any room.
+    pub moderators: Vec<Address>,
     /// How many shards there are.
     pub shards: u16,
 }
@@ -113,8 +123,8 @@ pub enum Input {
     Answer {
         /// Which request.
         id: RequestId,
-        /// The status code.
-        code: u16,
+        /// What was answered.
+        reply: Reply,
     },
     /// News from a shard.
     Shard(FromShard),
@@ -160,6 +170,9 @@ pub enum Output {
 enum Sent {
     Bye,
     Notify(SubId),
+    Refresh(DialogId, Method),
+    Dial(DialogId),
+    Report(ReportId),
 }
 
 /// What a deadline is about. Stale ones find nothing to do.
@@ -169,6 +182,8 @@ enum Timer {
     Rebind(DialogId),
     /// The shard has not answered a Join or Revise.
     Grant(DialogId),
+    /// The session timer of a call is due.
+    Session(DialogId),
     /// A subscription ends.
     Expire(SubId),
     /// Subscribers of a room may be told what changed.
@@ -182,6 +197,8 @@ enum Timer {
 enum News {
     /// Somebody is present, or no longer.
     Presence(Presence),
+    /// What a REFER asked for came out so.
+    Referred { report: ReportId, code: u16 },
     /// The last call of a room is gone.
     RoomOver { room: Address },
 }
@@ -200,6 +217,7 @@ struct Core {
     /// Messages that a full inbox did not take.
     kept: VecDeque<(ShardId, ToShard)>,
     last_endpoint: u64,
+    last_anonymous: u64,
     last_request: u64,
 }
 
@@ -209,6 +227,7 @@ pub struct Focus {
     calls: Calls,
     rosters: Rosters,
     subscriptions: Subscriptions,
+    reports: Reports,
     draining: bool,
 }
 
@@ -227,6 +246,7 @@ impl Focus {
             sent: HashMap::new(),
             kept: VecDeque::new(),
             last_endpoint: 0,
+            last_anonymous: 0,
             last_request: 0,
         };
         Self {
@@ -234,6 +254,7 @@ impl Focus {
             calls: Calls::default(),
             rosters: Rosters::default(),
             subscriptions: Subscriptions::default(),
+            reports: Reports::default(),
             draining: false,
         }
     }
@@ -247,7 +268,7 @@ impl Focus {
             Input::Acked { tx, request, flow } => self.calls.acked(core, tx, &request, &flow),
             Input::NotAcked { tx } => self.calls.not_acked(core, tx),
             Input::Cancelled { tx } => self.calls.cancelled(core, tx),
-            Input::Answer { id, code } => self.answer(id, code),
+            Input::Answer { id, reply } => self.answer(id, &reply),
             Input::Shard(event) => self.shard(event),
             Input::Undelivered { shard, message } => self.undelivered(shard, message),
             Input::Drain => {
@@ -271,6 +292,7 @@ impl Focus {
             match timer {
                 Timer::Rebind(dialog) => self.calls.rebind_due(core, dialog),
                 Timer::Grant(dialog) => self.calls.grant_due(core, dialog),
+                Timer::Session(dialog) => self.calls.session_due(core, dialog),
                 Timer::Expire(sub) => self.subscriptions.expire(core, rosters, sub),
                 Timer::Watch(watch) => self.subscriptions.due(core, rosters, watch),
                 Timer::Retry => {
@@ -310,7 +332,12 @@ impl Focus {
         let inside = request.to_tag().is_some();
         let core = &mut self.core;
         match request.method {
-            Method::Invite | Method::Options | Method::Bye | Method::Subscribe => {}
+            Method::Invite
+            | Method::Options
+            | Method::Bye
+            | Method::Subscribe
+            | Method::Update
+            | Method::Refer => {}
             Method::Ack | Method::Cancel => return,
             _ => return core.respond(tx, Response::new(405).with("Allow", code::ALLOW)),
         }
@@ -322,14 +349,17 @@ impl Focus {
         }
         match request.method {
             Method::Invite if inside => self.calls.reinvite(core, tx, request, flow),
-            Method::Invite | Method::Subscribe if self.draining => {
+            Method::Invite | Method::Subscribe | Method::Refer if self.draining => {
                 core.respond(tx, Response::new(503).with("Retry-After", "10"));
             }
             Method::Invite => self.calls.invite(core, tx, request, flow),
+            Method::Refer => self.refer(tx, request, flow),
+            Method::Subscribe if is_of_refer(request) => self.subscribe_report(tx, request, flow),
             Method::Subscribe => {
                 let calls = &self.calls;
                 self.subscriptions.subscribe(core, &self.rosters, tx, request, flow, |d| calls.room_of(d));
             }
+            Method::Update => self.calls.update(core, tx, request, flow),
             Method::Options => self.options(tx, request, flow, inside),
             _ => match core.dialogs.enter(request, flow) {
                 Ok(dialog) => self.calls.bye(core, tx, dialog),
@@ -357,11 +387,18 @@ impl Focus {
         core.respond(tx, response);
     }
 
-    fn answer(&mut self, id: RequestId, code: u16) {
+    fn answer(&mut self, id: RequestId, reply: &Reply) {
         match self.core.sent.remove(&id) {
             // Whatever the answer to a BYE, the dialog is over (RFC 3261 §15.1.1).
             Some(Sent::Bye) | None => {}
-            Some(Sent::Notify(sub)) => self.subscriptions.answered(&mut self.core, &self.rosters, sub, code),
+            Some(Sent::Notify(sub)) => {
+                self.subscriptions.answered(&mut self.core, &self.rosters, sub, reply.code);
+            }
+            Some(Sent::Dial(dialog)) => self.calls.dialed(&mut self.core, dialog, reply),
+            Some(Sent::Report(report)) => self.reports.answered(&mut self.core, report, reply.code),
+            Some(Sent::Refresh(dialog, method)) => {
+                self.calls.refreshed(&mut self.core, dialog, method, reply);
+            }
         }
     }
 
@@ -396,6 +433,7 @@ impl Focus {
                     self.rosters.apply(presence);
                     self.subscriptions.changed(&mut self.core, &room);
                 }
+                News::Referred { report, code } => self.reports.over(&mut self.core, report, code),
                 News::RoomOver { room } => {
                     self.subscriptions.room_over(&mut self.core, &self.rosters, &room);
                     self.rosters.forget(&room);
@@ -403,6 +441,12 @@ impl Focus {
             }
         }
     }
+}
+
+/// Whether a SUBSCRIBE is about a REFER.
+fn is_of_refer(request: &Request) -> bool {
+    let package = request.headers.get("Event").and_then(|event| event.split(';').next());
+    package.is_some_and(|p| p.trim().eq_ignore_ascii_case("refer"))
 }
 
 impl Core {
@@ -428,12 +472,23 @@ impl Core {
         self.out.push_back(Output::Send { id, request: Box::new(request) });
     }
 
+    fn bye(&mut self, dialog: DialogId, reason: &'static str) {
+        let mut headers = Headers::default();
+        headers.push("Reason", reason);
+        self.send(dialog, Method::Bye, &headers, String::new(), Sent::Bye);
+    }
+
     fn arm(&mut self, at: Now, timer: Timer) {
         self.timers.insert((at, timer));
     }
 
     fn disarm(&mut self, at: Now, timer: Timer) {
         self.timers.remove(&(at, timer));
+    }
+
+    /// Another offer is under way: come back in a moment (RFC 3261 §14.2).
+    fn later(&mut self) -> Response {
+        Response::new(500).with("Retry-After", self.entropy.below(10).to_string())
     }
 
     fn tag(&mut self) -> String {
@@ -459,9 +514,23 @@ impl Config {
         (named() || numbered()).then_some(uri)
     }
 
-    /// The room that a URI names, and its user part. Port and parameters say how to get here, not
-    /// which room is meant.
+    /// Whether a URI is that of the factory.
+    fn is_factory(&self, uri: &str) -> bool {
+        self.user(uri).is_some_and(|(address, _)| self.makes_rooms(&address))
+    }
+
+    fn makes_rooms(&self, address: &Address) -> bool {
+        !self.factory.is_empty() && address.user() == self.factory
+    }
+
+    /// The room that a URI names, and its user part; the factory is no room.
     fn room(&self, uri: &str) -> Option<(Address, String)> {
+        self.user(uri).filter(|(address, _)| !self.makes_rooms(address))
+    }
+
+    /// The address of one of our users, and its user part. Port and parameters say how to get here, not
+    /// who is meant.
+    fn user(&self, uri: &str) -> Option<(Address, String)> {
         let uri = self.host_of(uri)?;
         if uri.user.is_empty() || uri.user.len() > ROOM_USER_BYTES_MAX {
             return None;

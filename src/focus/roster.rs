@@ -24,6 +24,8 @@ pub(super) struct Presence {
     pub(super) display_name: Arc<str>,
     pub(super) endpoint: EndpointId,
     pub(super) contact: Arc<str>,
+    /// `dialed-in` or `dialed-out`.
+    pub(super) joining: &'static str,
     pub(super) present: bool,
 }
 
@@ -38,8 +40,8 @@ struct Room {
 
 struct Person {
     display_name: Arc<str>,
-    /// Contact URIs of the endpoints.
-    endpoints: BTreeMap<EndpointId, Arc<str>>,
+    /// Contact URIs of the endpoints, and how they came.
+    endpoints: BTreeMap<EndpointId, (Arc<str>, &'static str)>,
 }
 
 /// The rosters of all rooms.
@@ -59,7 +61,7 @@ impl Rosters {
                 .entry(news.participant.clone())
                 .or_insert_with(|| Person { display_name, endpoints: BTreeMap::new() });
             person.display_name = news.display_name;
-            person.endpoints.insert(news.endpoint, news.contact);
+            person.endpoints.insert(news.endpoint, (news.contact, news.joining));
         } else if let Some(person) = room.users.get_mut(&news.participant) {
             person.endpoints.remove(&news.endpoint);
             if person.endpoints.is_empty() {
@@ -81,6 +83,11 @@ impl Rosters {
     /// How many changes a room has seen.
     pub(super) fn changes(&self, room: &Address) -> u64 {
         self.rooms.get(room).map_or(0, |r| r.changes)
+    }
+
+    /// Whether somebody is present in a room.
+    pub(super) fn has(&self, room: &Address, who: &Address) -> bool {
+        self.rooms.get(room).is_some_and(|r| r.users.contains_key(who))
     }
 
     /// Whether a room has as many participants as it may have.
@@ -133,10 +140,14 @@ impl Room {
 
     /// The endpoints of a participant. Two with the same Contact are one to a reader (CONF-06).
     fn endpoints(&self, address: &Address) -> Vec<Endpoint<'_>> {
-        let contacts: BTreeSet<&str> =
-            self.users.get(address).into_iter().flat_map(|p| p.endpoints.values()).map(|c| &**c).collect();
-        let endpoint =
-            |entity| Endpoint { entity, status: "connected", joining_method: "dialed-in", deleted: false };
+        let all = self.users.get(address).into_iter().flat_map(|p| p.endpoints.values());
+        let contacts: BTreeMap<&str, &str> = all.map(|(contact, joining)| (&**contact, *joining)).collect();
+        let endpoint = |(entity, joining_method)| Endpoint {
+            entity,
+            status: "connected",
+            joining_method,
+            deleted: false,
+        };
         contacts.into_iter().map(endpoint).collect()
     }
 }
@@ -153,6 +164,7 @@ mod tests {
             display_name: "N".into(),
             endpoint: EndpointId(endpoint),
             contact: format!("sip:{endpoint}@pc").into(),
+            joining: "dialed-in",
             present,
         }
     }

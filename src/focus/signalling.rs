@@ -260,6 +260,27 @@ impl Response {
     }
 }
 
+/// The final answer to a request of ours.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reply {
+    /// The status code; 408 if none came, 503 if the request could not be sent.
+    pub code: u16,
+    /// The header lines.
+    pub headers: Headers,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Where the request went.
+    pub peer: Option<SocketAddr>,
+}
+
+impl Reply {
+    /// An answer of which only the code is known.
+    #[must_use]
+    pub fn bare(code: u16) -> Self {
+        Self { code, headers: Headers::default(), body: Vec::new(), peer: None }
+    }
+}
+
 /// A request of ours inside a dialog. Via and Content-Length are added by whoever sends it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Outgoing {
@@ -283,16 +304,24 @@ pub struct Outgoing {
 #[must_use]
 pub fn phrase(code: u16) -> &'static str {
     match code {
+        100 => "Trying",
         200 => "OK",
+        202 => "Accepted",
         400 => "Bad Request",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        401 => "Unauthorized",
+        407 => "Proxy Authentication Required",
+        408 => "Request Timeout",
+        410 => "Gone",
         406 => "Not Acceptable",
         415 => "Unsupported Media Type",
         416 => "Unsupported URI Scheme",
         420 => "Bad Extension",
+        422 => "Session Interval Too Small",
         423 => "Interval Too Brief",
+        480 => "Temporarily Unavailable",
         481 => "Call/Transaction Does Not Exist",
         482 => "Loop Detected",
         483 => "Too Many Hops",
@@ -306,6 +335,9 @@ pub fn phrase(code: u16) -> &'static str {
         503 => "Service Unavailable",
         505 => "Version Not Supported",
         513 => "Message Too Large",
+        600 => "Busy Everywhere",
+        603 => "Decline",
+        606 => "Not Acceptable",
         _ => "Unknown",
     }
 }
@@ -431,7 +463,7 @@ pub fn host_port(text: &str) -> Option<(&str, Option<u16>)> {
 }
 
 /// The tag of a From or To value.
-fn tag(value: &str) -> Option<&str> {
+pub(super) fn tag(value: &str) -> Option<&str> {
     NameAddr::parse(value)?.param("tag")
 }
 

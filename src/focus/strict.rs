@@ -206,7 +206,9 @@ fn common(headers: &mut Headers, method: &str) -> Verdict<()> {
             _ => return Err((400, "Repeated header")),
         }
     }
-    for name in ["Content-Length", "Content-Type", "Max-Forwards", "Expires", "Event"] {
+    for name in
+        ["Content-Length", "Content-Type", "Max-Forwards", "Expires", "Event", "Session-Expires", "Min-SE"]
+    {
         if headers.all(name).count() > 1 {
             return Err((400, "Repeated header"));
         }

@@ -7,7 +7,7 @@ use super::Event;
 use super::link::{Conn, Shared, library_transport};
 use super::tcp;
 use crate::focus::signalling::{
-    Flow, Headers, Method, NameAddr, Outgoing, Request, Response, SipUri, Transport, phrase,
+    Flow, Headers, Method, NameAddr, Outgoing, Reply, Request, Response, SipUri, Transport, phrase,
 };
 use crate::focus::{Input, RequestId, TxId};
 use rsipstack::sip as lib;
@@ -161,15 +161,16 @@ fn is_success(transaction: &Transaction) -> bool {
 /// Sends a request of ours and tells the loop how it ended. A connection that breaks under it may
 /// have been dying for long, so one more road is tried.
 pub(super) async fn send(shared: Arc<Shared>, id: RequestId, request: Outgoing) {
-    let code = match attempt(&shared, &request).await {
-        Some(code) => code,
-        None => attempt(&shared, &request).await.unwrap_or(503),
+    let reply = match attempt(&shared, &request).await {
+        Some(reply) => reply,
+        None => attempt(&shared, &request).await.unwrap_or_else(|| Reply::bare(503)),
     };
-    let _ = shared.events.send(Event::Answer(id, code)).await;
+    let _ = shared.events.send(Event::Answer(id, reply)).await;
 }
 
-/// The final status code; `None` if the request could not be sent.
-async fn attempt(shared: &Arc<Shared>, request: &Outgoing) -> Option<u16> {
+/// The final answer; `None` if the request could not be sent. The 2xx to an INVITE is acknowledged by
+/// the library.
+async fn attempt(shared: &Arc<Shared>, request: &Outgoing) -> Option<Reply> {
     let road = road(shared, request).await?;
     let (connection, destination, conn) = match &road {
         Road::Stream(conn) => (&conn.connection, None, Some(conn)),
@@ -177,6 +178,10 @@ async fn attempt(shared: &Arc<Shared>, request: &Outgoing) -> Option<u16> {
             let address = SipAddr { r#type: Some(library_transport(Transport::Udp)), ..SipAddr::from(*to) };
             (connection, Some(address), None)
         }
+    };
+    let peer = match &road {
+        Road::Stream(conn) => conn.peer,
+        Road::Datagrams(_, to) => *to,
     };
     let local = conn.map_or(&request.flow.local, |c| &c.local);
     let transport = if conn.is_some() { Transport::Tcp } else { Transport::Udp };
@@ -191,10 +196,10 @@ async fn attempt(shared: &Arc<Shared>, request: &Outgoing) -> Option<u16> {
             if let lib::SipMessage::Response(response) = message
                 && response.status_code.kind() != lib::StatusCodeKind::Provisional
             {
-                return Some(response.status_code.code());
+                return Some(reply(&response, peer));
             }
         }
-        Some(408)
+        Some(Reply::bare(408))
     };
     let broken = async {
         match conn {
@@ -203,9 +208,18 @@ async fn attempt(shared: &Arc<Shared>, request: &Outgoing) -> Option<u16> {
         }
     };
     tokio::select! {
-        code = timeout(LIFE, answered) => code.unwrap_or(Some(408)),
+        code = timeout(LIFE, answered) => code.unwrap_or_else(|_| Some(Reply::bare(408))),
         () = broken => None,
     }
+}
+
+/// A final answer as the focus knows it.
+fn reply(response: &lib::Response, peer: SocketAddr) -> Reply {
+    let mut headers = Headers::default();
+    for header in response.headers.iter() {
+        headers.push(header.name(), header.value());
+    }
+    Reply { code: response.status_code.code(), headers, body: response.body.clone(), peer: Some(peer) }
 }
 
 /// How a request travels.
