@@ -100,6 +100,12 @@ async fn serve(
     let (driver, fallback) = choose_driver(config.driver)?;
     let (listeners, msrp) = listen_msrp(config)?;
     let host = config.msrp_host(msrp[0]);
+    let policy = Policy {
+        message_bytes_max: config.max_message_bytes,
+        nicknames: config.nicknames,
+        private_messages: config.private_messages,
+        ..Policy::default()
+    };
     let sip_config = SipConfig {
         listen: config.sip.clone(),
         domains: config.domains.clone(),
@@ -107,12 +113,11 @@ async fn serve(
         msrp_host: host.clone(),
         msrp_port: msrp[0].port(),
         max_message: config.max_message_bytes,
-        chatroom: String::new(),
+        chatroom: policy.chatroom_tokens(),
         factory: config.factory.clone(),
         moderators: config.moderators.clone(),
     };
     let sip = Sip::bind(sip_config).await.map_err(ServerError::Sip)?;
-    let policy = Policy { message_bytes_max: config.max_message_bytes, ..Policy::default() };
     let shard_config = |n| ShardConfig {
         id: ShardId(n),
         shards: config.shards,

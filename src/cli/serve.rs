@@ -39,6 +39,12 @@ pub struct Args {
     /// Congestion control of MSRP connections, for example cubic [default: the system's].
     #[arg(long, value_name = "NAME")]
     congestion: Option<String>,
+    /// Whether participants may take nicknames [default: true].
+    #[arg(long, value_name = "BOOL")]
+    nicknames: Option<bool>,
+    /// Whether participants may write to each other privately [default: true].
+    #[arg(long, value_name = "BOOL")]
+    private_messages: Option<bool>,
     /// User to whom a call makes a room of its own, with a name that nobody can guess; empty for none
     /// [default: conference].
     #[arg(long, value_name = "USER")]
@@ -78,6 +84,8 @@ fn raw(args: Args) -> Result<Raw, ConfigError> {
         driver: args.driver,
         max_message_bytes: args.max_message_bytes,
         congestion: args.congestion,
+        nicknames: args.nicknames,
+        private_messages: args.private_messages,
         factory: args.factory,
         moderator: args.moderator,
     };

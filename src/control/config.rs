@@ -32,6 +32,10 @@ pub struct Raw {
     pub max_message_bytes: Option<u64>,
     /// The congestion control of MSRP connections, by its name in the system.
     pub congestion: Option<String>,
+    /// Whether participants may take nicknames.
+    pub nicknames: Option<bool>,
+    /// Whether participants may write to each other privately.
+    pub private_messages: Option<bool>,
     /// The user to whom an INVITE makes a room of its own; empty for none.
     pub factory: Option<String>,
     /// Addresses of those who may take anybody out of any room.
@@ -69,6 +73,10 @@ pub struct Config {
     pub max_message_bytes: u64,
     /// The congestion control of MSRP connections.
     pub congestion: Option<String>,
+    /// Whether participants may take nicknames.
+    pub nicknames: bool,
+    /// Whether participants may write to each other privately.
+    pub private_messages: bool,
     /// The user to whom an INVITE makes a room of its own; empty for none.
     pub factory: String,
     /// Who may take anybody out of any room.
@@ -121,6 +129,8 @@ impl Raw {
             driver: self.driver.or(below.driver),
             max_message_bytes: self.max_message_bytes.or(below.max_message_bytes),
             congestion: self.congestion.or(below.congestion),
+            nicknames: self.nicknames.or(below.nicknames),
+            private_messages: self.private_messages.or(below.private_messages),
             factory: self.factory.or(below.factory),
             moderator: list(self.moderator, below.moderator),
         }
@@ -188,6 +198,8 @@ impl Raw {
             driver,
             max_message_bytes,
             congestion,
+            nicknames: self.nicknames.unwrap_or(true),
+            private_messages: self.private_messages.unwrap_or(true),
             factory,
             moderators,
         })

@@ -20,6 +20,7 @@ use crate::shard::message::{Join, Terms, ToShard};
 use crate::wire::sdp::{self, Description, Media, MediaProblem, MessageMedia, NoChat, Setup};
 use bytes::Bytes;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// What a call waits for.
 pub(super) enum Phase {
@@ -63,6 +64,8 @@ pub(super) struct Call {
     pub(super) theirs: String,
     pub(super) terms: Option<Terms>,
     pub(super) present: bool,
+    /// What the room calls the endpoint, if it has asked for a nickname.
+    pub(super) nickname: Option<Arc<str>>,
     /// How the endpoint came, as the roster says it.
     pub(super) joining: &'static str,
     /// The next grant is to be told with a re-INVITE.
@@ -103,6 +106,7 @@ impl Call {
             theirs: String::new(),
             terms: None,
             present: false,
+            nickname: None,
             joining: "dialed-in",
             reoffer: false,
             creator: false,
@@ -146,6 +150,7 @@ impl Call {
             room: self.room.clone(),
             participant: self.who.participant.clone(),
             display_name: self.who.display_name.clone(),
+            nickname: self.nickname.clone(),
             endpoint,
             contact: self.who.contact.clone(),
             joining: self.joining,

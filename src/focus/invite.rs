@@ -26,6 +26,7 @@ use crate::base::limits;
 use crate::base::refusal::Refusal;
 use crate::shard::message::Ended;
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a shard may take to answer. Beyond: 503, and what it grants later is void.
@@ -236,6 +237,17 @@ impl Calls {
         call.lost = None;
         if !call.present {
             call.present = true;
+            core.news.push(call.news(endpoint, true));
+        }
+    }
+
+    /// The endpoint has another nickname in its room, or none.
+    pub(super) fn renamed(&mut self, core: &mut Core, endpoint: EndpointId, nickname: Option<Arc<str>>) {
+        let Some(&dialog) = self.endpoints.get(&endpoint) else { return };
+        let Some(call) = self.table.get_mut(&dialog) else { return };
+        call.nickname = nickname;
+        // Before the session is known to be bound the nickname waits for that news.
+        if call.present {
             core.news.push(call.news(endpoint, true));
         }
     }

@@ -409,7 +409,8 @@ impl Focus {
             FromShard::Refused { endpoint, why } => self.calls.refused(core, endpoint, why),
             FromShard::Bound { endpoint } => self.calls.bound(core, endpoint),
             FromShard::Lost { endpoint, why } => self.calls.lost(core, endpoint, why),
-            FromShard::Renamed { .. } | FromShard::Drained { .. } => {}
+            FromShard::Renamed { endpoint, nickname } => self.calls.renamed(core, endpoint, nickname),
+            FromShard::Drained { .. } => {}
         }
     }
 

@@ -22,6 +22,7 @@ pub(super) struct Presence {
     pub(super) room: Address,
     pub(super) participant: Address,
     pub(super) display_name: Arc<str>,
+    pub(super) nickname: Option<Arc<str>>,
     pub(super) endpoint: EndpointId,
     pub(super) contact: Arc<str>,
     /// `dialed-in` or `dialed-out`.
@@ -40,8 +41,23 @@ struct Room {
 
 struct Person {
     display_name: Arc<str>,
-    /// Contact URIs of the endpoints, and how they came.
-    endpoints: BTreeMap<EndpointId, (Arc<str>, &'static str)>,
+    endpoints: BTreeMap<EndpointId, Device>,
+}
+
+/// One endpoint of a participant.
+struct Device {
+    /// Its Contact URI.
+    contact: Arc<str>,
+    /// How it came.
+    joining: &'static str,
+    nickname: Option<Arc<str>>,
+}
+
+impl Person {
+    /// What others call the participant: two devices may differ, the first to have one counts.
+    fn nickname(&self) -> Option<&str> {
+        self.endpoints.values().find_map(|d| d.nickname.as_deref())
+    }
 }
 
 /// The rosters of all rooms.
@@ -61,7 +77,8 @@ impl Rosters {
                 .entry(news.participant.clone())
                 .or_insert_with(|| Person { display_name, endpoints: BTreeMap::new() });
             person.display_name = news.display_name;
-            person.endpoints.insert(news.endpoint, (news.contact, news.joining));
+            let Presence { contact, joining, nickname, .. } = news;
+            person.endpoints.insert(news.endpoint, Device { contact, joining, nickname });
         } else if let Some(person) = room.users.get_mut(&news.participant) {
             person.endpoints.remove(&news.endpoint);
             if person.endpoints.is_empty() {
@@ -109,8 +126,11 @@ impl Rosters {
             .zip(&endpoints)
             .map(|(address, endpoints)| User {
                 entity: address.as_str(),
-                display_text: state.users.get(*address).map_or("", |p| &p.display_name),
-                nickname: None,
+                display_text: state
+                    .users
+                    .get(*address)
+                    .map_or("", |p| p.nickname().unwrap_or(&p.display_name)),
+                nickname: state.users.get(*address).and_then(Person::nickname),
                 deleted: endpoints.is_empty(),
                 endpoints,
             })
@@ -141,7 +161,7 @@ impl Room {
     /// The endpoints of a participant. Two with the same Contact are one to a reader (CONF-06).
     fn endpoints(&self, address: &Address) -> Vec<Endpoint<'_>> {
         let all = self.users.get(address).into_iter().flat_map(|p| p.endpoints.values());
-        let contacts: BTreeMap<&str, &str> = all.map(|(contact, joining)| (&**contact, *joining)).collect();
+        let contacts: BTreeMap<&str, &str> = all.map(|d| (&*d.contact, d.joining)).collect();
         let endpoint = |(entity, joining_method)| Endpoint {
             entity,
             status: "connected",
@@ -162,6 +182,7 @@ mod tests {
             room: room(),
             participant: Address::parse(who).unwrap(),
             display_name: "N".into(),
+            nickname: None,
             endpoint: EndpointId(endpoint),
             contact: format!("sip:{endpoint}@pc").into(),
             joining: "dialed-in",
@@ -210,5 +231,20 @@ mod tests {
         }
         assert!(rosters.document(&room(), Some(0), 1).contains("state=\"full\" version"));
         assert!(rosters.document(&room(), Some(1), 1).contains("state=\"partial\" version"));
+    }
+
+    #[test]
+    fn a_nickname_is_what_everybody_is_shown() {
+        // CHAT-ROST-01
+        let mut rosters = Rosters::default();
+        rosters.apply(news("sip:alice@example.com", 1, true));
+        let nickname = Some(Arc::from("White \"Rabbit\""));
+        rosters.apply(Presence { nickname, ..news("sip:alice@example.com", 1, true) });
+        rosters.apply(news("sip:alice@example.com", 2, true));
+        let document = rosters.document(&room(), None, 1);
+        assert!(document.contains("xcon:nickname=\"White &quot;Rabbit&quot;\""), "{document}");
+        assert!(document.contains("<display-text>White"), "{document}");
+        rosters.apply(news("sip:alice@example.com", 1, true));
+        assert!(!rosters.document(&room(), None, 2).contains("Rabbit"));
     }
 }

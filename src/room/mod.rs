@@ -283,7 +283,10 @@ mod tests {
         for n in 1..=3 {
             let out = w.says(1 + n % 2, n as u32, Flag::End);
             assert_eq!(verdict(&out), Ok(()));
-            assert_eq!(out[1], Effect::Broadcast { seq: Seq(n), from: EndpointId(1 + n % 2), ask: true, only: None });
+            assert_eq!(
+                out[1],
+                Effect::Broadcast { seq: Seq(n), from: EndpointId(1 + n % 2), ask: true, only: None }
+            );
         }
     }
 

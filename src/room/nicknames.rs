@@ -66,9 +66,10 @@ impl Nicknames {
     ) -> Result<(), Refusal> {
         self.may_change(now, endpoint)?;
         if let Some(wanted) = &nickname {
-            let taken = self.holders.get(&wanted.key).is_some_and(|h| {
-                h.participant != *participant && (h.endpoints > 0 || h.until > now)
-            });
+            let taken = self
+                .holders
+                .get(&wanted.key)
+                .is_some_and(|h| h.participant != *participant && (h.endpoints > 0 || h.until > now));
             if taken {
                 return Err(Refusal::NicknameTaken);
             }
@@ -231,8 +232,7 @@ mod tests {
     fn changing_without_end_is_paced() {
         // SEC-07
         let mut w = world();
-        let results: Vec<_> =
-            (0..5).map(|n| w.set(0, 1, "alice", nickname(&format!("name{n}")))).collect();
+        let results: Vec<_> = (0..5).map(|n| w.set(0, 1, "alice", nickname(&format!("name{n}")))).collect();
         assert_eq!(results[2..4], [Ok(()), Err(Refusal::TooOften)]);
         assert_eq!(w.set(10, 1, "alice", nickname("later")), Ok(()));
     }

@@ -147,7 +147,8 @@ impl Roster {
             .filter(|id| **id != sender)
             .filter_map(|id| self.endpoints.get(id).filter(|e| e.bound).map(|e| (*id, e.able)))
             .collect();
-        let able: SmallVec<[EndpointId; 4]> = present.iter().filter(|(_, able)| *able).map(|(id, _)| *id).collect();
+        let able: SmallVec<[EndpointId; 4]> =
+            present.iter().filter(|(_, able)| *able).map(|(id, _)| *id).collect();
         match (present.is_empty(), able.is_empty()) {
             (true, _) => Err(Refusal::UnknownRecipient),
             (false, true) => Err(Refusal::NoPrivateMessages),

@@ -461,7 +461,8 @@ fn about(first_part: &[u8]) -> Box<[u8]> {
     let mut about = Vec::new();
     if let Ok(cpim::Parsed::Complete(w)) = cpim::parse(first_part, false) {
         let name = if w.from_name.is_empty() { String::new() } else { format!("{} ", w.from_name.trim()) };
-        let head = format!("From: {name}<{}>\r\nTo: <{}>\r\n\r\nContent-Type: text/plain\r\n\r\n", w.from, w.to);
+        let head =
+            format!("From: {name}<{}>\r\nTo: <{}>\r\n\r\nContent-Type: text/plain\r\n\r\n", w.from, w.to);
         about.extend_from_slice(head.as_bytes());
     }
     about.into()

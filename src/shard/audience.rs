@@ -217,7 +217,8 @@ impl Audience {
         opening: Option<&Opening>,
         chunk: &Chunk<Body<'_>>,
     ) -> Delivered {
-        let Some((id, Opening { from, content_type, ask, only })) = self.identify(entropy, seq, opening, chunk)
+        let Some((id, Opening { from, content_type, ask, only })) =
+            self.identify(entropy, seq, opening, chunk)
         else {
             return Delivered::default();
         };

@@ -91,15 +91,94 @@ fn a_wrapper_that_cannot_be_read_is_refused() {
 }
 
 #[test]
-fn a_message_to_one_participant_is_never_broadcast() {
-    // CHAT-PRIV-02 CHAT-PRIV-04
+fn a_private_message_reaches_one_participant_on_all_able_devices_and_nobody_else() {
+    // CHAT-PRIV-01 CHAT-PRIV-02 CHAT-PRIV-03
+    let mut w = World::new(1);
+    let alice = Person::enters(&mut w, "alice");
+    let (phone, desk) = (Person::enters(&mut w, "bob"), Person::enters(&mut w, "bob"));
+    let mut plain = terms("bob");
+    plain.private_messages = false;
+    let old = Person::enters_with(&mut w, 0, ROOM, "bob", plain.clone());
+    let carol = Person::enters(&mut w, "carol");
+    let dave = Person::enters_with(&mut w, 0, ROOM, "dave", plain);
+    let to = |who: &str| alice.wrapped("psst").replace(ROOM, &format!("sip:{who}@example.com"));
+    for (n, (who, code)) in [("bob", "200"), ("bod", "404"), ("dave", "428")].into_iter().enumerate() {
+        w.write(alice.end, &alice.message(n as u32, "", &to(who)));
+        assert_eq!(alice.answers(&mut w)[0].1, code, "{who}");
+    }
+    assert_eq!((phone.hears(&mut w), desk.hears(&mut w)), (vec![to("bob")], vec![to("bob")]));
+    for nobody in [&old, &carol, &dave, &alice] {
+        assert!(nobody.hears(&mut w).is_empty());
+    }
+}
+
+#[test]
+fn a_long_private_message_stays_private_to_its_end() {
+    // CHAT-CHUNK-07 CHAT-PRIV-01
     let (mut w, p) = room_of(3);
-    let to = |who: &str| p[0].wrapped("psst").replace(ROOM, &format!("sip:{who}@example.com"));
-    w.write(p[0].end, &p[0].message(1, "", &to("p1")));
-    w.write(p[0].end, &p[0].message(2, "", &to("nobody")));
-    let codes: Vec<String> = p[0].answers(&mut w).into_iter().map(|a| a.1).collect();
-    assert_eq!(codes, ["428", "404"]);
-    assert!(p[1].hears(&mut w).is_empty() && p[2].hears(&mut w).is_empty());
+    let text = p[0].wrapped(&"secret ".repeat(30_000)).replace(ROOM, "sip:p1@example.com");
+    let request = p[0].chunk("aaaa", "long", "1-*/*", text.as_bytes(), '$');
+    for part in request.chunks(65_536) {
+        w.write(p[0].end, part);
+    }
+    assert_eq!(p[1].hears(&mut w).concat(), text);
+    assert!(p[2].octets_none(&mut w));
+    // Left unfinished, it ends with a hash for its recipient alone.
+    w.write(p[0].end, &p[0].chunk("bbbb", "more", "1-*/*", &text.as_bytes()[..500], '+'));
+    w.hang_up(p[0].end);
+    assert_eq!(w.frames(p[1].end).last().unwrap().flag, Flag::Abort);
+    assert!(p[2].octets_none(&mut w));
+}
+
+#[test]
+fn the_report_about_a_private_message_says_between_whom_it_was() {
+    // CHAT-REP-05
+    let (mut w, p) = room_of(2);
+    let private = p[0].wrapped("only for you").replace(ROOM, "sip:p1@example.com");
+    w.write(p[0].end, &p[0].message(1, "Success-Report: yes\r\nFailure-Report: no\r\n", &private));
+    let (one, two) = private.as_bytes().split_at(90);
+    let chunk = |tid, range: &str, body, flag| {
+        let m = p[0].chunk(tid, "cut1", range, body, flag);
+        String::from_utf8(m).unwrap().replace("Content-Type: m", "Success-Report: yes\r\nContent-Type: m")
+    };
+    w.write(p[0].end, chunk("aaaa", "1-*/*", one, '+').as_bytes());
+    w.write(p[0].end, chunk("bbbb", "91-*/*", two, '$').as_bytes());
+    let reports: Vec<_> = w.frames(p[0].end).into_iter().filter(|f| f.what == "REPORT").collect();
+    assert_eq!(reports.len(), 2);
+    for report in reports {
+        let about = report.text();
+        assert!(
+            about.starts_with("From: <sip:p0@example.com>\r\nTo: <sip:p1@example.com>\r\n\r\n"),
+            "{about}"
+        );
+        assert!(about.ends_with("Content-Type: text/plain\r\n\r\n"), "{about}");
+        assert_eq!(report.header("Content-Type").as_deref(), Some("message/cpim"));
+    }
+}
+
+#[test]
+fn nicknames_are_reserved_refused_changed_and_removed() {
+    // CHAT-NICK-01 CHAT-NICK-03 CHAT-NICK-04 CHAT-NICK-07 CHAT-NICK-08
+    use openmsrp::shard::message::FromShard;
+    let (mut w, p) = room_of(2);
+    let mut ask = |who: &Person, value: &str| {
+        let header = format!("Use-Nickname: {value}\r\nFailure-Report: no\r\n");
+        w.write(who.end, &who.request("nick", "NICKNAME", &header, None, '$'));
+        let code = who.answers(&mut w).remove(0).1;
+        let told = w.control.iter().rev().find_map(|e| match e {
+            FromShard::Renamed { nickname, .. } => Some(nickname.as_deref().map(str::to_owned)),
+            _ => None,
+        });
+        w.control.clear();
+        (code, told)
+    };
+    assert_eq!(ask(&p[0], "\"White  Rabbit\""), ("200".into(), Some(Some("White Rabbit".into()))));
+    assert_eq!(ask(&p[1], "\"white rabbit\""), ("425".into(), None));
+    assert_eq!(ask(&p[1], "\"broken"), ("424".into(), None));
+    assert_eq!(ask(&p[1], "\"   \""), ("424".into(), None));
+    assert_eq!(ask(&p[1], "Alice"), ("200".into(), Some(Some("Alice".into()))));
+    assert_eq!(ask(&p[0], "\"\""), ("200".into(), Some(None)));
+    assert_eq!(ask(&p[1], "\"White Rabbit\""), ("425".into(), None), "kept for a while");
 }
 
 #[test]
@@ -164,9 +243,10 @@ fn reports_are_silent_and_end_here() {
 }
 
 #[test]
-fn unknown_methods_and_nicknames_are_refused_and_the_connection_lives() {
+fn unknown_methods_and_unwanted_nicknames_are_refused_and_the_connection_lives() {
     // MSRP-TXN-08 CHAT-NICK-02
-    let (mut w, p) = room_of(2);
+    let mut w = World::with(1, Policy { nicknames: false, ..Policy::default() });
+    let p = [Person::enters(&mut w, "p0"), Person::enters(&mut w, "p1")];
     w.write(p[0].end, &p[0].request("aaaa", "PONDER", "", None, '$'));
     w.write(p[0].end, &p[0].request("bbbb", "NICKNAME", "Use-Nickname: \"Rabbit\"\r\n", None, '$'));
     w.write(p[0].end, &p[0].request("cccc", "PONDER", "Failure-Report: no\r\n", None, '$'));
@@ -180,7 +260,7 @@ fn unknown_methods_and_nicknames_are_refused_and_the_connection_lives() {
 fn other_requests_than_send_have_small_bodies() {
     // MSRP-FRAME-18
     let (mut w, p) = room_of(1);
-    for (size, code) in [(10_240, "403"), (10_241, "413")] {
+    for (size, code) in [(10_240, "200"), (10_241, "413")] {
         let body = vec![b'x'; size];
         let headers = "Use-Nickname: \"x\"\r\nContent-Type: text/plain\r\n";
         w.write(p[0].end, &p[0].request("aaaa", "NICKNAME", headers, Some(&body), '$'));

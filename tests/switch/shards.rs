@@ -199,3 +199,24 @@ fn a_sender_waits_for_recipients_on_other_shards_too() {
         people.iter().for_each(|p| drop(w.octets(p.end)));
     }
 }
+
+#[test]
+fn private_messages_and_nicknames_cross_borders() {
+    // CHAT-PRIV-01 CHAT-NICK-01 CHAT-NICK-10
+    let (mut w, people) = big(2);
+    let home = w.home(ROOM);
+    let place = |w: &World, p: &Person| w.ends[p.end].at.unwrap().0;
+    let local = people.iter().find(|p| place(&w, p) == home).unwrap().clone();
+    let far: Vec<Person> = people.iter().filter(|p| place(&w, p) != home).cloned().collect();
+    for (from, to) in [(&local, &far[0]), (&far[0], &local), (&far[0], &far[1])] {
+        let text = from.wrapped("psst").replace(ROOM, &format!("sip:{}@example.com", to.name));
+        w.write(from.end, &from.message(1, "", &text));
+        assert_eq!(from.answers(&mut w), [("t0000001".into(), "200".into())]);
+        assert_eq!(to.hears(&mut w), [text]);
+        assert!(people.iter().all(|p| p.octets_none(&mut w)));
+    }
+    for (who, code) in [(&far[0], "200"), (&local, "425"), (&far[1], "425")] {
+        w.write(who.end, &who.request("nick", "NICKNAME", "Use-Nickname: \"Rabbit\"\r\n", None, '$'));
+        assert_eq!(who.answers(&mut w), [("nick".into(), code.into())]);
+    }
+}

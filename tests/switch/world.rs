@@ -102,7 +102,7 @@ pub(crate) fn terms(name: &str) -> Terms {
     Terms {
         peer_path: peer_path(name).into_bytes().into(),
         accepts: TypeList::any(),
-        private_messages: false,
+        private_messages: true,
         may_send: true,
         may_receive: true,
         max_size: None,
@@ -513,6 +513,11 @@ impl Person {
     pub(crate) fn hears(&self, w: &mut World) -> Vec<String> {
         let frames = w.frames(self.end);
         frames.iter().filter(|f| f.what == "SEND").map(Frame::text).collect()
+    }
+
+    /// Nothing at all reached this participant since last asked.
+    pub(crate) fn octets_none(&self, w: &mut World) -> bool {
+        w.octets(self.end).is_empty()
     }
 
     pub(crate) fn answers(&self, w: &mut World) -> Vec<(String, String)> {

@@ -277,7 +277,14 @@ impl ShardCore {
     }
 
     /// A NICKNAME of a bound session: the room decides (RFC 7701 §7).
-    fn wish(&mut self, now: Now, id: ConnId, endpoint: EndpointId, head: &Head<'_>, end: Option<Flag>) -> Next {
+    fn wish(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        endpoint: EndpointId,
+        head: &Head<'_>,
+        end: Option<Flag>,
+    ) -> Next {
         let wish = match nickname::parse(head.use_nickname) {
             Ok(Wish::Reserve(nickname)) => Some(nickname),
             Ok(Wish::Remove) => None,
@@ -499,8 +506,8 @@ impl ShardCore {
         receipt: impl FnOnce() -> Receipt,
     ) {
         let undecided = taken.as_ref().ok().and_then(|t| t.no);
-        let undecided = undecided
-            .filter(|no| self.sessions.get(&endpoint).is_some_and(|s| s.owed.is_undecided(*no)));
+        let undecided =
+            undecided.filter(|no| self.sessions.get(&endpoint).is_some_and(|s| s.owed.is_undecided(*no)));
         match undecided {
             Some(no) => {
                 if let Some(session) = self.sessions.get_mut(&endpoint) {
@@ -510,7 +517,9 @@ impl ShardCore {
                     }
                 }
             }
-            None => self.answer(now, id, endpoint, &receipt(), taken.as_ref().map(|_| ()).map_err(|why| *why)),
+            None => {
+                self.answer(now, id, endpoint, &receipt(), taken.as_ref().map(|_| ()).map_err(|why| *why))
+            }
         }
     }
 
