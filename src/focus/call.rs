@@ -67,6 +67,8 @@ pub(super) struct Call {
     pub(super) joining: &'static str,
     /// The next grant is to be told with a re-INVITE.
     pub(super) reoffer: bool,
+    /// The call that goes once this one is answered.
+    pub(super) replaces: Option<DialogId>,
     /// The room was made for this call and ends with it (FOCUS-07).
     pub(super) creator: bool,
     /// The MSRP session is gone and may be negotiated anew until then (FOCUS-05).
@@ -105,6 +107,7 @@ impl Call {
             present: false,
             joining: "dialed-in",
             reoffer: false,
+            replaces: None,
             creator: false,
             lost: None,
             ending: None,

@@ -8,7 +8,7 @@ use crate::base::refusal::Refusal;
 pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, SUBSCRIBE, UPDATE, REFER";
 
 /// Option tags that we know (RFC 3261 §19.2).
-pub(super) const SUPPORTED: [&str; 2] = ["timer", "norefersub"];
+pub(super) const SUPPORTED: [&str; 3] = ["timer", "norefersub", "replaces"];
 
 /// Bodies and answers that we can do (SIP-UAS-01): 415 and 406.
 pub(super) fn acceptable(request: &Request) -> Result<(), Response> {

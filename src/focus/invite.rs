@@ -74,6 +74,7 @@ impl Calls {
         timer.agreed = agree(request)?;
         timer.learn(&request.headers);
         let who = identity::of(core, request)?;
+        let replaces = self.replaced(core, request, &room, &who.participant)?;
         let offer = if request.body.is_empty() { None } else { Some(read_offer(request, flow)?) };
         let tag = core.tag();
         let dialog = core
@@ -84,6 +85,7 @@ impl Calls {
         let mut call = Call::new(core, dialog, room, who, phase, merge_key);
         call.timer = timer;
         call.creator = creator;
+        call.replaces = replaces;
         self.transactions.insert(tx, dialog);
         self.admit(core, call);
         Ok(())
@@ -207,6 +209,7 @@ impl Calls {
             Some(offer) => call.send_answer(core, tx, *offer),
             None => call.send_offer(core, tx),
         }
+        self.replace(core, dialog);
     }
 
     /// The shard refuses a Join or new terms.

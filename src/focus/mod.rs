@@ -26,6 +26,7 @@ mod identity;
 mod invite;
 mod refer;
 mod refresh;
+mod replaces;
 mod roster;
 pub mod signalling;
 pub mod stream;
@@ -343,6 +344,9 @@ impl Focus {
         }
         if !inside && core.config.host_of(&request.uri).is_none() {
             return core.respond(tx, Response::new(404));
+        }
+        if request.method != Method::Invite && request.headers.get("Replaces").is_some() {
+            return core.respond(tx, Response::new(400));
         }
         if let Some(unsupported) = code::required(request) {
             return core.respond(tx, Response::new(420).with("Unsupported", unsupported));
