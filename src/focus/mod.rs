@@ -3,6 +3,7 @@
 //! ```text
 //!   control/sip.rs ── Input ──► Focus::handle ──► invite    ── ToShard ──► shards
 //!                                   │             subscribe
+//!                                   │             refer, dial ── Send ──► others
 //!                                   │             dialog, roster
 //!                  ◄── Output ── Focus::poll ◄── FromShard ── shards
 //! ```
@@ -24,6 +25,7 @@ mod dial;
 pub mod dialog;
 mod identity;
 mod invite;
+mod list;
 mod refer;
 mod refresh;
 mod replaces;
@@ -348,7 +350,8 @@ impl Focus {
         if request.method != Method::Invite && request.headers.get("Replaces").is_some() {
             return core.respond(tx, Response::new(400));
         }
-        if let Some(unsupported) = code::required(request) {
+        let factory = !inside && core.config.is_factory(&request.uri);
+        if let Some(unsupported) = code::required(request, factory) {
             return core.respond(tx, Response::new(420).with("Unsupported", unsupported));
         }
         match request.method {
@@ -386,7 +389,8 @@ impl Focus {
             Response::new(486)
         } else {
             let user = SipUri::parse(&request.uri).map_or("", |u| u.user);
-            code::capabilities(Response::new(200), &dialog::contact(user, flow))
+            let factory = core.config.is_factory(&request.uri);
+            code::capabilities(Response::new(200), &dialog::contact(user, flow), factory)
         };
         core.respond(tx, response);
     }

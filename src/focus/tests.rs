@@ -1466,3 +1466,78 @@ fn a_creator_who_changes_the_device_stays_the_creator() {
     assert_eq!(codes, [503], "bob was not answered yet");
     assert!(w.told.iter().any(|m| matches!(m, ToShard::Leave { endpoint, .. } if *endpoint == bob)));
 }
+
+/// An INVITE to the factory with this list beside the offer.
+fn listing(extra: &str, entries: &str) -> String {
+    let list = format!(
+        "<resource-lists xmlns=\"urn:ietf:params:xml:ns:resource-lists\"><list>{entries}</list></resource-lists>"
+    );
+    let body = format!(
+        "--b1\r\n{SDP}\r\n{OFFER}\r\n--b1\r\nContent-Type: application/resource-lists+xml\r\n\
+         Content-Disposition: recipient-list\r\n\r\n{list}\r\n--b1--\r\n"
+    );
+    let lines = format!("Content-Type: multipart/mixed;boundary=\"b1\"\r\n{extra}");
+    text("INVITE", "alice", 1, "", &lines, &body).replacen(ROOM, FACTORY, 1)
+}
+
+const LISTED: &str = "Require: recipient-list-invite\r\n";
+const TWO: &str = "<entry uri=\"sip:bill@192.0.2.7\"/><entry uri=\"sip:joe@192.0.2.8;method=INVITE\"/>";
+
+#[test]
+fn the_factory_calls_everybody_on_a_list() {
+    let mut w = World::new();
+    w.request(&listing(LISTED, TWO));
+    let alice = w.join();
+    assert!(alice.terms.is_some());
+    w.grant(alice.endpoint);
+    let ok = w.response();
+    assert!(ok.code == 200 && ok.body.contains("m=message 2855 TCP/MSRP *\r\n"), "{}", ok.body);
+    let joins: Vec<Join> = w
+        .told
+        .drain(..)
+        .map(|m| match m {
+            ToShard::Join(join) => *join,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let whom: Vec<&str> = joins.iter().map(|j| j.participant.as_str()).collect();
+    assert_eq!(whom, ["sip:bill@192.0.2.7", "sip:joe@192.0.2.8"]);
+    assert!(joins.iter().all(|j| j.room == alice.room));
+    w.grant(joins[0].endpoint);
+    let (_, invite) = w.sent();
+    assert_eq!((invite.method, &*invite.uri), (Method::Invite, "sip:bill@192.0.2.7"));
+    assert_eq!(invite.headers.get("Referred-By"), Some("<sip:alice@example.com>"));
+    // A refused creator calls nobody.
+    w.request(&listing(LISTED, TWO).replace("Call-ID: calice", "Call-ID: again"));
+    let endpoint = w.join().endpoint;
+    w.input(Input::Shard(FromShard::Refused { endpoint, why: Refusal::RoomFull }));
+    assert_eq!((w.response().code, w.left()), (486, endpoint));
+}
+
+#[test]
+fn lists_are_for_the_factory_and_must_be_sound() {
+    let mut w = World::new();
+    w.request(&listing(LISTED, TWO).replacen(FACTORY, ROOM, 1));
+    let refusal = w.response();
+    assert_eq!((refusal.code, refusal.headers.get("Unsupported")), (420, Some("recipient-list-invite")));
+    assert_eq!(w.code(&listing("", TWO).replacen(FACTORY, ROOM, 1)), 415);
+    let caller = w.call("bob");
+    assert_eq!(w.code(&caller.text("INVITE", 2, LISTED, "")), 420, "nor for a call that is up");
+    let many: String = (0..65).map(|n| format!("<entry uri=\"sip:u{n}@x\"/>")).collect();
+    let cases = [
+        (listing(LISTED, &many), 413),
+        (listing(LISTED, "<list/>"), 400),
+        (listing(LISTED, "<entry uri=\"tel:+491\"/>"), 488),
+        (listing(LISTED, "<entry uri=\"sip:other@chat.example\"/>"), 403),
+        (listing(LISTED, TWO).replace("boundary=\"b1\"", "boundary=\"b2\""), 400),
+        (listing(LISTED, TWO).replace(";boundary=\"b1\"", ""), 400),
+        (listing(LISTED, TWO).replace("application/resource-lists", "application/resource-lost!"), 415),
+        (listing(LISTED, TWO).replace("message/cpim", "message/cpin"), 488),
+    ];
+    for (request, code) in cases {
+        assert_eq!(w.code(&request), code, "{request}");
+    }
+    assert!(w.told.is_empty() && w.focus.core.dialogs.len() == 1);
+    w.request(&text("OPTIONS", "alice", 1, "", "", "").replacen(ROOM, FACTORY, 1));
+    assert!(w.response().headers.list("Supported").contains(&"recipient-list-invite"));
+}
