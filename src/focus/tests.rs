@@ -1541,3 +1541,19 @@ fn lists_are_for_the_factory_and_must_be_sound() {
     w.request(&text("OPTIONS", "alice", 1, "", "", "").replacen(ROOM, FACTORY, 1));
     assert!(w.response().headers.list("Supported").contains(&"recipient-list-invite"));
 }
+
+#[test]
+fn all_rooms_together_ring_at_so_many_at_a_time() {
+    // REFER-01
+    let mut w = World::new();
+    let list: String = (0..64).map(|n| format!("<entry uri=\"sip:u{n}@192.0.2.7\"/>")).collect();
+    let mut rung = 0;
+    for n in 0..=dial::ALL_DIALS_MAX / 64 {
+        w.request(&listing(LISTED, &list).replace("Call-ID: calice", &format!("Call-ID: c{n}")));
+        let endpoint = w.join().endpoint;
+        w.grant(endpoint);
+        assert_eq!(w.response().code, 200);
+        rung += w.told.drain(..).count();
+    }
+    assert_eq!(rung, dial::ALL_DIALS_MAX as usize);
+}
