@@ -70,6 +70,10 @@ pub(super) struct Call {
     pub(super) joining: &'static str,
     /// The next grant is to be told with a re-INVITE.
     pub(super) reoffer: bool,
+    /// Who is to be called once this call is answered (RFC 5366).
+    pub(super) list: Vec<String>,
+    /// The call that goes once this one is answered.
+    pub(super) replaces: Option<DialogId>,
     /// The room was made for this call and ends with it (FOCUS-07).
     pub(super) creator: bool,
     /// The MSRP session is gone and may be negotiated anew until then (FOCUS-05).
@@ -109,6 +113,8 @@ impl Call {
             nickname: None,
             joining: "dialed-in",
             reoffer: false,
+            list: Vec::new(),
+            replaces: None,
             creator: false,
             lost: None,
             ending: None,
@@ -332,7 +338,7 @@ impl Call {
         for route in dialog.routes() {
             response.headers.push("Record-Route", route);
         }
-        let mut response = capabilities(response, dialog.contact());
+        let mut response = capabilities(response, dialog.contact(), false);
         self.timer.answer(core, self.dialog, &mut response.headers);
         if !body.is_empty() {
             response = response.body("application/sdp", body);
@@ -349,8 +355,8 @@ impl Offer {
     }
 }
 
-pub(super) fn read_offer(request: &Request, flow: &Flow) -> Result<Offer, Response> {
-    let description = Description::parse(&request.body).map_err(|e| warn(flow, 400, &e.to_string()))?;
+pub(super) fn read_offer(body: &[u8], flow: &Flow) -> Result<Offer, Response> {
+    let description = Description::parse(body).map_err(|e| warn(flow, 400, &e.to_string()))?;
     let media = choose(&description).map_err(|e| warn(flow, 488, &e.to_string()))?.clone();
     Offer::new(description, &media, flow)
 }

@@ -8,7 +8,13 @@ use crate::base::refusal::Refusal;
 pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, SUBSCRIBE, UPDATE, REFER";
 
 /// Option tags that we know (RFC 3261 §19.2).
-pub(super) const SUPPORTED: [&str; 2] = ["timer", "norefersub"];
+pub(super) const SUPPORTED: [&str; 3] = ["timer", "norefersub", "replaces"];
+
+/// Option tags that the factory knows besides (RFC 5366 §5).
+const FACTORY_SUPPORTED: &str = "recipient-list-invite";
+
+/// Bodies that the factory takes.
+pub(super) const FACTORY_ACCEPT: &str = "application/sdp, multipart/mixed, application/resource-lists+xml";
 
 /// Bodies and answers that we can do (SIP-UAS-01): 415 and 406.
 pub(super) fn acceptable(request: &Request) -> Result<(), Response> {
@@ -25,14 +31,16 @@ pub(super) fn acceptable(request: &Request) -> Result<(), Response> {
     Ok(())
 }
 
-/// What a 200 says about us (FOCUS-01, FOCUS-06).
-pub(super) fn capabilities(response: Response, contact: &str) -> Response {
+/// What a 200 says about us, or about the factory (FOCUS-01, FOCUS-06).
+pub(super) fn capabilities(response: Response, contact: &str, factory: bool) -> Response {
+    let mut supported = SUPPORTED.to_vec();
+    supported.extend(factory.then_some(FACTORY_SUPPORTED));
     response
         .with("Contact", contact)
         .with("Allow", ALLOW)
         .with("Allow-Events", "conference")
-        .with("Supported", SUPPORTED.join(", "))
-        .with("Accept", "application/sdp")
+        .with("Supported", supported.join(", "))
+        .with("Accept", if factory { FACTORY_ACCEPT } else { "application/sdp" })
 }
 
 /// A refusal with the reason in words (RFC 3261 §20.43).
@@ -60,9 +68,10 @@ pub(super) fn refusal_response(why: Refusal) -> Response {
 }
 
 /// The option tags in Require that we do not have (RFC 3261 §8.2.2.3).
-pub(super) fn required(request: &Request) -> Option<String> {
+pub(super) fn required(request: &Request, factory: bool) -> Option<String> {
     let mut tags = request.headers.list("Require");
     tags.extend(request.headers.list("Proxy-Require"));
     tags.retain(|tag| !SUPPORTED.iter().any(|s| s.eq_ignore_ascii_case(tag)));
+    tags.retain(|tag| !(factory && tag.eq_ignore_ascii_case(FACTORY_SUPPORTED)));
     (!tags.is_empty()).then(|| tags.join(", "))
 }

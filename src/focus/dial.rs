@@ -9,7 +9,7 @@
 //! that says so. A call that is given up while it rings is gone at once; should it be answered after all,
 //! BYE follows. No CANCEL is sent.
 //!
-//! Bounds: [`DIALS_MAX`] ringing calls a room. Proof: `tests.rs` beside this file, `tests/sip_loopback.rs`.
+//! Bounds: [`DIALS_MAX`] ringing calls a room, [`ALL_DIALS_MAX`] in all; beyond, 503. Proof: `tests.rs` beside this file, `tests/sip_loopback.rs`.
 
 use super::call::{Call, Phase};
 use super::code::{ALLOW, SUPPORTED};
@@ -25,6 +25,10 @@ use crate::wire::sdp;
 /// Calls of one room that ring at a time: each costs an INVITE to somebody who did not ask for it, so a
 /// room shall not become a weapon. As many as a list may name.
 pub(super) const DIALS_MAX: u32 = 64;
+
+/// Calls of all rooms that ring at a time: each is a task and a transaction for up to a minute, and must
+/// leave most of `limits::SIP_TRANSACTIONS_MAX` to those who call us.
+pub(super) const ALL_DIALS_MAX: u32 = 4096;
 
 /// Names no connection: the way is looked for.
 const NO_LINK: u64 = u64::MAX;
@@ -52,7 +56,8 @@ impl Calls {
         if dial.target.len() > NAME_BYTES_MAX {
             return Err(400);
         }
-        if self.dials.get(dial.room).is_some_and(|ringing| *ringing >= DIALS_MAX) {
+        let here = self.dials.get(dial.room).copied().unwrap_or(0);
+        if here >= DIALS_MAX || self.dials.values().sum::<u32>() >= ALL_DIALS_MAX {
             return Err(503);
         }
         let tcp = uri.param("transport").is_some_and(|t| t.eq_ignore_ascii_case("tcp"));

@@ -10,7 +10,11 @@ use super::signalling::{
 };
 use crate::base::id::Token;
 use crate::base::limits;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+
+/// Names of ended dialogs that are remembered, to tell those from dialogs that never were: a replacement
+/// that crosses a BYE comes within seconds.
+const ENDED_MAX: usize = 1024;
 
 /// Names a dialog within the focus; never reused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -54,11 +58,24 @@ pub enum Misfit {
     Stale,
 }
 
+/// What became of a dialog that somebody names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Past {
+    /// It is there.
+    Alive(DialogId),
+    /// It has ended not long ago.
+    Ended,
+    /// There was none, or long ago.
+    Unknown,
+}
+
 /// All dialogs.
 #[derive(Default)]
 pub struct Dialogs {
     by_name: HashMap<Name, DialogId>,
     table: HashMap<DialogId, Dialog>,
+    /// The names of those that ended last.
+    ended: VecDeque<Name>,
     last: u64,
 }
 
@@ -167,6 +184,18 @@ impl Dialogs {
         Ok(id)
     }
 
+    /// The dialog of this name, with tags as seen from us (RFC 3891 §3).
+    #[must_use]
+    pub fn find(&self, call_id: &str, local_tag: &str, remote_tag: &str) -> Past {
+        let (local_tag, remote_tag) = (local_tag.into(), remote_tag.into());
+        let name = Name { call_id: call_id.into(), local_tag, remote_tag };
+        match self.by_name.get(&name) {
+            Some(&id) => Past::Alive(id),
+            None if self.ended.contains(&name) => Past::Ended,
+            None => Past::Unknown,
+        }
+    }
+
     /// A 2xx to our re-INVITE or UPDATE refreshes the remote target (RFC 3261 §12.2.1.2).
     pub fn retarget(&mut self, id: DialogId, headers: &Headers) {
         if let (Some(dialog), Some(target)) = (self.table.get_mut(&id), sole_contact(headers)) {
@@ -195,6 +224,10 @@ impl Dialogs {
             && let Some(dialog) = self.table.remove(&id)
         {
             self.by_name.remove(&dialog.name);
+            if self.ended.len() == ENDED_MAX {
+                self.ended.pop_front();
+            }
+            self.ended.push_back(dialog.name);
         }
     }
 

@@ -17,6 +17,7 @@ use super::call::{Call, Phase, read_offer};
 use super::code::{acceptable, misfit_response, refusal_response};
 use super::dialog::{DialogId, contact};
 use super::identity;
+use super::list::{self, Parts};
 use super::signalling::{Flow, Request, Response};
 use super::timer::{SessionTimer, agree};
 use super::{Core, News, Timer, TxId};
@@ -70,12 +71,18 @@ impl Calls {
         if self.merged.contains_key(&merge_key) {
             return Err(Response::new(482));
         }
-        acceptable(request)?;
+        let Parts { sdp, list } = if creator {
+            list::parts(request, &core.config, flow)?
+        } else {
+            acceptable(request)?;
+            Parts { sdp: request.body.clone(), list: Vec::new() }
+        };
         let mut timer = SessionTimer::default();
         timer.agreed = agree(request)?;
         timer.learn(&request.headers);
         let who = identity::of(core, request)?;
-        let offer = if request.body.is_empty() { None } else { Some(read_offer(request, flow)?) };
+        let replaces = self.replaced(core, request, &room, &who.participant)?;
+        let offer = if sdp.is_empty() { None } else { Some(read_offer(&sdp, flow)?) };
         let tag = core.tag();
         let dialog = core
             .dialogs
@@ -85,6 +92,8 @@ impl Calls {
         let mut call = Call::new(core, dialog, room, who, phase, merge_key);
         call.timer = timer;
         call.creator = creator;
+        call.replaces = replaces;
+        call.list = list;
         self.transactions.insert(tx, dialog);
         self.admit(core, call);
         Ok(())
@@ -208,6 +217,8 @@ impl Calls {
             Some(offer) => call.send_answer(core, tx, *offer),
             None => call.send_offer(core, tx),
         }
+        self.replace(core, dialog);
+        self.dial_list(core, dialog);
     }
 
     /// The shard refuses a Join or new terms.

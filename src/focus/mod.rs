@@ -3,6 +3,7 @@
 //! ```text
 //!   control/sip.rs ── Input ──► Focus::handle ──► invite    ── ToShard ──► shards
 //!                                   │             subscribe
+//!                                   │             refer, dial ── Send ──► others
 //!                                   │             dialog, roster
 //!                  ◄── Output ── Focus::poll ◄── FromShard ── shards
 //! ```
@@ -24,8 +25,10 @@ mod dial;
 pub mod dialog;
 mod identity;
 mod invite;
+mod list;
 mod refer;
 mod refresh;
+mod replaces;
 mod roster;
 pub mod signalling;
 pub mod stream;
@@ -344,7 +347,11 @@ impl Focus {
         if !inside && core.config.host_of(&request.uri).is_none() {
             return core.respond(tx, Response::new(404));
         }
-        if let Some(unsupported) = code::required(request) {
+        if request.method != Method::Invite && request.headers.get("Replaces").is_some() {
+            return core.respond(tx, Response::new(400));
+        }
+        let factory = !inside && core.config.is_factory(&request.uri);
+        if let Some(unsupported) = code::required(request, factory) {
             return core.respond(tx, Response::new(420).with("Unsupported", unsupported));
         }
         match request.method {
@@ -382,7 +389,8 @@ impl Focus {
             Response::new(486)
         } else {
             let user = SipUri::parse(&request.uri).map_or("", |u| u.user);
-            code::capabilities(Response::new(200), &dialog::contact(user, flow))
+            let factory = core.config.is_factory(&request.uri);
+            code::capabilities(Response::new(200), &dialog::contact(user, flow), factory)
         };
         core.respond(tx, response);
     }

@@ -316,6 +316,7 @@ pub fn phrase(code: u16) -> &'static str {
         408 => "Request Timeout",
         410 => "Gone",
         406 => "Not Acceptable",
+        413 => "Request Entity Too Large",
         415 => "Unsupported Media Type",
         416 => "Unsupported URI Scheme",
         420 => "Bad Extension",

@@ -1375,3 +1375,185 @@ fn the_factory_is_no_room() {
     w.request(&invite("bob", 1, "", OFFER).replacen(ROOM, FACTORY, 1));
     assert_eq!(w.join().room.as_str(), FACTORY);
 }
+
+/// An INVITE from another device of `name` that replaces this call.
+fn replacing(caller: &Caller, name: &str, more: &str) -> String {
+    let old = caller.name;
+    let lines =
+        format!("Require: replaces\r\nReplaces: c{old};to-tag={};from-tag=t{old}{more}\r\n", caller.tag);
+    let request = invite(name, 1, &lines, OFFER);
+    request
+        .replace(&format!("Call-ID: c{name}"), "Call-ID: new")
+        .replace(&format!("tag=t{name}\r\nTo"), "tag=new\r\nTo")
+}
+
+#[test]
+fn a_call_from_another_device_takes_the_place_of_the_old_one() {
+    // FOCUS-09
+    let mut w = World::new();
+    let caller = w.call("alice");
+    w.request(&replacing(&caller, "alice", ""));
+    let new = w.join().endpoint;
+    assert!(w.sent.is_empty(), "the old call stays until the new one is answered");
+    w.grant(new);
+    assert_eq!(w.response().code, 200);
+    let (_, bye) = w.sent();
+    assert_eq!(bye.headers.get("Reason"), Some("SIP;cause=200;text=\"Replaced\""));
+    assert_eq!((bye.headers.get("Call-ID"), w.left()), (Some("calice"), caller.endpoint));
+    // Once more: that dialog has ended.
+    let again = replacing(&caller, "alice", "").replace("Call-ID: new", "Call-ID: newer");
+    assert_eq!(w.code(&again), 603);
+}
+
+#[test]
+fn each_fault_of_a_replacement_has_its_code_and_leaves_the_call() {
+    // FOCUS-09
+    let mut w = World::new();
+    let caller = w.call("alice");
+    let good = || replacing(&caller, "alice", "");
+    w.request(&subscribe(""));
+    let tag = w.response().to_tag.unwrap();
+    w.sent.clear();
+    let watcher = format!("Replaces: cwatcher;to-tag={tag};from-tag=twatcher\r\n");
+    let cases = [
+        (good().replace("Replaces: calice", "Replaces: other"), 481),
+        (good().replace("from-tag=talice", "from-tag=other"), 481),
+        (good().replacen(ROOM, "sip:other@chat.example", 1), 481),
+        (good().replacen(ROOM, FACTORY, 1), 481),
+        (invite("bob", 1, &watcher, OFFER), 481),
+        (replacing(&caller, "bob", ""), 403),
+        (good().replace("Require:", "Privacy: id\r\nRequire:"), 403),
+        (replacing(&caller, "alice", ";early-only"), 486),
+        (good().replace("Require:", "Replaces: a;to-tag=b;from-tag=c\r\nRequire:"), 400),
+        (good().replace(";from-tag=talice", ""), 400),
+        (good().replace("message/cpim", "message/cpin"), 488),
+        (text("OPTIONS", "alice", 1, "", "Replaces: a;to-tag=b;from-tag=c\r\n", ""), 400),
+    ];
+    for (request, code) in cases {
+        assert_eq!(w.code(&request), code, "{request}");
+    }
+    // The room has no place for the new one.
+    w.request(&good());
+    let endpoint = w.join().endpoint;
+    w.input(Input::Shard(FromShard::Refused { endpoint, why: Refusal::RoomFull }));
+    assert_eq!((w.response().code, w.left()), (486, endpoint));
+    assert!(w.sent.is_empty() && w.focus.calls.room_of(dialog::DialogId(1)).is_some());
+}
+
+#[test]
+fn a_creator_who_changes_the_device_stays_the_creator() {
+    // FOCUS-07, FOCUS-09
+    let mut w = World::new();
+    let tx = w.request(&invite("alice", 1, "", OFFER).replacen(ROOM, FACTORY, 1));
+    let (room, endpoint) = {
+        let join = w.join();
+        (join.room, join.endpoint)
+    };
+    w.grant(endpoint);
+    let caller = Caller { name: "alice", seq: 1, tag: w.response().to_tag.unwrap().into(), endpoint };
+    w.ack(&caller, tx, "");
+    let uri = format!("sip:{}@chat.example", room.user());
+    w.request(&invite("bob", 1, "", OFFER).replacen(ROOM, &uri, 1));
+    let bob = w.join().endpoint;
+    w.request(&replacing(&caller, "alice", "").replacen(ROOM, &uri, 1));
+    let second = w.join().endpoint;
+    w.grant(second);
+    assert_eq!((w.response().code, w.left()), (200, endpoint), "bob stays");
+    let new = w.focus.calls.endpoints[&second];
+    w.input(Input::NotAcked { tx: TxId(w.last_tx) });
+    assert_eq!(w.focus.calls.room_of(new), None);
+    let codes: Vec<u16> = w.responses.drain(..).map(|(_, r)| r.code).collect();
+    assert_eq!(codes, [503], "bob was not answered yet");
+    assert!(w.told.iter().any(|m| matches!(m, ToShard::Leave { endpoint, .. } if *endpoint == bob)));
+}
+
+/// An INVITE to the factory with this list beside the offer.
+fn listing(extra: &str, entries: &str) -> String {
+    let list = format!(
+        "<resource-lists xmlns=\"urn:ietf:params:xml:ns:resource-lists\"><list>{entries}</list></resource-lists>"
+    );
+    let body = format!(
+        "--b1\r\n{SDP}\r\n{OFFER}\r\n--b1\r\nContent-Type: application/resource-lists+xml\r\n\
+         Content-Disposition: recipient-list\r\n\r\n{list}\r\n--b1--\r\n"
+    );
+    let lines = format!("Content-Type: multipart/mixed;boundary=\"b1\"\r\n{extra}");
+    text("INVITE", "alice", 1, "", &lines, &body).replacen(ROOM, FACTORY, 1)
+}
+
+const LISTED: &str = "Require: recipient-list-invite\r\n";
+const TWO: &str = "<entry uri=\"sip:bill@192.0.2.7\"/><entry uri=\"sip:joe@192.0.2.8;method=INVITE\"/>";
+
+#[test]
+fn the_factory_calls_everybody_on_a_list() {
+    let mut w = World::new();
+    w.request(&listing(LISTED, TWO));
+    let alice = w.join();
+    assert!(alice.terms.is_some());
+    w.grant(alice.endpoint);
+    let ok = w.response();
+    assert!(ok.code == 200 && ok.body.contains("m=message 2855 TCP/MSRP *\r\n"), "{}", ok.body);
+    let joins: Vec<Join> = w
+        .told
+        .drain(..)
+        .map(|m| match m {
+            ToShard::Join(join) => *join,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let whom: Vec<&str> = joins.iter().map(|j| j.participant.as_str()).collect();
+    assert_eq!(whom, ["sip:bill@192.0.2.7", "sip:joe@192.0.2.8"]);
+    assert!(joins.iter().all(|j| j.room == alice.room));
+    w.grant(joins[0].endpoint);
+    let (_, invite) = w.sent();
+    assert_eq!((invite.method, &*invite.uri), (Method::Invite, "sip:bill@192.0.2.7"));
+    assert_eq!(invite.headers.get("Referred-By"), Some("<sip:alice@example.com>"));
+    // A refused creator calls nobody.
+    w.request(&listing(LISTED, TWO).replace("Call-ID: calice", "Call-ID: again"));
+    let endpoint = w.join().endpoint;
+    w.input(Input::Shard(FromShard::Refused { endpoint, why: Refusal::RoomFull }));
+    assert_eq!((w.response().code, w.left()), (486, endpoint));
+}
+
+#[test]
+fn lists_are_for_the_factory_and_must_be_sound() {
+    let mut w = World::new();
+    w.request(&listing(LISTED, TWO).replacen(FACTORY, ROOM, 1));
+    let refusal = w.response();
+    assert_eq!((refusal.code, refusal.headers.get("Unsupported")), (420, Some("recipient-list-invite")));
+    assert_eq!(w.code(&listing("", TWO).replacen(FACTORY, ROOM, 1)), 415);
+    let caller = w.call("bob");
+    assert_eq!(w.code(&caller.text("INVITE", 2, LISTED, "")), 420, "nor for a call that is up");
+    let many: String = (0..65).map(|n| format!("<entry uri=\"sip:u{n}@x\"/>")).collect();
+    let cases = [
+        (listing(LISTED, &many), 413),
+        (listing(LISTED, "<list/>"), 400),
+        (listing(LISTED, "<entry uri=\"tel:+491\"/>"), 488),
+        (listing(LISTED, "<entry uri=\"sip:other@chat.example\"/>"), 403),
+        (listing(LISTED, TWO).replace("boundary=\"b1\"", "boundary=\"b2\""), 400),
+        (listing(LISTED, TWO).replace(";boundary=\"b1\"", ""), 400),
+        (listing(LISTED, TWO).replace("application/resource-lists", "application/resource-lost!"), 415),
+        (listing(LISTED, TWO).replace("message/cpim", "message/cpin"), 488),
+    ];
+    for (request, code) in cases {
+        assert_eq!(w.code(&request), code, "{request}");
+    }
+    assert!(w.told.is_empty() && w.focus.core.dialogs.len() == 1);
+    w.request(&text("OPTIONS", "alice", 1, "", "", "").replacen(ROOM, FACTORY, 1));
+    assert!(w.response().headers.list("Supported").contains(&"recipient-list-invite"));
+}
+
+#[test]
+fn all_rooms_together_ring_at_so_many_at_a_time() {
+    // REFER-01
+    let mut w = World::new();
+    let list: String = (0..64).map(|n| format!("<entry uri=\"sip:u{n}@192.0.2.7\"/>")).collect();
+    let mut rung = 0;
+    for n in 0..=dial::ALL_DIALS_MAX / 64 {
+        w.request(&listing(LISTED, &list).replace("Call-ID: calice", &format!("Call-ID: c{n}")));
+        let endpoint = w.join().endpoint;
+        w.grant(endpoint);
+        assert_eq!(w.response().code, 200);
+        rung += w.told.drain(..).count();
+    }
+    assert_eq!(rung, dial::ALL_DIALS_MAX as usize);
+}
