@@ -334,6 +334,18 @@ impl Inbound {
         self.open.len()
     }
 
+    /// Asserts the bounds.
+    ///
+    /// # Panics
+    /// If one is broken, which is a fault of this program.
+    pub fn check(&self) {
+        assert!(self.open.len() <= limits::OPEN_MESSAGES_MAX);
+        for (i, open) in self.open.iter().enumerate() {
+            assert!(open.held_bytes() <= limits::HELD_BYTES_MAX + limits::WRAPPER_BYTES_MAX + 64);
+            assert!(self.open[..i].iter().all(|o| o.id != open.id), "one message is open twice");
+        }
+    }
+
     fn number(&mut self) -> MessageNo {
         self.last_no = self.last_no.wrapping_add(1);
         MessageNo(self.last_no)
