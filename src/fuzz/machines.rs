@@ -13,6 +13,7 @@ use crate::room::effect::Effect;
 use crate::room::policy::{Policy, Types};
 use crate::session::inbound::{Emit, Inbound, Sender};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 /// Operations of one run.
@@ -39,6 +40,9 @@ fn message(n: usize) -> Vec<u8> {
     all
 }
 
+/// What [`message`] says of the first numbers; made once, because it is long.
+static MESSAGES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| (0..12).map(message).collect());
+
 /// What has come out of a message so far.
 struct Out {
     which: usize,
@@ -52,7 +56,7 @@ pub fn session_ops(octets: &[u8]) {
     let mut input = Input(octets);
     let (Some(room), Some(participant)) = (address(ROOM), address("sip:alice@example.com")) else { return };
     let sender = Sender { room, participant, aliases: smallvec::SmallVec::new(), message_bytes_max: 60_000 };
-    let messages: Vec<Vec<u8>> = (0..12).map(message).collect();
+    let messages = &MESSAGES[..];
     let mut inbound = Inbound::default();
     let mut out: BTreeMap<MessageNo, Out> = BTreeMap::new();
     let mut now = Now(1);
@@ -66,7 +70,7 @@ pub fn session_ops(octets: &[u8]) {
             0 => {
                 now = now + Duration::from_secs(input.below(600) as u64);
                 for emit in inbound.expire(now) {
-                    judge(emit, usize::MAX, &messages, &mut out);
+                    judge(emit, usize::MAX, messages, &mut out);
                 }
                 assert!(inbound.deadline().is_none_or(|due| due > now), "something is overdue");
             }
@@ -82,7 +86,7 @@ pub fn session_ops(octets: &[u8]) {
                 let id = format!("message{which}");
                 let outcome = inbound.accept(now, &sender, id.as_bytes(), part);
                 for emit in outcome.emits {
-                    judge(emit, which, &messages, &mut out);
+                    judge(emit, which, messages, &mut out);
                 }
                 if let Ok(taken) = outcome.taken
                     && taken.complete.is_some()
@@ -95,7 +99,7 @@ pub fn session_ops(octets: &[u8]) {
         inbound.check();
     }
     for emit in inbound.expire(now + limits::CHUNK_WAIT) {
-        judge(emit, usize::MAX, &messages, &mut out);
+        judge(emit, usize::MAX, messages, &mut out);
     }
     assert_eq!((inbound.open(), inbound.deadline()), (0, None), "something is left");
     assert!(out.values().all(|o| o.ended), "a message never ended");
@@ -154,6 +158,7 @@ fn judge(emit: Emit<'_>, which: usize, messages: &[Vec<u8>], out: &mut BTreeMap<
     assert_eq!(messages[known.which].get(at..at + chunk.body.len()), Some(&chunk.body[..]), "other octets");
     known.next += chunk.body.len() as u64;
     known.ended = chunk.flag != Flag::More;
+    assert!(chunk.total.is_none_or(|total| total >= known.next - 1), "longer than it says");
     assert!(chunk.flag != Flag::End || chunk.total == Some(known.next - 1), "ends before its end");
 }
 

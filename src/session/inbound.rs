@@ -214,14 +214,15 @@ impl Inbound {
     ) -> Result<Taken, Refusal> {
         let len = part.body.len() as u64;
         let whole = part.flag == Flag::End;
+        let claimed = believed(part.total, len);
         if !whole && self.open.len() >= limits::OPEN_MESSAGES_MAX {
             return Err(Refusal::TooManyOpen);
         }
         let no = self.number();
         if !whole {
-            self.push(now, id, no, part.total, State::Forwarding(len + 1));
+            self.push(now, id, no, claimed, State::Forwarding(len + 1));
         }
-        let total = if whole { Some(len) } else { part.total };
+        let total = if whole { Some(len) } else { claimed };
         let chunk = Chunk { start: 1, total, body: Cow::Borrowed(part.body), flag: part.flag };
         emits.push(Emit::First { no, wrapper, chunk });
         Ok(Taken { no: Some(no), complete: whole.then_some(len) })
@@ -357,6 +358,11 @@ impl Inbound {
     }
 }
 
+/// A claimed length, unless there are more octets already: nobody reads a range beyond its total.
+fn believed(total: Option<u64>, octets: u64) -> Option<u64> {
+    total.filter(|total| *total >= octets)
+}
+
 fn ending(no: MessageNo, next: u64, total: Option<u64>) -> Emit<'static> {
     Emit::Next { no, chunk: Chunk { start: next, total, body: Cow::Borrowed(&[]), flag: Flag::Abort } }
 }
@@ -404,6 +410,7 @@ fn advance<'b>(
         State::Forwarding(next) => {
             let chunk_start = *next;
             *next += fresh.len() as u64;
+            open.total = believed(open.total, *next - 1);
             if !fresh.is_empty() || last {
                 let total = if last { Some(*next - 1) } else { open.total };
                 let chunk = Chunk { start: chunk_start, total, body: fresh, flag };
@@ -416,6 +423,7 @@ fn advance<'b>(
                 Some(wrapper) => {
                     let body = std::mem::take(got);
                     open.state = State::Forwarding(body.len() as u64 + 1);
+                    open.total = believed(open.total, body.len() as u64);
                     let total = if last { Some(body.len() as u64) } else { open.total };
                     let chunk = Chunk { start: 1, total, body: Cow::Owned(body), flag };
                     emits.push(Emit::First { no: open.no, wrapper, chunk });
@@ -546,6 +554,31 @@ mod tests {
             assert_eq!(joined(&emits).0, t, "{order:?}");
             assert_eq!(complete, Some(t.len() as u64), "{order:?}");
             assert_eq!(inbound.open(), 0, "{order:?}");
+        }
+    }
+
+    #[test]
+    fn a_total_that_was_too_small_is_claimed_no_longer_than_it_can_be_true() {
+        // MSRP-FRAME-11
+        let text = format!("{WRAPPER}0123456789");
+        let (a, b) = text.as_bytes().split_at(text.len() - 5);
+        for (claim, cut) in [(a.len(), WRAPPER.len()), (a.len() - 1, WRAPPER.len()), (a.len(), 10), (5, 10)] {
+            let mut inbound = Inbound::default();
+            let mut totals = Vec::new();
+            let pieces = [&a[..cut], &a[cut..], b, b""];
+            let mut start = 1;
+            for (piece, flag) in pieces.into_iter().zip([Flag::More, Flag::More, Flag::More, Flag::Abort]) {
+                let part = Chunk { total: Some(claim as u64), ..part(start, piece, flag) };
+                start += piece.len() as u64;
+                let out = inbound.accept(Now(0), &sender(), b"m1", part);
+                totals.extend(out.emits.iter().map(|emit| match emit {
+                    Emit::First { chunk, .. } | Emit::Next { chunk, .. } => {
+                        (chunk.start - 1 + chunk.body.len() as u64, chunk.total)
+                    }
+                }));
+            }
+            assert!(totals.iter().all(|(end, total)| total.is_none_or(|t| t >= *end)), "{totals:?}");
+            assert_eq!(totals.last(), Some(&(text.len() as u64, None)));
         }
     }
 
