@@ -17,8 +17,10 @@ use openmsrp::fuzz;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The targets of `fuzz/`, each with its body.
-const TARGETS: [(&str, fn(&[u8])); 10] = [
+/// A target of `fuzz/` and its body.
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: [Target; 10] = [
     ("address", fuzz::address),
     ("conference_xml", fuzz::conference_xml),
     ("cpim", fuzz::cpim),
@@ -35,8 +37,11 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files of a folder, by name.
-fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+/// A name and what is to be read.
+type Case = (String, Vec<u8>);
+
+/// The files of a folder.
+fn files(folder: &Path) -> Vec<Case> {
     let entries = fs::read_dir(folder).unwrap_or_else(|why| panic!("{}: {why}", folder.display()));
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
@@ -45,7 +50,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 /// What the torture corpora hold for a target.
-fn torture(target: &str) -> Vec<(String, Vec<u8>)> {
+fn torture(target: &str) -> Vec<Case> {
     let folder = root().join("tests/torture");
     let own = |(name, text): (&str, &str)| (name.to_owned(), octets::octets(text));
     match target {
