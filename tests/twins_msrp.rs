@@ -437,6 +437,11 @@ fn the_fast_reader_agrees_with_its_twin_on_what_fuzzing_found() {
     for entry in std::fs::read_dir(kept).unwrap() {
         let input = std::fs::read(entry.unwrap().path()).unwrap();
         let short = &input[..input.len().min(4096)];
+        // The twin knows no limits.
+        let many = Ending::Lost(FrameError::TooManyLines);
+        if replay::replay([short], 0).ending == many {
+            continue;
+        }
         agree(short, &[short.len() / 3, short.len() / 2]);
     }
 }
