@@ -506,7 +506,8 @@ impl End {
                 Step::Partial => return,
                 Step::Skip { used } => (used, None),
                 Step::Head { head, end, used, .. } => {
-                    assert_eq!(head.fault, None, "{head:?}");
+                    let raw = &self.received[..used.min(500)];
+                    assert_eq!(head.fault, None, "{}", String::from_utf8_lossy(raw));
                     let copy = head.kind == Kind::Request(Method::Send);
                     self.open = copy.then(|| head.tid.to_vec());
                     (used, end)

@@ -269,7 +269,8 @@ impl Audience {
             return Some((id, opening.ask, opening.content_type.clone(), opening.from));
         }
         let copy = self.open.iter_mut().find(|c| c.seq == seq)?;
-        copy.next = next;
+        // The claimed total goes when the message outgrows it: the end of a copy must not repeat it.
+        (copy.next, copy.total) = (next, chunk.total);
         Some((copy.id, copy.opening.ask, copy.opening.content_type.clone(), copy.opening.from))
     }
 
