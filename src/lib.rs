@@ -12,12 +12,16 @@
 //! - [`client`]: the client library.
 //! - [`server`]: the composition root; configuration in, threads out.
 //! - [`cli`]: the subcommands of the binary.
+//! - `fuzz`: what the fuzz targets do; built for them and for tests only.
 
 pub mod base;
 pub mod cli;
 pub mod client;
 pub mod control;
 pub mod focus;
+#[cfg(any(test, fuzzing, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod room;
 pub mod server;
 pub mod session;

@@ -5,31 +5,17 @@
 
 #[path = "torture/cpim/table.rs"]
 mod cpim_table;
+#[path = "torture/octets.rs"]
+mod octets;
 #[path = "torture/sdp/table.rs"]
 mod sdp_table;
 
+use octets::octets;
 use openmsrp::base::address::Address;
 use openmsrp::base::limits::{SDP_BYTES_MAX, SDP_MEDIA_MAX, WRAPPER_BYTES_MAX};
 use openmsrp::wire::cpim::{self, CpimError, Parsed, Wrapper};
 use openmsrp::wire::sdp::{Description, Direction, Media, MessageMedia, NoChat, SdpError};
 use std::fmt::Write;
-
-/// The octets that a case of a table stands for.
-fn octets(text: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    for c in text.chars() {
-        match c {
-            '\n' => out.extend_from_slice(b"\r\n"),
-            '␊' => out.push(b'\n'),
-            '␍' => out.push(b'\r'),
-            '␉' => out.push(b'\t'),
-            '␀' => out.push(0),
-            '⍰' => out.push(0xff),
-            c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
-        }
-    }
-    out
-}
 
 fn told(message: &[u8], w: &Wrapper<'_>) -> String {
     let content = String::from_utf8_lossy(&message[w.content..]);

@@ -432,6 +432,21 @@ proptest! {
 }
 
 #[test]
+fn the_fast_reader_agrees_with_its_twin_on_what_fuzzing_found() {
+    let kept = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus-kept/msrp_frame");
+    for entry in std::fs::read_dir(kept).unwrap() {
+        let input = std::fs::read(entry.unwrap().path()).unwrap();
+        let short = &input[..input.len().min(4096)];
+        // The twin knows no limits.
+        let many = Ending::Lost(FrameError::TooManyLines);
+        if replay::replay([short], 0).ending == many {
+            continue;
+        }
+        agree(short, &[short.len() / 3, short.len() / 2]);
+    }
+}
+
+#[test]
 fn the_twin_itself_reads_a_plain_message() {
     let text = b"MSRP abcd SEND\r\nTo-Path: a\r\nFrom-Path: b\r\nMessage-ID: m123\r\nContent-Type: a/b\r\n\r\nhi\r\n-------abcd+\r\n";
     assert_eq!(naive(text).summary(), "SEND body=2 +; idle");

@@ -218,17 +218,18 @@ impl Inbound {
     ) -> Result<Taken, Refusal> {
         let len = part.body.len() as u64;
         let whole = part.flag == Flag::End;
+        let claimed = believed(part.total, len);
         if !whole && self.open.len() >= limits::OPEN_MESSAGES_MAX {
             return Err(Refusal::TooManyOpen);
         }
         let no = self.number();
         if !whole {
-            self.push(now, id, no, part.total, State::Forwarding(len + 1));
+            self.push(now, id, no, claimed, State::Forwarding(len + 1));
             if let (Some(open), Some(_)) = (self.open.last_mut(), wrapper.to) {
                 open.about = Some(about(part.body));
             }
         }
-        let total = if whole { Some(len) } else { part.total };
+        let total = if whole { Some(len) } else { claimed };
         let chunk = Chunk { start: 1, total, body: Cow::Borrowed(part.body), flag: part.flag };
         emits.push(Emit::First { no, wrapper, chunk });
         let about = (whole && wrapper.to.is_some()).then(|| about(part.body));
@@ -347,6 +348,18 @@ impl Inbound {
         self.open.len()
     }
 
+    /// Asserts the bounds.
+    ///
+    /// # Panics
+    /// If one is broken, which is a fault of this program.
+    pub fn check(&self) {
+        assert!(self.open.len() <= limits::OPEN_MESSAGES_MAX);
+        for (i, open) in self.open.iter().enumerate() {
+            assert!(open.held_bytes() <= limits::HELD_BYTES_MAX + limits::WRAPPER_BYTES_MAX + 64);
+            assert!(self.open[..i].iter().all(|o| o.id != open.id), "one message is open twice");
+        }
+    }
+
     /// The number of the next message or other request that the room must judge.
     pub fn number(&mut self) -> MessageNo {
         self.last_no = self.last_no.wrapping_add(1);
@@ -357,6 +370,11 @@ impl Inbound {
         let deadline = now + limits::CHUNK_WAIT;
         self.open.push(Open { id: id.into(), no, total, state, about: None, held: Vec::new(), deadline });
     }
+}
+
+/// A claimed length, unless there are more octets already: nobody reads a range beyond its total.
+fn believed(total: Option<u64>, octets: u64) -> Option<u64> {
+    total.filter(|total| *total >= octets)
 }
 
 fn ending(no: MessageNo, next: u64, total: Option<u64>) -> Emit<'static> {
@@ -406,6 +424,7 @@ fn advance<'b>(
         State::Forwarding(next) => {
             let chunk_start = *next;
             *next += fresh.len() as u64;
+            open.total = believed(open.total, *next - 1);
             if !fresh.is_empty() || last {
                 let total = if last { Some(*next - 1) } else { open.total };
                 let chunk = Chunk { start: chunk_start, total, body: fresh, flag };
@@ -419,6 +438,7 @@ fn advance<'b>(
                     let body = std::mem::take(got);
                     open.about = wrapper.to.is_some().then(|| about(&body));
                     open.state = State::Forwarding(body.len() as u64 + 1);
+                    open.total = believed(open.total, body.len() as u64);
                     let total = if last { Some(body.len() as u64) } else { open.total };
                     let chunk = Chunk { start: 1, total, body: Cow::Owned(body), flag };
                     emits.push(Emit::First { no: open.no, wrapper, chunk });
@@ -562,6 +582,31 @@ mod tests {
             assert_eq!(joined(&emits).0, t, "{order:?}");
             assert_eq!(complete, Some(t.len() as u64), "{order:?}");
             assert_eq!(inbound.open(), 0, "{order:?}");
+        }
+    }
+
+    #[test]
+    fn a_total_that_was_too_small_is_claimed_no_longer_than_it_can_be_true() {
+        // MSRP-FRAME-11
+        let text = format!("{WRAPPER}0123456789");
+        let (a, b) = text.as_bytes().split_at(text.len() - 5);
+        for (claim, cut) in [(a.len(), WRAPPER.len()), (a.len() - 1, WRAPPER.len()), (a.len(), 10), (5, 10)] {
+            let mut inbound = Inbound::default();
+            let mut totals = Vec::new();
+            let pieces = [&a[..cut], &a[cut..], b, b""];
+            let mut start = 1;
+            for (piece, flag) in pieces.into_iter().zip([Flag::More, Flag::More, Flag::More, Flag::Abort]) {
+                let part = Chunk { total: Some(claim as u64), ..part(start, piece, flag) };
+                start += piece.len() as u64;
+                let out = inbound.accept(Now(0), &sender(), b"m1", part);
+                totals.extend(out.emits.iter().map(|emit| match emit {
+                    Emit::First { chunk, .. } | Emit::Next { chunk, .. } => {
+                        (chunk.start - 1 + chunk.body.len() as u64, chunk.total)
+                    }
+                }));
+            }
+            assert!(totals.iter().all(|(end, total)| total.is_none_or(|t| t >= *end)), "{totals:?}");
+            assert_eq!(totals.last(), Some(&(text.len() as u64, None)));
         }
     }
 

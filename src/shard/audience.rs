@@ -289,7 +289,8 @@ impl Audience {
             return Some((id, opening.clone()));
         }
         let copy = self.open.iter_mut().find(|c| c.seq == seq)?;
-        copy.next = next;
+        // The claimed total goes when the message outgrows it: the end of a copy must not repeat it.
+        (copy.next, copy.total) = (next, chunk.total);
         Some((copy.id, copy.opening.clone()))
     }
 

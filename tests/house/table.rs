@@ -92,6 +92,22 @@ pub(crate) const UNITS: &[Unit] = &[
             ("shard::run::Driver", "the serve command says how shards wait"),
         ],
     },
+    Unit {
+        name: "fuzz",
+        modules: &["fuzz"],
+        may: &[
+            WORDS,
+            ("wire", "it feeds the readers and writers"),
+            ("session", "it drives a session"),
+            ("room", "it drives a room"),
+            ("focus::strict", "it feeds the reader of SIP"),
+            ("focus::stream", "it feeds the reader of SIP"),
+            ("focus::signalling", "what that reader gives"),
+            ("shard::core", "it drives shards"),
+            ("shard::message", "it carries what crosses threads"),
+            ("shard::queue", "it takes what shards write"),
+        ],
+    },
     Unit { name: "main", modules: &["main"], may: &[("cli", "it picks the subcommand, nothing else")] },
 ];
 
@@ -155,7 +171,8 @@ pub(crate) const WORDS_IN_PLACE: &[(&[&str], &[&str], &str)] = &[
 ];
 
 /// Units that are machines: they neither wait nor share.
-pub(crate) const MACHINES: &[&str] = &["base", "wire", "session", "room", "shard, the machine", "focus"];
+pub(crate) const MACHINES: &[&str] =
+    &["base", "wire", "session", "room", "shard, the machine", "focus", "fuzz"];
 
 /// Words that no machine holds.
 pub(crate) const WORDS_NOT_IN_MACHINES: &[(&str, &str)] = &[

@@ -244,7 +244,7 @@ pub enum SdpError {
     TooLong,
     /// More than `limits::SDP_MEDIA_MAX` media lines.
     TooManyMedia,
-    /// NUL or a carriage return within a line.
+    /// NUL or a carriage return within a line, or any control within a media line.
     Control,
     /// There is nothing in it.
     Empty,

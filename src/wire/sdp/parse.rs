@@ -62,6 +62,8 @@ fn repair(text: &[u8]) -> Result<(String, String), SdpError> {
         match line.as_bytes() {
             [b'v', b'=', rest @ ..] if rest != b"0" => return Err(SdpError::Syntax),
             [b'o', b'=', ..] => line[2..].trim().clone_into(&mut origin),
+            // Its words are repeated in the answer, where a control could not stand (SEC-09).
+            [b'm', b'=', ..] if line.contains(char::is_control) => return Err(SdpError::Control),
             [b'm', b'=', ..] => media += 1,
             // c= is read by nobody: the path tells where to connect (SDP-03).
             [b'a', b'=', ..] | [] => (),

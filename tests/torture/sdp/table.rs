@@ -121,6 +121,8 @@ pub(crate) const CASES: &[Case] = &[
     ("no lines of a description", "hello\n", "error: Syntax"),
     ("a key of two letters", "v=0\nmm=message\n", "error: Syntax"),
     ("NUL", "v=0\na=x␀y\n", "error: Control"),
+    ("a control in a media line", "v=0\nm=message 7 TCP/MSRP \u{b}\n", "error: Control"),
+    ("a tab in a media line", "v=0\nm=message␉7 TCP/MSRP *\n", "error: Control"),
     ("a carriage return in a line", "v=0\na=x␍y\n", "error: Control"),
     ("a media line without port", bare!("m=message\n"), "error: Syntax"),
     ("a port that is no number", bare!("m=message x TCP/MSRP *\n"), "error: Syntax"),
