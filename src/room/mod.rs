@@ -82,6 +82,8 @@ impl Room {
 
     fn bind(&mut self, endpoint: EndpointId, at: ShardId, out: &mut Vec<Effect>) {
         if self.roster.bind(endpoint, at) {
+            // What a binding before this one left unfinished is not gone on with.
+            self.abort_open(endpoint, out);
             out.push(Effect::Admit { endpoint, at, after: self.seq });
         } else {
             // The dialog ended while the connection was being bound.

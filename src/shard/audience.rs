@@ -392,11 +392,13 @@ fn tail_head(out: &mut Vec<u8>, id: Token, ask: bool, chunk: &Chunk<Body<'_>>) {
     // A range-end is a promise only where the part is short; longer parts are interruptible and say
     // `*` (RFC 4975 §7.1.1).
     let end = (len <= 2048).then_some(chunk.start - 1 + len);
+    // What the sender claimed too small would make a range that no recipient can believe.
+    let total = chunk.total.filter(|total| *total >= chunk.start - 1 + len);
     encode::send_tail_head(
         out,
         &encode::TailHead {
             message_id: id.as_bytes(),
-            range: ByteRange { start: chunk.start, end, total: chunk.total },
+            range: ByteRange { start: chunk.start, end, total },
             failure_report: if ask { FailureReport::Yes } else { FailureReport::No },
             success_report: false,
             content_type: Some(b"message/cpim"),

@@ -154,6 +154,10 @@ struct Session {
     state: State,
     /// The session that replaces this one once it is bound (a re-INVITE changed the path).
     next: Option<(SessionId, Box<Terms>)>,
+    /// Until when `next`, or the connection that we opened, must be bound.
+    bind_by: Now,
+    /// It came here by a claim and was not bound yet: the room's home does not know that it is here.
+    claimed: bool,
     inbound: Inbound,
     owed: Owed,
     /// Its place in the audience of its room, once admitted.

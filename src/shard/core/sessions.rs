@@ -44,12 +44,12 @@ impl ShardCore {
             self.outputs.control.push(FromShard::Refused { endpoint, why: Refusal::Overloaded });
             return;
         }
-        self.install(now, grant);
+        self.install(now, grant, false);
         self.outputs.control.push(FromShard::Granted { endpoint, session });
         self.connect_if_passive(now, endpoint);
     }
 
-    fn install(&mut self, now: Now, grant: Grant) {
+    fn install(&mut self, now: Now, grant: Grant, claimed: bool) {
         let (endpoint, id) = (grant.endpoint, grant.session);
         let due = now + limits::GRANT_WAIT;
         self.by_id.insert(id, endpoint);
@@ -58,6 +58,8 @@ impl ShardCore {
             grant,
             state: State::Granted(due),
             next: None,
+            bind_by: due,
+            claimed,
             inbound: Inbound::default(),
             owed: Owed::default(),
             member: None,
@@ -79,7 +81,13 @@ impl ShardCore {
 
     /// New terms from a re-INVITE or from the answer to our offer.
     pub(super) fn revise(&mut self, now: Now, endpoint: EndpointId, terms: Terms, rebind: Option<SessionId>) {
-        let Some(session) = self.sessions.get_mut(&endpoint) else { return };
+        let Some(session) = self.sessions.get_mut(&endpoint) else {
+            // It was claimed by another shard a moment ago, or it ended.
+            if rebind.is_some() {
+                self.outputs.control.push(FromShard::Refused { endpoint, why: Refusal::NoSession });
+            }
+            return;
+        };
         if let Some(id) = rebind {
             self.outputs.control.push(FromShard::Granted { endpoint, session: id });
             if let State::Bound(_) = session.state {
@@ -87,7 +95,8 @@ impl ShardCore {
                     self.by_id.remove(&old);
                 }
                 self.by_id.insert(id, endpoint);
-                self.timers.set(now + limits::GRANT_WAIT, Timer::Grant(endpoint));
+                session.bind_by = now + limits::GRANT_WAIT;
+                self.timers.set(session.bind_by, Timer::Grant(endpoint));
                 return;
             }
             let old = std::mem::replace(&mut session.grant.session, id);
@@ -179,7 +188,7 @@ impl ShardCore {
     /// The answer to our claim. A refused one is answered when the octets are looked at again.
     pub(super) fn claimed(&mut self, now: Now, conn: ConnId, grant: Result<Box<Grant>, Refusal>) {
         match grant {
-            Ok(grant) => self.install(now, *grant),
+            Ok(grant) => self.install(now, *grant, true),
             Err(why) => {
                 if let Some(c) = self.conns.get_mut(conn) {
                     c.claim_refused = Some(why);
@@ -204,6 +213,7 @@ impl ShardCore {
         }
         let Some(session) = self.sessions.get_mut(&endpoint) else { return };
         session.state = State::Bound(conn);
+        session.claimed = false;
         let room = session.grant.room;
         if let Some(c) = self.conns.get_mut(conn) {
             c.sessions.push(endpoint);
@@ -321,7 +331,13 @@ impl ShardCore {
                 session.state = State::Granted(due);
                 self.timers.set(due, Timer::Grant(endpoint));
             }
-            None => self.outputs.control.push(FromShard::Lost { endpoint, why }),
+            None => {
+                // Nobody knows that it is here, so nobody would ever end it.
+                if session.claimed {
+                    self.sessions.remove(&endpoint);
+                }
+                self.outputs.control.push(FromShard::Lost { endpoint, why });
+            }
         }
     }
 
@@ -331,8 +347,11 @@ impl ShardCore {
         match session.state {
             State::Granted(due) if due <= now => self.lose(now, endpoint, Ended::NeverBound),
             State::Connecting(due) if due <= now => self.lose(now, endpoint, Ended::NoConnect),
-            State::Binding(conn, _) => self.close(now, conn, CloseReason::Silent, true),
-            State::Bound(_) => {
+            State::Binding(conn, _) if session.bind_by <= now => {
+                self.close(now, conn, CloseReason::Silent, true)
+            }
+            // Timers of earlier grants of this session come here too.
+            State::Bound(_) if session.bind_by <= now => {
                 // The replacement was never bound: the old session stays.
                 if let Some((id, _)) = session.next.take() {
                     self.by_id.remove(&id);
@@ -357,6 +376,7 @@ impl ShardCore {
         }
         if let Some(session) = self.sessions.get_mut(&endpoint) {
             session.state = State::Binding(id, tid);
+            session.bind_by = now + limits::CONNECT_WAIT;
         }
         self.timers.set(now + limits::CONNECT_WAIT, Timer::Grant(endpoint));
         self.conns.push_with(now, id, |out| {
