@@ -2,7 +2,7 @@
 
 use super::link::Reads;
 use super::oracle::{Arrived, Asks, Purpose, Request, Said};
-use super::people::{Piece, Stage, peer_path};
+use super::people::{Piece, Seat, Stage, peer_path};
 use super::plan::Manner;
 use super::world::World;
 use crate::base::chunk::Flag;
@@ -184,7 +184,8 @@ impl World {
             refused: false,
         });
         let shard = ShardId(self.dice.people.below(u64::from(self.plan.shards) + 1) as u16);
-        let others = self.seats.iter().enumerate().filter(|(n, s)| *n != i && s.stage == Stage::In);
+        let apart = |s: &Seat| s.stage == Stage::In && s.link != Some(link);
+        let others = self.seats.iter().enumerate().filter(|(n, s)| *n != i && apart(s));
         let known: Vec<SessionId> = others.filter_map(|(_, s)| self.oracle.stays[s.stay?].session).collect();
         let session = match known.len() {
             n if n > 0 && self.dice.people.below(2) == 0 => known[self.dice.people.below(n as u64) as usize],

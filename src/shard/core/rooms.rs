@@ -204,7 +204,11 @@ impl ShardCore {
             self.hold_reading(held.endpoint);
         }
         match self.held.iter_mut().find(|h| h.endpoint == held.endpoint) {
-            Some(h) => h.waiting.extend(held.waiting),
+            // A shard that holds several parts says only once that it has room.
+            Some(h) => {
+                let new = held.waiting.into_iter().filter(|s| !h.waiting.contains(s));
+                h.waiting = h.waiting.iter().copied().chain(new).collect();
+            }
             None => self.held.push(held),
         }
     }
