@@ -10,6 +10,7 @@
 //! - [`focus`]: the SIP conference focus as a machine; dialogs become commands to rooms.
 //! - [`control`]: the control plane on tokio; sockets for SIP, configuration, signals.
 //! - [`client`]: the client library.
+//! - [`sim`]: the simulator; shards and participants in one thread, from one seed.
 //! - [`server`]: the composition root; configuration in, threads out.
 //! - [`cli`]: the subcommands of the binary.
 //! - `fuzz`: what the fuzz targets do; built for them and for tests only.
@@ -26,4 +27,5 @@ pub mod room;
 pub mod server;
 pub mod session;
 pub mod shard;
+pub mod sim;
 pub mod wire;

@@ -2,6 +2,7 @@
 
 pub mod chat;
 pub mod serve;
+pub mod sim;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -21,6 +22,8 @@ enum Command {
     Serve(serve::Args),
     /// Join a room from the terminal.
     Chat(chat::Args),
+    /// Run the deterministic simulator.
+    Sim(sim::Args),
 }
 
 /// Reads the arguments of the process and runs the subcommand they name.
@@ -32,6 +35,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Serve(args) => serve::run(args),
         Command::Chat(args) => chat::run(args),
+        Command::Sim(args) => sim::run(args),
     }
 }
 

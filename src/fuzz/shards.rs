@@ -15,7 +15,6 @@ use crate::wire::msrp::{Framer, Kind, Method, Step};
 use crate::wire::sdp::TypeList;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Operations of one run.

@@ -97,6 +97,8 @@ impl Room {
     fn bind(&mut self, endpoint: EndpointId, at: ShardId, out: &mut Vec<Effect>) {
         let before = self.roster.shard_of(endpoint);
         if self.roster.bind(endpoint, at) {
+            // What a binding before this one left unfinished is not gone on with.
+            self.abort_open(endpoint, out);
             out.push(Effect::Admit { endpoint, at, after: self.seq });
             if let Some(before) = before.filter(|b| *b != at) {
                 out.push(Effect::Forget { endpoint, at: before });

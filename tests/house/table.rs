@@ -72,6 +72,19 @@ pub(crate) const UNITS: &[Unit] = &[
         may: &[WORDS, PROTOCOLS, ("session", "a session has two ends")],
     },
     Unit {
+        name: "sim",
+        modules: &["sim"],
+        may: &[
+            WORDS,
+            PROTOCOLS,
+            ("room", "the policy of every room"),
+            ("shard::conns", "why a connection is closed"),
+            ("shard::core", "it turns several cores by value"),
+            ("shard::message", "its rings carry what crosses threads"),
+            ("shard::queue", "it writes batches of a queue"),
+        ],
+    },
+    Unit {
         name: "server",
         modules: &["server"],
         may: &[
@@ -90,6 +103,7 @@ pub(crate) const UNITS: &[Unit] = &[
             ("control::config", "the serve command reads a configuration"),
             ("server", "the serve command"),
             ("shard::run::Driver", "the serve command says how shards wait"),
+            ("sim", "the sim command"),
         ],
     },
     Unit {
@@ -172,7 +186,7 @@ pub(crate) const WORDS_IN_PLACE: &[(&[&str], &[&str], &str)] = &[
 
 /// Units that are machines: they neither wait nor share.
 pub(crate) const MACHINES: &[&str] =
-    &["base", "wire", "session", "room", "shard, the machine", "focus", "fuzz"];
+    &["base", "wire", "session", "room", "shard, the machine", "focus", "fuzz", "sim"];
 
 /// Words that no machine holds.
 pub(crate) const WORDS_NOT_IN_MACHINES: &[(&str, &str)] = &[

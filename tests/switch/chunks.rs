@@ -274,3 +274,15 @@ fn who_asks_and_does_not_take_the_answers_is_cut() {
     assert_eq!(w.ends[a.end].closed, Some(CloseReason::TooSlow));
     assert_eq!(w.ends[b.end].closed, None);
 }
+
+#[test]
+fn a_total_that_is_too_small_is_not_passed_on() {
+    let (mut w, a, b, _) = three();
+    let text = a.wrapped("longer than it claims");
+    w.write(a.end, &a.chunk("aaaa", "mmmm", "1-*/7", text.as_bytes(), '+'));
+    w.write(a.end, &a.chunk("bbbb", "mmmm", &format!("{}-*/*", text.len() + 1), b"", '#'));
+    // `frames` asserts that every head is without fault.
+    let ranges: Vec<String> = w.frames(b.end).into_iter().map(|f| f.range).collect();
+    let len = text.len();
+    assert_eq!(ranges, [format!("1-{len}/*"), format!("{}-{len}/*", len + 1)]);
+}

@@ -341,3 +341,55 @@ fn stopping_ends_what_is_begun_and_closes_everything() {
     assert_eq!(w.control.iter().filter(|e| matches!(e, FromShard::Drained { .. })).count(), 2);
     assert!(w.cores[0].accepted(w.now).is_none(), "nobody new is let in");
 }
+
+/// The same endpoint with the session that a re-INVITE was granted, on a connection of its own.
+fn renegotiated(w: &mut World, who: &Person) -> Person {
+    let room = address(ROOM);
+    let terms = Box::new(terms(&who.name));
+    let home = w.home(ROOM);
+    w.tell(home, ToShard::Revise { endpoint: who.endpoint, room, terms, rebind: true });
+    let session = w.granted(who.endpoint).unwrap();
+    assert_ne!(session, who.session);
+    let end = w.connect(home);
+    Person { session, end, ..who.clone() }
+}
+
+#[test]
+fn a_renegotiated_session_has_its_own_15_seconds() {
+    let mut w = World::new(1);
+    let alice = Person::enters(&mut w, "alice");
+    w.later(limits::GRANT_WAIT - Duration::from_secs(1));
+    let anew = renegotiated(&mut w, &alice);
+    // The timer of the first grant goes off.
+    w.later(Duration::from_secs(2));
+    anew.binds(&mut w);
+}
+
+#[test]
+fn what_a_replaced_binding_left_unfinished_ends_with_a_hash() {
+    let mut w = World::new(1);
+    let (alice, bob) = (Person::enters(&mut w, "alice"), Person::enters(&mut w, "bob"));
+    let text = alice.wrapped("beginning");
+    w.write(alice.end, &alice.chunk("aaaa", "mmmm", "1-*/*", text.as_bytes(), '+'));
+    assert_eq!(w.frames(bob.end).len(), 1);
+    let anew = renegotiated(&mut w, &alice);
+    anew.binds(&mut w);
+    let frames = w.frames(bob.end);
+    assert_eq!((frames.len(), frames[0].flag), (1, openmsrp::base::chunk::Flag::Abort));
+}
+
+#[test]
+fn a_claimed_session_that_nobody_binds_is_forgotten() {
+    let mut w = World::new(2);
+    let home = w.home(ROOM);
+    let other = 1 - home;
+    let (endpoint, session) = w.invite_as(ROOM, "alice", Some(terms("alice")));
+    let end = w.connect(other);
+    let alice = Person { name: "alice".into(), room: ROOM.into(), endpoint, session: session.unwrap(), end };
+    // A connection that cannot move asks for the session and is gone before the answer comes.
+    w.write(end, &send("msrp://chat.example.com:2855/notASessionHere00000;tcp", "guess"));
+    w.vanishes_asking(end, &alice.request("bind0001", "SEND", "", None, '$'));
+    w.tell(home, ToShard::Leave { endpoint, room: address(ROOM) });
+    w.later(limits::GRANT_WAIT);
+    assert_eq!((w.cores[0].sessions(), w.cores[1].sessions()), (0, 0));
+}

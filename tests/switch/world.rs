@@ -236,6 +236,15 @@ impl World {
         }
     }
 
+    /// The far end sends something and is gone before the shards have dealt with it.
+    pub(crate) fn vanishes_asking(&mut self, end: usize, octets: &[u8]) {
+        let Some((shard, conn)) = self.ends[end].at.take() else { return };
+        self.cores[shard].bytes(self.now, conn, octets);
+        self.by_conn.remove(&(shard, conn));
+        self.cores[shard].closed(self.now, conn);
+        self.settle();
+    }
+
     /// Carries out all outputs until nothing is left to do.
     pub(crate) fn settle(&mut self) {
         loop {

@@ -16,7 +16,7 @@ use crate::shard::timers::Timer;
 use crate::wire::cpim;
 use crate::wire::msrp::encode::{self, ReportHead};
 use crate::wire::msrp::frame::{Framer, Step};
-use crate::wire::msrp::head::{FailureReport, Head, Kind, Method};
+use crate::wire::msrp::head::{FailureReport, Head, HeadFault, Kind, Method};
 use crate::wire::msrp::range::ByteRange;
 use crate::wire::msrp::uri::only_session_id;
 use crate::wire::nickname::{self, Wish};
@@ -247,7 +247,9 @@ impl ShardCore {
         let is_report = matches!(head.kind, Kind::Request(Method::Report));
         // NICKNAME is always answered, whatever report headers say (CHAT-NICK-01).
         let is_nickname = matches!(head.kind, Kind::Request(Method::Nickname));
-        let silent = head.failure_report == FailureReport::No && !is_nickname;
+        // What is not UTF-8 cannot be said back.
+        let unsayable = head.fault == Some(HeadFault::NotUtf8);
+        let silent = head.failure_report == FailureReport::No && !is_nickname || unsayable;
         if !is_report && !silent && !head.from_path.is_empty() && !head.to_path.is_empty() {
             // An answer to a SEND goes one hop, any other the whole way back (MSRP-TXN-02).
             let to = if head.is_send() { head.first_from() } else { head.from_path };

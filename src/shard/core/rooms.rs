@@ -233,7 +233,12 @@ impl ShardCore {
             self.hold_reading(held.endpoint);
         }
         match self.held.iter_mut().find(|h| h.endpoint == held.endpoint) {
-            Some(h) => h.waiting.extend(held.waiting),
+            // A shard that holds several parts of one sender says once that it has room.
+            Some(h) => {
+                let fresh = held.waiting.iter().filter(|s| !h.waiting.contains(s)).copied();
+                let fresh: SmallVec<[ShardId; 4]> = fresh.collect();
+                h.waiting.extend(fresh);
+            }
             None => self.held.push(held),
         }
     }

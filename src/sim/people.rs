@@ -1,0 +1,313 @@
+//! The participants: what they do next. And the small part of a focus that speaks for them.
+
+use super::link::Reads;
+use super::oracle::Purpose;
+use super::plan::Manner;
+use super::world::World;
+use crate::base::address::Address;
+use crate::base::clock::Now;
+use crate::base::id::EndpointId;
+use crate::shard::message::{FromShard, Join, Terms, ToShard};
+use crate::wire::sdp::TypeList;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// How far an endpoint is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stage {
+    /// It is in no room.
+    Out,
+    /// It asked for a place.
+    Asked,
+    /// Its session is granted, or being bound.
+    Granted,
+    /// It is present.
+    In,
+    /// Its session is lost.
+    Lost,
+    /// It does nothing any more.
+    Gone,
+}
+
+/// A part of a message that is still to be sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece {
+    pub(super) message: u32,
+    pub(super) stay: usize,
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) last: bool,
+}
+
+/// One participant's device.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) room: usize,
+    pub(super) user: u64,
+    pub(super) manner: Manner,
+    pub(super) passive: bool,
+    pub(super) fumbles: bool,
+    /// Who else uses the same connection.
+    pub(super) group: Option<u64>,
+    pub(super) stage: Stage,
+    pub(super) endpoint: Option<EndpointId>,
+    /// The binding that holds.
+    pub(super) stay: Option<usize>,
+    /// The binding that is being negotiated.
+    pub(super) next: Option<usize>,
+    pub(super) link: Option<usize>,
+    pub(super) acts_at: Option<Now>,
+    pub(super) pieces: VecDeque<Piece>,
+}
+
+impl Seat {
+    /// How its connections behave.
+    pub(super) fn habits(&self, healed: bool) -> (bool, Reads) {
+        let reads = match self.manner {
+            _ if healed => Reads::All,
+            Manner::SlowReader => Reads::Slowly,
+            Manner::NeverReads => Reads::Never,
+            _ => Reads::All,
+        };
+        (self.manner == Manner::Splitter, reads)
+    }
+}
+
+impl World {
+    /// Draws who there is.
+    pub(super) fn settle_in(&mut self) {
+        for n in 0..self.plan.people {
+            let dice = &mut self.dice.people;
+            let rooms = self.rooms.len() as u64;
+            let second = n > 0 && dice.below(100) < self.plan.second_devices;
+            let manner = self.plan.manners[dice.below(self.plan.manners.len() as u64) as usize];
+            let seat = Seat {
+                room: dice.below(rooms) as usize,
+                user: if second { dice.below(n) } else { n },
+                manner,
+                passive: dice.below(100) < self.plan.passive,
+                fumbles: dice.below(100) < self.plan.fumblers,
+                group: (dice.below(100) < self.plan.gateways).then(|| dice.below(3)),
+                stage: Stage::Out,
+                endpoint: None,
+                stay: None,
+                next: None,
+                link: None,
+                acts_at: Some(self.now + Duration::from_millis(dice.below(1 + self.plan.pause_millis))),
+                pieces: VecDeque::new(),
+            };
+            self.seats.push(seat);
+        }
+    }
+
+    /// A participant does what it does next.
+    pub(super) fn act(&mut self, i: usize) {
+        let pause = self.dice.people.below(1 + self.plan.pause_millis * 1000);
+        self.seats[i].acts_at = Some(self.now + Duration::from_micros(50 + pause));
+        self.trace.note([8, i as u64]);
+        match self.seats[i].stage {
+            Stage::Out if self.healed => self.seats[i].acts_at = None,
+            Stage::Out => self.join(i),
+            Stage::Asked | Stage::Gone => self.seats[i].acts_at = None,
+            Stage::Granted => {
+                self.bind(i);
+                if self.healed {
+                    self.seats[i].acts_at = None;
+                }
+            }
+            Stage::In if self.healed => self.finish(i),
+            Stage::In => self.act_inside(i),
+            Stage::Lost if self.healed || self.dice.people.below(2) == 0 => self.leave(i),
+            Stage::Lost => self.revise(i),
+        }
+    }
+
+    /// The world heals: what is begun is ended, by those who end anything.
+    fn finish(&mut self, i: usize) {
+        if self.seats[i].next.is_some() {
+            self.bind(i);
+        }
+        if !self.next_piece(i) && self.seats[i].pieces.is_empty() {
+            self.seats[i].acts_at = None;
+        }
+    }
+
+    fn act_inside(&mut self, i: usize) {
+        let dice = self.dice.people.below(100);
+        if self.seats[i].next.is_some() && dice < 30 {
+            return self.bind(i);
+        }
+        let manner = self.seats[i].manner;
+        match manner {
+            Manner::Churner if dice < 30 => self.leave(i),
+            Manner::Vanisher if dice < 10 => self.vanish(i),
+            Manner::Rebinder if dice < 20 => self.revise(i),
+            Manner::Guesser if dice < 30 => self.guess(i),
+            Manner::Unfinished if dice < 60 => {
+                self.seats[i].pieces.clear();
+                self.speak(i);
+            }
+            _ if dice < 2 => self.leave(i),
+            _ if dice < 70 && self.next_piece(i) => {}
+            _ => self.speak(i),
+        }
+    }
+
+    fn terms(&self, i: usize, stay: usize) -> Terms {
+        Terms {
+            peer_path: peer_path(stay).into_bytes().into(),
+            accepts: TypeList::any(),
+            private_messages: false,
+            may_send: true,
+            may_receive: true,
+            max_size: None,
+            connect_to: self.seats[i].passive.then(|| ([192, 0, 2, 1], 2855).into()),
+        }
+    }
+
+    fn join(&mut self, i: usize) {
+        self.last_endpoint += 1;
+        let endpoint = EndpointId(self.last_endpoint);
+        let (room, user) = (self.seats[i].room, self.seats[i].user);
+        let Ok(participant) = Address::parse(&format!("sip:user{user}@example.com")) else { return };
+        let stay = self.oracle.stay(endpoint, room);
+        let join = Join {
+            endpoint,
+            room: self.rooms[room].clone(),
+            participant,
+            aliases: Vec::new(),
+            display_name: "".into(),
+            contact: "sip:user@pc".into(),
+            terms: Some(self.terms(i, stay)),
+        };
+        self.seat_of.insert(endpoint, i);
+        let seat = &mut self.seats[i];
+        (seat.endpoint, seat.next, seat.stay, seat.link) = (Some(endpoint), Some(stay), None, None);
+        seat.stage = Stage::Asked;
+        seat.pieces.clear();
+        let home = self.home(room);
+        self.commands[home].push_back(ToShard::Join(Box::new(join)));
+    }
+
+    /// BYE.
+    pub(super) fn leave(&mut self, i: usize) {
+        let seat = &mut self.seats[i];
+        let Some(endpoint) = seat.endpoint.take() else { return };
+        for stay in seat.stay.take().into_iter().chain(seat.next.take()) {
+            self.oracle.stays[stay].over = true;
+        }
+        seat.stage = Stage::Out;
+        seat.pieces.clear();
+        if let Some(link) = seat.link.take()
+            && !self.seats.iter().any(|s| s.link == Some(link))
+            && self.dice.people.below(4) > 0
+        {
+            self.links[link].fin = true;
+        }
+        let room = self.seats[i].room;
+        let (home, room) = (self.home(room), self.rooms[room].clone());
+        self.commands[home].push_back(ToShard::Leave { endpoint, room });
+    }
+
+    /// Re-INVITE with another path.
+    fn revise(&mut self, i: usize) {
+        let seat = &self.seats[i];
+        let (Some(endpoint), None, room) = (seat.endpoint, seat.next, seat.room) else { return };
+        let stay = self.oracle.stay(endpoint, room);
+        let terms = Box::new(self.terms(i, stay));
+        let seat = &mut self.seats[i];
+        seat.next = Some(stay);
+        if seat.stage == Stage::Lost {
+            seat.stage = Stage::Asked;
+        }
+        let (home, room) = (self.home(room), self.rooms[room].clone());
+        self.commands[home].push_back(ToShard::Revise { endpoint, room, terms, rebind: true });
+    }
+
+    fn vanish(&mut self, i: usize) {
+        if let Some(link) = self.seats[i].link {
+            self.links[link].deaf = true;
+        }
+        self.seats[i].stage = Stage::Gone;
+    }
+
+    /// Binds the session that was granted, on a connection of its own or of its group.
+    fn bind(&mut self, i: usize) {
+        let seat = &self.seats[i];
+        let Some(next) = seat.next.filter(|n| self.oracle.stays[*n].session.is_some()) else { return };
+        if let Some(link) = self.oracle.stays[next].link {
+            // Under way already, unless that connection is gone.
+            if !self.links[link].usable() && seat.stage == Stage::Granted {
+                self.leave(i);
+            }
+            return;
+        }
+        if seat.passive {
+            return;
+        }
+        let (split, reads) = seat.habits(self.healed);
+        // A session that replaces another is not had by a connection of another shard that cannot move.
+        let fumbles = seat.fumbles && seat.stage != Stage::In;
+        let Some(link) = self.shared_link(i).or_else(|| self.connect(split, reads)) else { return };
+        if fumbles {
+            self.stray(i, link, next);
+        }
+        self.oracle.stays[next].link = Some(link);
+        self.request(link, next, Purpose::Bind);
+        if self.dice.people.below(3) == 0 && self.seats[i].stage == Stage::Granted {
+            self.speak_as(i, next, link, false);
+        }
+    }
+
+    /// A connection that already stands and that this participant may use too.
+    fn shared_link(&mut self, i: usize) -> Option<usize> {
+        let seat = &self.seats[i];
+        if seat.stage == Stage::In {
+            let own = seat.link.filter(|l| self.links[*l].usable());
+            return own.filter(|_| self.dice.people.below(3) == 0);
+        }
+        let group = seat.group?;
+        let other = |s: &&Seat| s.group == Some(group) && s.stage == Stage::In;
+        let links = self.seats.iter().filter(other).filter_map(|s| s.link);
+        links.into_iter().find(|l| self.links[*l].usable())
+    }
+
+    /// A participant hears from the focus.
+    pub(super) fn hears_of(&mut self, news: FromShard) {
+        let (endpoint, stage) = match news {
+            FromShard::Granted { endpoint, .. } => (endpoint, Stage::Granted),
+            FromShard::Refused { endpoint, .. } => (endpoint, Stage::Out),
+            FromShard::Lost { endpoint, .. } => (endpoint, Stage::Lost),
+            FromShard::Bound { .. } | FromShard::Renamed { .. } | FromShard::Drained { .. } => return,
+        };
+        let Some(&i) = self.seat_of.get(&endpoint) else { return };
+        let seat = &mut self.seats[i];
+        if seat.endpoint != Some(endpoint) {
+            return;
+        }
+        self.trace.note([9, i as u64]);
+        seat.acts_at = Some(self.now);
+        match stage {
+            Stage::Granted if seat.stage == Stage::In => {}
+            // A re-INVITE is on its way already.
+            Stage::Lost if seat.next.is_some_and(|n| !self.oracle.stays[n].over) => {
+                seat.stage = Stage::Asked;
+                if seat.next.is_some_and(|n| self.oracle.stays[n].session.is_some()) {
+                    seat.stage = Stage::Granted;
+                }
+            }
+            // A re-INVITE that is refused changes nothing.
+            Stage::Out if seat.stage == Stage::In => seat.next = None,
+            Stage::Out => self.leave(i),
+            Stage::Lost => {
+                (seat.stage, seat.next) = (Stage::Lost, None);
+            }
+            stage => seat.stage = stage,
+        }
+    }
+}
+
+/// The path of a participant, one for each stay.
+pub(super) fn peer_path(stay: usize) -> String {
+    format!("msrp://peer.example.com:2855/stay{stay};tcp")
+}
