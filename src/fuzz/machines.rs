@@ -311,9 +311,10 @@ impl RoomWorld {
                     self.open.remove(&seq);
                 }
             }
-            (Effect::Abort { seq }, Do::Unbind(who) | Do::Leave(who)) => {
+            (Effect::Abort { seq }, Do::Unbind(who) | Do::Leave(who) | Do::Bind(who, _)) => {
                 assert_eq!(self.open.remove(&seq), Some(*who), "ends twice");
             }
+            (Effect::Forget { endpoint, .. }, Do::Bind(who, _)) => assert_eq!(endpoint, *who),
             (Effect::Close, Do::Join(..) | Do::Leave(_)) => assert!(self.room.roster().is_empty()),
             (other, _) => assert_eq!(format!("{other:?}"), "", "not what was asked for"),
         }

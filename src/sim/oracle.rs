@@ -235,13 +235,18 @@ impl Oracle {
 
     fn first_part(&mut self, turn: u64, at: usize, message: u32, start: u64) {
         let said = &mut self.said[message as usize];
-        let stay = &mut self.stays[at];
+        // A binding that replaces another goes on where that one was: its participant never left.
+        let (earlier, later) = self.stays.split_at_mut(at);
+        let stay = &mut later[0];
+        let present_before = earlier.iter().any(|s| {
+            s.endpoint == stay.endpoint && s.begin.is_some_and(|begin| said.to.is_none_or(|to| to >= begin))
+        });
         if said.exact && said.to.is_none_or(|to| to > turn) {
             said.to = Some(turn);
         }
         let again = !stay.had.insert(message);
         stay.order.push(message);
-        let early = stay.begin.is_none_or(|begin| said.to.is_some_and(|to| to < begin));
+        let early = stay.begin.is_none_or(|begin| said.to.is_some_and(|to| to < begin)) && !present_before;
         let late = stay.left.is_some_and(|left| said.from > left);
         let why = if start != 1 {
             "it does not begin at its beginning"

@@ -216,6 +216,10 @@ impl World {
         let stay = self.oracle.stay(endpoint, room);
         let terms = Box::new(self.terms(i, stay));
         let seat = &mut self.seats[i];
+        // The switch connects to a passive participant anew, and ends the old session before it does.
+        if let (true, Some(old)) = (seat.passive, seat.stay) {
+            self.oracle.stays[old].over = true;
+        }
         seat.next = Some(stay);
         if seat.stage == Stage::Lost {
             seat.stage = Stage::Asked;
