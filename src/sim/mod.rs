@@ -7,7 +7,7 @@
 //! everybody leaves and nothing may be left. The same seed gives the same run, octet for octet.
 //!
 //! Touches: base, wire, session, room, the machines of shard. Never: the runtime, clocks, sockets.
-//! Bounds: [`REST_STEPS_MAX`]; the sizes drawn in `plan.rs`.
+//! Bounds: `REST_STEPS_MAX`; the sizes drawn in `plan.rs`.
 //! Proved by: `tests/sim.rs`, where every canary must be found.
 
 mod canary;
