@@ -157,8 +157,9 @@ pub const SHARD_SESSIONS_MAX: usize = 400_000;
 /// Slots of the ring of one ordered pair of shards. A full ring spills into a list of the sender.
 pub const RING_SLOTS: usize = 1024;
 
-/// Messages in such a list; beyond, the readers of that shard stop until it is empty.
-pub const RING_SPILL_MAX: usize = 64 * 1024;
+/// Messages in such a list; beyond, all readers stop until it is shorter. With parts of at most
+/// [`UNREAD_BYTES_MAX`] octets that is 448 MiB at the very worst, and 2 MiB of ordinary messages.
+pub const RING_SPILL_MAX: usize = 4 * 1024;
 
 /// Octets of a message between shards; larger things travel as `Bytes` or boxed.
 pub const SHARD_MESSAGE_BYTES_MAX: usize = 128;
