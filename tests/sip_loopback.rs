@@ -484,8 +484,13 @@ async fn a_closed_connection_is_opened_again_for_our_requests() {
 async fn a_notice_too_long_for_a_datagram_travels_over_tcp() {
     // SIP-TRANS-01
     let server = server().await;
-    let mut client = Client::udp(&server).await;
-    let listener = tokio::net::TcpListener::bind(client.address()).await.unwrap();
+    // A port that is free for UDP need not be free for TCP.
+    let (mut client, listener) = loop {
+        let client = Client::udp(&server).await;
+        if let Ok(listener) = tokio::net::TcpListener::bind(client.address()).await {
+            break (client, listener);
+        }
+    };
     for n in 0..4 {
         let own = |text: String| {
             text.replace("alice@example", &format!("user{n}@example"))
