@@ -307,3 +307,37 @@ fn a_recipient_that_takes_an_octet_at_a_time_does_not_hold_up_a_long_message() {
     assert_eq!(c.hears(&mut w).concat(), text);
     assert_eq!(w.ends[b.end].closed, None, "who takes something is not stuck");
 }
+
+#[test]
+fn a_new_session_is_found_where_a_claim_has_taken_the_old_one() {
+    // MSRP-CONN-05 SDP-06
+    let mut w = World::new(2);
+    let rooms: Vec<String> = (0..20).map(|i| format!("sip:r{i}@chat.example.com")).collect();
+    let here = rooms.iter().find(|r| w.home(r) == 0).unwrap().clone();
+    let there = rooms.iter().find(|r| w.home(r) == 1).unwrap().clone();
+    let first = Person::enters_at(&mut w, 0, &here, "a");
+    let (endpoint, session) = w.invite_as(&there, "a", Some(terms("a")));
+    w.delayed = true;
+    let mut second =
+        Person { name: "a".into(), room: there.clone(), endpoint, session: session.unwrap(), end: first.end };
+    w.write(
+        first.end,
+        &second.request("bind0001", "SEND", "Message-ID: bind\r\nByte-Range: 1-0/0\r\n", None, '$'),
+    );
+    // The claim crosses and the session is bound here, but its room does not know yet.
+    w.cross((0, 1));
+    w.cross((1, 0));
+    assert_eq!(w.frames(first.end)[0].what, "200");
+    let revise =
+        ToShard::Revise { endpoint, room: address(&there), terms: Box::new(terms("a")), rebind: true };
+    w.tell(1, revise);
+    w.cross_all();
+    second.session = w.granted(endpoint).unwrap();
+    second.end = w.connect(1);
+    w.write(
+        second.end,
+        &second.request("bind0002", "SEND", "Message-ID: bind\r\nByte-Range: 1-0/0\r\n", None, '$'),
+    );
+    w.cross_all();
+    assert_eq!(w.frames(second.end)[0].what, "200");
+}

@@ -119,6 +119,9 @@ impl ShardCore {
     fn rebind(&mut self, now: Now, endpoint: EndpointId, terms: Terms, id: SessionId) {
         let Some(session) = self.sessions.get_mut(&endpoint) else { return };
         let (room, bound) = (session.grant.room, matches!(session.state, State::Bound(_)));
+        // A claim may have brought the session here before its room knew: the new one is to be found here.
+        let here = self.config.id;
+        let id = if id.shard() == here { id } else { self.entropy.session_id(here) };
         let due = now + limits::GRANT_WAIT;
         self.timers.set(due, Timer::Grant(endpoint));
         self.outputs.control.push(FromShard::Granted { endpoint, session: id });
