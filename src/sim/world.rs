@@ -369,8 +369,9 @@ impl World {
 
     /// The home of its room admits an endpoint.
     fn admitted(&mut self, endpoint: EndpointId) {
-        let stay = self.seat_of.get(&endpoint).and_then(|s| self.seats[*s].stay);
-        if let Some(stay) = stay.map(|s| &mut self.oracle.stays[s]).filter(|s| s.shard.is_some()) {
+        // Whoever has hung up meanwhile was present all the same.
+        let mut stays = self.oracle.stays.iter_mut().rev();
+        if let Some(stay) = stays.find(|s| s.endpoint == endpoint && s.shard.is_some()) {
             stay.begin.get_or_insert(self.turn);
         }
     }
