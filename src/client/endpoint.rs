@@ -21,7 +21,7 @@ use crate::base::clock::Now;
 use crate::base::entropy::Entropy;
 use crate::base::id::Token;
 use crate::wire::msrp::encode::{
-    TailHead, end_line, holds_end_line, nickname, preamble, send_start, send_tail_head,
+    TailHead, end_line, holds_end_line, nickname, preamble, send, send_start, send_tail_head,
 };
 use crate::wire::msrp::frame::Framer;
 use crate::wire::msrp::head::{FailureReport, Head};
@@ -300,8 +300,6 @@ impl Endpoint {
     fn ping(&mut self, purpose: Purpose) {
         let tid = self.entropy.token();
         let id = self.entropy.token();
-        send_start(&mut self.urgent, tid.as_bytes());
-        self.urgent.extend_from_slice(&self.preamble);
         let tail = TailHead {
             message_id: id.as_bytes(),
             range: ByteRange { start: 1, end: Some(0), total: Some(0) },
@@ -309,8 +307,7 @@ impl Endpoint {
             success_report: false,
             content_type: None,
         };
-        send_tail_head(&mut self.urgent, &tail);
-        end_line(&mut self.urgent, tid.as_bytes(), Flag::End, false);
+        send(&mut self.urgent, tid.as_bytes(), &self.preamble, &tail, b"", Flag::End);
         self.unanswered.insert(tid, purpose);
         self.urgent_ends.push((tid, self.urgent.len()));
     }

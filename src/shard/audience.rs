@@ -410,30 +410,26 @@ fn end_early(
     total: Option<u64>,
 ) {
     let tid = entropy.token();
+    let chunk = Chunk { start, total, body: Body::Borrowed(b""), flag: Flag::Abort };
+    let tail = tail_head(&id, false, &chunk);
     conns.push_with(now, member.conn, |out| {
-        encode::send_start(out, tid.as_bytes());
-        out.extend_from_slice(&member.preamble);
-        tail_head(out, id, false, &Chunk { start, total, body: Body::Borrowed(b""), flag: Flag::Abort });
-        encode::end_line(out, tid.as_bytes(), Flag::Abort, true);
+        encode::send(out, tid.as_bytes(), &member.preamble, &tail, b"", Flag::Abort);
     });
 }
 
 /// The headers behind the paths.
-fn tail_head(out: &mut Vec<u8>, id: Token, ask: bool, chunk: &Chunk<Body<'_>>) {
+fn tail_head<'a>(id: &'a Token, ask: bool, chunk: &Chunk<Body<'_>>) -> encode::TailHead<'a> {
     let len = chunk.body.as_ref().len() as u64;
     // A range-end is a promise only where the part is short; longer parts are interruptible and say
     // `*` (RFC 4975 §7.1.1).
     let end = (len <= 2048).then_some(chunk.start - 1 + len);
-    encode::send_tail_head(
-        out,
-        &encode::TailHead {
-            message_id: id.as_bytes(),
-            range: ByteRange { start: chunk.start, end, total: chunk.total },
-            failure_report: if ask { FailureReport::Yes } else { FailureReport::No },
-            success_report: false,
-            content_type: Some(b"message/cpim"),
-        },
-    );
+    encode::TailHead {
+        message_id: id.as_bytes(),
+        range: ByteRange { start: chunk.start, end, total: chunk.total },
+        failure_report: if ask { FailureReport::Yes } else { FailureReport::No },
+        success_report: false,
+        content_type: Some(b"message/cpim"),
+    }
 }
 
 /// What all copies of a part have in common, rendered.
@@ -456,7 +452,7 @@ impl<'s> Part<'s> {
         }
         encode::send_start(start, tid.as_bytes());
         encode::end_line(end, tid.as_bytes(), chunk.flag, true);
-        tail_head(tail, id, ask, chunk);
+        encode::send_tail_head(tail, &tail_head(&id, ask, chunk));
         let shared = (body.len() > limits::COPY_BYTES_MAX).then(|| chunk.body.share());
         if shared.is_none() {
             tail.extend_from_slice(body);

@@ -91,8 +91,6 @@ async fn write_batch(
             Ok(n) if n > 0 => {
                 done += n;
                 shard.turn(|core, now| core.wrote(now, id, n));
-                // A sender on another shard may go on now.
-                shard.flush();
             }
             _ => return false,
         }

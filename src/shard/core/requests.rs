@@ -557,8 +557,7 @@ impl ShardCore {
         receipt: &Receipt,
         verdict: Result<(), Refusal>,
     ) {
-        let Some(session) = self.sessions.get(&endpoint) else { return };
-        let uri = self.uri(&session.grant.session);
+        let Some(session) = self.sessions.get(&endpoint).map(|s| s.grant.session) else { return };
         let (code, comment) = match verdict {
             Ok(()) => (200, "OK"),
             Err(why) => {
@@ -573,6 +572,10 @@ impl ShardCore {
             FailureReport::Partial => verdict.is_err(),
             FailureReport::No => false,
         };
+        if !answered && receipt.success.is_none() {
+            return;
+        }
+        let uri = self.uri(&session);
         if answered {
             let path = &receipt.from_path;
             let to = if receipt.whole_path { path } else { first_uri(path) };
@@ -669,8 +672,7 @@ impl ShardCore {
             let audience = self.audiences.get_mut(&session.grant.room);
             let member = session.member.and_then(|m| audience?.member_mut(m));
             let Some(member) = member.filter(|m| m.skipped > 0) else { continue };
-            if let Some(conn) =
-                self.conns.get_mut(id).filter(|c| c.queue.len() > limits::QUEUE_BYTES_SOFT / 2)
+            if let Some(conn) = self.conns.get_mut(id).filter(|c| c.queue.len() > limits::QUEUE_BYTES_FILLING)
             {
                 // Many sessions here: the others are told when these notices have been taken.
                 conn.queue.skip();
@@ -696,21 +698,15 @@ impl ShardCore {
             let (tid, message_id) = (self.entropy.token(), self.entropy.token());
             let preamble = encode::preamble(&terms.peer_path, &uri);
             let len = body.len() as u64;
+            let tail = encode::TailHead {
+                message_id: message_id.as_bytes(),
+                range: ByteRange { start: 1, end: Some(len), total: Some(len) },
+                failure_report: FailureReport::No,
+                success_report: false,
+                content_type: Some(b"message/cpim"),
+            };
             self.conns.push_with(now, id, |out| {
-                encode::send_start(out, tid.as_bytes());
-                out.extend_from_slice(&preamble);
-                encode::send_tail_head(
-                    out,
-                    &encode::TailHead {
-                        message_id: message_id.as_bytes(),
-                        range: ByteRange { start: 1, end: Some(len), total: Some(len) },
-                        failure_report: FailureReport::No,
-                        success_report: false,
-                        content_type: Some(b"message/cpim"),
-                    },
-                );
-                out.extend_from_slice(&body);
-                encode::end_line(out, tid.as_bytes(), Flag::End, true);
+                encode::send(out, tid.as_bytes(), &preamble, &tail, &body, Flag::End);
             });
         }
     }

@@ -7,6 +7,7 @@
 //! ```
 
 use super::{Replacement, Session, ShardCore, State, write_uri};
+use crate::base::chunk::Flag;
 use crate::base::clock::Now;
 use crate::base::id::{ConnId, EndpointId, Seq, SessionId, ShardId};
 use crate::base::limits;
@@ -443,21 +444,16 @@ impl ShardCore {
             session.state = State::Binding(id, tid, due);
         }
         self.timers.set(due, Timer::Grant(endpoint));
+        let tail = encode::TailHead {
+            message_id: message_id.as_bytes(),
+            range: ByteRange { start: 1, end: Some(0), total: Some(0) },
+            failure_report: FailureReport::Yes,
+            success_report: false,
+            content_type: None,
+        };
+        let preamble = encode::preamble(&path, &uri);
         self.conns.push_with(now, id, |out| {
-            encode::send_start(out, tid.as_bytes());
-            out.extend_from_slice(&encode::preamble(&path, &uri));
-            let range = ByteRange { start: 1, end: Some(0), total: Some(0) };
-            encode::send_tail_head(
-                out,
-                &encode::TailHead {
-                    message_id: message_id.as_bytes(),
-                    range,
-                    failure_report: FailureReport::Yes,
-                    success_report: false,
-                    content_type: None,
-                },
-            );
-            encode::end_line(out, tid.as_bytes(), crate::base::chunk::Flag::End, false);
+            encode::send(out, tid.as_bytes(), &preamble, &tail, b"", Flag::End);
         });
         Some(id)
     }

@@ -116,6 +116,19 @@ pub fn send_tail_head(out: &mut Vec<u8>, t: &TailHead<'_>) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// Appends a whole SEND. `body` is written only if `tail` names its type (MSRP-FRAME-06); the caller
+/// has made sure that it does not hold the end-line of `tid` (see [`holds_end_line`]).
+pub fn send(out: &mut Vec<u8>, tid: &[u8], preamble: &[u8], tail: &TailHead<'_>, body: &[u8], flag: Flag) {
+    send_start(out, tid);
+    out.extend_from_slice(preamble);
+    send_tail_head(out, tail);
+    let has_body = tail.content_type.is_some();
+    if has_body {
+        out.extend_from_slice(body);
+    }
+    end_line(out, tid, flag, has_body);
+}
+
 /// Appends an end-line; after a body the CRLF before it belongs to the framing (MSRP-FRAME-05).
 pub fn end_line(out: &mut Vec<u8>, tid: &[u8], flag: Flag, after_body: bool) {
     if after_body {
