@@ -104,6 +104,11 @@ async fn serve(
         message_bytes_max: config.max_message_bytes,
         nicknames: config.nicknames,
         private_messages: config.private_messages,
+        legacy_private_messages: config.legacy_private_messages,
+        delivery_counts: config.delivery_counts,
+        look_alikes_refused: config.look_alikes_refused,
+        roster_whole_max: config.roster_whole_max,
+        moderators_see_identity: config.moderators_see_identity,
         ..Policy::default()
     };
     let sip_config = SipConfig {

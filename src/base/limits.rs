@@ -129,6 +129,10 @@ pub const QUEUE_BYTES_FILLING: usize = QUEUE_BYTES_SOFT / 2;
 /// Participants of one room.
 pub const ROOM_PARTICIPANTS_MAX: usize = 100_000;
 
+/// Participants up to which everybody is shown the whole roster. A document of this many is about 300 KiB;
+/// above, subscribers get a summary.
+pub const ROSTER_WHOLE_MAX: usize = 500;
+
 /// Endpoints of one participant in a room. Beyond: 486.
 pub const PARTICIPANT_ENDPOINTS_MAX: usize = 16;
 

@@ -45,6 +45,22 @@ pub struct Args {
     /// Whether participants may write to each other privately [default: true].
     #[arg(long, value_name = "BOOL")]
     private_messages: Option<bool>,
+    /// Whether clients that declare nothing in their session description may still be sent private messages, as
+    /// those in use can [default: true].
+    #[arg(long, value_name = "BOOL")]
+    legacy_private_messages: Option<bool>,
+    /// Whether a sender may ask how many recipients confirmed a message [default: false].
+    #[arg(long, value_name = "BOOL")]
+    delivery_counts: Option<bool>,
+    /// Whether a nickname that looks like another's is refused [default: false].
+    #[arg(long, value_name = "BOOL")]
+    look_alikes_refused: Option<bool>,
+    /// Participants up to which everybody is shown the whole roster; above, a summary [default: 500].
+    #[arg(long, value_name = "N")]
+    roster_whole_max: Option<usize>,
+    /// Whether moderators are shown who an anonymous participant is; participants are told so [default: false].
+    #[arg(long, value_name = "BOOL")]
+    moderators_see_identity: Option<bool>,
     /// User to whom a call makes a room of its own, with a name that nobody can guess; empty for none
     /// [default: conference].
     #[arg(long, value_name = "USER")]
@@ -86,6 +102,11 @@ fn raw(args: Args) -> Result<Raw, ConfigError> {
         congestion: args.congestion,
         nicknames: args.nicknames,
         private_messages: args.private_messages,
+        legacy_private_messages: args.legacy_private_messages,
+        delivery_counts: args.delivery_counts,
+        look_alikes_refused: args.look_alikes_refused,
+        roster_whole_max: args.roster_whole_max,
+        moderators_see_identity: args.moderators_see_identity,
         factory: args.factory,
         moderator: args.moderator,
     };

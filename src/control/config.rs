@@ -36,6 +36,16 @@ pub struct Raw {
     pub nicknames: Option<bool>,
     /// Whether participants may write to each other privately.
     pub private_messages: Option<bool>,
+    /// Whether clients that declare nothing count as able to take private messages.
+    pub legacy_private_messages: Option<bool>,
+    /// Whether a sender may ask how many recipients confirmed a message.
+    pub delivery_counts: Option<bool>,
+    /// Whether nicknames that look alike are refused.
+    pub look_alikes_refused: Option<bool>,
+    /// Participants up to which everybody is shown the whole roster.
+    pub roster_whole_max: Option<usize>,
+    /// Whether moderators are shown who an anonymous participant is.
+    pub moderators_see_identity: Option<bool>,
     /// The user to whom an INVITE makes a room of its own; empty for none.
     pub factory: Option<String>,
     /// Addresses of those who may take anybody out of any room.
@@ -77,6 +87,16 @@ pub struct Config {
     pub nicknames: bool,
     /// Whether participants may write to each other privately.
     pub private_messages: bool,
+    /// Whether clients that declare nothing count as able to take private messages.
+    pub legacy_private_messages: bool,
+    /// Whether a sender may ask how many recipients confirmed a message.
+    pub delivery_counts: bool,
+    /// Whether nicknames that look alike are refused.
+    pub look_alikes_refused: bool,
+    /// Participants up to which everybody is shown the whole roster.
+    pub roster_whole_max: usize,
+    /// Whether moderators are shown who an anonymous participant is.
+    pub moderators_see_identity: bool,
     /// The user to whom an INVITE makes a room of its own; empty for none.
     pub factory: String,
     /// Who may take anybody out of any room.
@@ -131,6 +151,11 @@ impl Raw {
             congestion: self.congestion.or(below.congestion),
             nicknames: self.nicknames.or(below.nicknames),
             private_messages: self.private_messages.or(below.private_messages),
+            legacy_private_messages: self.legacy_private_messages.or(below.legacy_private_messages),
+            delivery_counts: self.delivery_counts.or(below.delivery_counts),
+            look_alikes_refused: self.look_alikes_refused.or(below.look_alikes_refused),
+            roster_whole_max: self.roster_whole_max.or(below.roster_whole_max),
+            moderators_see_identity: self.moderators_see_identity.or(below.moderators_see_identity),
             factory: self.factory.or(below.factory),
             moderator: list(self.moderator, below.moderator),
         }
@@ -200,6 +225,11 @@ impl Raw {
             congestion,
             nicknames: self.nicknames.unwrap_or(true),
             private_messages: self.private_messages.unwrap_or(true),
+            legacy_private_messages: self.legacy_private_messages.unwrap_or(true),
+            delivery_counts: self.delivery_counts.unwrap_or(false),
+            look_alikes_refused: self.look_alikes_refused.unwrap_or(false),
+            roster_whole_max: self.roster_whole_max.unwrap_or(limits::ROSTER_WHOLE_MAX),
+            moderators_see_identity: self.moderators_see_identity.unwrap_or(false),
             factory,
             moderators,
         })

@@ -20,6 +20,17 @@ pub struct Policy {
     pub nickname_quarantine: Duration,
     /// Participants may write to each other privately.
     pub private_messages: bool,
+    /// An endpoint that declares nothing (no `a=chatroom`) counts as able to take private messages, as the
+    /// clients in use are (field.md 2.8; RFC 7701 §6.2 would have 428).
+    pub legacy_private_messages: bool,
+    /// A sender may ask how many recipients confirmed a message.
+    pub delivery_counts: bool,
+    /// A nickname that looks like another's is refused like one in use.
+    pub look_alikes_refused: bool,
+    /// Up to so many participants everybody is shown the whole roster; above, a summary.
+    pub roster_whole_max: usize,
+    /// Moderators are shown who an anonymous participant is, and participants are told that it is so.
+    pub moderators_see_identity: bool,
     /// Copies ask for responses in rooms up to this many endpoints (CHAT-REP-06).
     pub copy_report_endpoints_max: usize,
 }
@@ -34,6 +45,11 @@ impl Default for Policy {
             nicknames: true,
             nickname_quarantine: Duration::from_secs(120),
             private_messages: true,
+            legacy_private_messages: true,
+            delivery_counts: false,
+            look_alikes_refused: false,
+            roster_whole_max: limits::ROSTER_WHOLE_MAX,
+            moderators_see_identity: false,
             copy_report_endpoints_max: limits::COPY_REPORT_ENDPOINTS_MAX,
         }
     }
