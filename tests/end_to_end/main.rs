@@ -1,5 +1,8 @@
 //! The whole server over loopback: real SIP, real MSRP, 1, 2 and 4 shards, both drivers.
 
+mod phone;
+mod standard;
+
 use openmsrp::client::call::{Call, Caller, Invite, Transport};
 use openmsrp::client::chat::{Client, Event, Events, Join, Room};
 use openmsrp::control::config::Raw;
@@ -26,12 +29,17 @@ struct Server {
 
 impl Server {
     async fn start(shards: u16, driver: &str) -> Self {
+        Self::start_with(shards, driver, Raw::default()).await
+    }
+
+    /// A server with further settings.
+    async fn start_with(shards: u16, driver: &str, settings: Raw) -> Self {
         let raw = Raw {
             sip: vec!["127.0.0.1:0".into()],
             msrp: vec!["127.0.0.1:0".into()],
             shards: Some(shards),
             driver: Some(driver.into()),
-            ..Raw::default()
+            ..settings
         };
         let config = raw.check(1).unwrap();
         let (tell, ready) = oneshot::channel::<Listening>();
