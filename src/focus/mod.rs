@@ -426,7 +426,7 @@ impl Focus {
         match message {
             ToShard::Join(join) => self.calls.undelivered(&mut self.core, join.endpoint),
             ToShard::Revise { endpoint, .. } => self.calls.undelivered(&mut self.core, endpoint),
-            ToShard::Leave { .. } | ToShard::Drain => {
+            ToShard::Inherit { .. } | ToShard::Leave { .. } | ToShard::Drain => {
                 self.core.kept.push_back((shard, message));
                 self.core.arm(self.core.now + LEAVE_RETRY, Timer::Retry);
             }

@@ -1,7 +1,7 @@
 //! INVITE with Replaces: a participant goes on in the room from another device (RFC 3891, RFC 4579 §5.9).
 //!
 //! The new call enters, and once its 200 is out the old one gets BYE, so that the participant is present
-//! all the time; a creator stays one. Who may is the user of the old call, by From; an anonymous user is
+//! all the time; a creator stays one, and the nickname goes over. Who may is the user of the old call, by From; an anonymous user is
 //! another one with each call, so nobody replaces theirs. If the new call fails the old one stays.
 //!
 //! Bounds: `dialog.rs` remembers so many dialogs that have ended. Proof: `tests.rs` beside this file.
@@ -12,6 +12,7 @@ use super::dialog::{DialogId, Past};
 use super::invite::Calls;
 use super::signalling::{Request, Response, param};
 use crate::base::address::Address;
+use crate::shard::message::ToShard;
 
 impl Calls {
     /// The call that an INVITE of `who` to `room` replaces, or why it may not.
@@ -57,9 +58,14 @@ impl Calls {
             return;
         }
         let Some(old) = call.replaces.take() else { return };
-        let Some(creator) = self.table.get_mut(&old).map(|c| std::mem::take(&mut c.creator)) else { return };
+        let Some(before) = self.table.get_mut(&old) else { return };
+        let creator = std::mem::take(&mut before.creator);
+        let named = before.endpoint.filter(|_| before.nickname.is_some());
         if let Some(call) = self.table.get_mut(&new) {
             call.creator |= creator;
+            if let (Some(heir), Some(from)) = (call.endpoint, named) {
+                core.tell(&call.room, ToShard::Inherit { heir, from, room: call.room.clone() });
+            }
         }
         self.end(core, old, "SIP;cause=200;text=\"Replaced\"");
     }

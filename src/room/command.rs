@@ -36,6 +36,13 @@ pub enum Command<'a> {
         /// Which endpoint.
         endpoint: EndpointId,
     },
+    /// An endpoint takes the place of another one of the same participant (FOCUS-09).
+    Inherit {
+        /// Which endpoint.
+        heir: EndpointId,
+        /// The one that will leave.
+        from: EndpointId,
+    },
     /// The endpoint's dialog ended.
     Leave {
         /// Which endpoint.

@@ -79,6 +79,7 @@ impl Room {
             Command::Revise { endpoint, able } => self.roster.set_able(endpoint, able),
             Command::Bind { endpoint, at } => self.bind(endpoint, at, out),
             Command::Unbind { endpoint } => self.unbind(endpoint, out),
+            Command::Inherit { heir, from } => self.inherit(now, heir, from, out),
             Command::Leave { endpoint } => self.leave(now, endpoint, out),
             Command::Post(posting) => self.post(&posting, out),
             Command::Nickname { endpoint, no, wish } => self.nickname(now, endpoint, no, wish, out),
@@ -112,6 +113,19 @@ impl Room {
     fn unbind(&mut self, endpoint: EndpointId, out: &mut Vec<Effect>) {
         if self.roster.unbind(endpoint) {
             self.abort_open(endpoint, out);
+        }
+    }
+
+    /// The nickname follows the participant; a name that the heir has already stays.
+    fn inherit(&mut self, now: Now, heir: EndpointId, from: EndpointId, out: &mut Vec<Effect>) {
+        let (Some(old), Some(new)) = (self.roster.participant_of(from), self.roster.participant_of(heir))
+        else {
+            return;
+        };
+        if old == new
+            && let Some(shown) = self.nicknames.inherit(now, heir, from)
+        {
+            out.push(Effect::Renamed { endpoint: heir, nickname: Some(shown) });
         }
     }
 
@@ -384,6 +398,26 @@ mod tests {
         w.says(1, 2, Flag::More);
         let next = w.does(Command::Continue { endpoint: EndpointId(1), no: MessageNo(1), flag: Flag::End });
         assert_eq!(next, [Effect::Continue { seq: Seq(1), only: Some([EndpointId(2)].into()) }]);
+    }
+
+    #[test]
+    fn a_nickname_follows_its_participant_to_another_device() {
+        // FOCUS-09
+        let mut w = World::new(Policy::default());
+        let rabbit = || Some(Nickname { shown: "Rabbit".into(), key: "rabbit".into() });
+        let (old, new) = (EndpointId(1), EndpointId(7));
+        let ask = |endpoint| Command::Nickname { endpoint, no: MessageNo(1), wish: rabbit() };
+        for endpoint in [old, EndpointId(2)] {
+            w.enter(endpoint.0, &format!("p{}", endpoint.0));
+        }
+        w.does(ask(old));
+        w.enter(7, "p1");
+        assert_eq!(w.does(Command::Inherit { heir: EndpointId(2), from: old }), [], "another participant");
+        let told = Effect::Renamed { endpoint: new, nickname: Some("Rabbit".into()) };
+        assert_eq!(w.does(Command::Inherit { heir: new, from: old }), [told]);
+        assert_eq!(w.does(Command::Inherit { heir: new, from: old }), [], "it has one");
+        w.does(Command::Leave { endpoint: old });
+        assert_eq!(verdict(&w.does(ask(EndpointId(2)))), Err(Refusal::NicknameTaken));
     }
 
     #[test]

@@ -104,6 +104,20 @@ impl Nicknames {
         Ok(())
     }
 
+    /// Gives the nickname of `from` to `heir` too, who is of the same participant; returns it if `heir` had
+    /// none.
+    pub fn inherit(&mut self, now: Now, heir: EndpointId, from: EndpointId) -> Option<Arc<str>> {
+        let nickname = self.of(from)?.clone();
+        let to = self.uses.entry(heir).or_insert(Use { nickname: None, changes: 0, since: now });
+        if to.nickname.is_some() {
+            return None;
+        }
+        self.holders.get_mut(&nickname.key)?.endpoints += 1;
+        let shown = nickname.shown.clone();
+        to.nickname = Some(nickname);
+        Some(shown)
+    }
+
     /// The endpoint uses its nickname no more.
     fn release(&mut self, now: Now, endpoint: EndpointId, quarantine: Duration) {
         let Some(old) = self.uses.get_mut(&endpoint).and_then(|u| u.nickname.take()) else { return };

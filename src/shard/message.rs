@@ -74,6 +74,16 @@ pub enum ToShard {
         /// The peer's path changed: a new binding is needed.
         rebind: bool,
     },
+    /// An endpoint takes the place of another one of the same participant; to the room's home. Answered with
+    /// [`FromShard::Renamed`] if there is a nickname to go on with.
+    Inherit {
+        /// Who.
+        heir: EndpointId,
+        /// Who will leave.
+        from: EndpointId,
+        /// Which room.
+        room: Address,
+    },
     /// The dialog ended; to the room's home. Not answered, and not an error if the endpoint is unknown.
     Leave {
         /// Who.

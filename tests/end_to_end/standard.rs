@@ -231,7 +231,7 @@ async fn the_factory_makes_a_room_and_calls_a_list_into_it() {
 async fn a_call_is_replaced_refreshed_and_updated() {
     // FOCUS-09 TIMER-01 TIMER-02
     everywhere(Raw::default(), async |server, transport| {
-        let (_bob_phone, mut bob) = enter(server, transport, "bob").await;
+        let (mut bob_phone, mut bob) = enter(server, transport, "bob").await;
         let (mut old_phone, mut old) = enter(server, transport, "alice").await;
         assert_eq!(nickname(&mut old, "Al").await, "200");
         let tag = |line: &str| line.split(";tag=").nth(1).unwrap().to_owned();
@@ -253,6 +253,9 @@ async fn a_call_is_replaced_refreshed_and_updated() {
         assert_eq!(nickname(&mut bob, "al").await, "425", "the nickname went with its holder");
         new.text("sip:alice@localhost", ROOM, "from my other device").await;
         bob.hear("from my other device").await;
+        let _dialog = watch(&mut bob_phone, ROOM).await;
+        let roster = bob_phone.notice("sip:alice@localhost").await;
+        assert!(roster.contains("xcon:nickname=\"Al\""), "{roster}");
     })
     .await;
 }

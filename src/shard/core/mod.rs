@@ -385,6 +385,7 @@ impl ShardCore {
             ToShard::Revise { endpoint, room, terms, rebind } => {
                 self.room_revise(now, endpoint, &room, terms, rebind);
             }
+            ToShard::Inherit { heir, from, room } => self.room_inherit(now, heir, from, &room),
             ToShard::Leave { endpoint, room } => self.room_leave(now, endpoint, &room),
             ToShard::Drain => self.drain(now),
         }

@@ -384,6 +384,13 @@ impl ShardCore {
         self.run(now, room, Command::Leave { endpoint }, None);
     }
 
+    /// An endpoint takes the place of another.
+    pub(super) fn room_inherit(&mut self, now: Now, heir: EndpointId, from: EndpointId, room: &Address) {
+        if let Some(&room) = self.room_names.get(room) {
+            self.run(now, room, Command::Inherit { heir, from }, None);
+        }
+    }
+
     /// The dialog of an endpoint ended.
     pub(super) fn room_leave(&mut self, now: Now, endpoint: EndpointId, room: &Address) {
         if let Some(&room) = self.room_names.get(room) {
