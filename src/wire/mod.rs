@@ -6,6 +6,7 @@
 
 pub mod conference;
 pub mod cpim;
+pub mod digest;
 pub mod msrp;
 pub mod nickname;
 pub mod sdp;

@@ -141,7 +141,9 @@ pub(crate) const CRATES: &[(&str, &[&str], &str)] = &[
     ("toml", &["control::config"], "the configuration file"),
     ("serde", &["control::config"], "the configuration file"),
     ("sdp_types", &["wire::sdp"], "session descriptions"),
-    ("precis_profiles", &["wire::nickname"], "what a nickname may hold, and how two are compared"),
+    ("precis_profiles", &["wire::nickname", "wire::digest"], "nicknames, user names and passwords"),
+    ("sha2", &["wire::digest"], "digest authentication"),
+    ("md5", &["wire::digest"], "digest authentication"),
     ("unicode_security", &["wire::nickname"], "what looks alike"),
     ("rand", &["base::entropy"], "the only file that draws randomness"),
 ];
