@@ -121,6 +121,7 @@ async fn serve(
         chatroom: policy.chatroom_tokens(),
         factory: config.factory.clone(),
         moderators: config.moderators.clone(),
+        accounts: config.accounts.clone(),
     };
     let sip = Sip::bind(sip_config).await.map_err(ServerError::Sip)?;
     let shard_config = |n| ShardConfig {

@@ -4,6 +4,7 @@ use openmsrp::base::entropy::Entropy;
 use openmsrp::base::id::{EndpointId, ShardId};
 use openmsrp::control::shards::{ShardEnd, Shards};
 use openmsrp::control::sip::{Counters, Sip, SipConfig};
+use openmsrp::focus::accounts::Accounts;
 use openmsrp::shard::io::Bell;
 use openmsrp::shard::message::{FromShard, ToShard};
 use std::net::SocketAddr;
@@ -42,6 +43,7 @@ async fn server() -> Server {
         chatroom: String::new(),
         factory: "conference".into(),
         moderators: Vec::new(),
+        accounts: Accounts::default(),
     };
     let sip = Sip::bind(config).await.unwrap();
     let (address, counters) = (sip.local_addrs()[0], sip.counters());

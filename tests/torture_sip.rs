@@ -6,6 +6,7 @@
 
 use openmsrp::base::clock::Now;
 use openmsrp::base::entropy::Entropy;
+use openmsrp::focus::accounts::Accounts;
 use openmsrp::focus::signalling::{Flow, SipUri, Transport};
 use openmsrp::focus::stream::{Step, step};
 use openmsrp::focus::strict::{Message, read};
@@ -114,6 +115,7 @@ fn fate(octets: &[u8]) -> Fate {
         chatroom: String::new(),
         factory: String::new(),
         moderators: Vec::new(),
+        accounts: Accounts::default(),
         shards: 1,
     };
     let mut focus = Focus::new(config, Entropy::from_seed(1));

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand, one table of them here.
 
 pub mod chat;
+pub mod passwd;
 pub mod serve;
 pub mod sim;
 
@@ -22,6 +23,8 @@ enum Command {
     Serve(serve::Args),
     /// Join a room from the terminal.
     Chat(chat::Args),
+    /// Give a user a password.
+    Passwd(passwd::Args),
     /// Run the deterministic simulator.
     Sim(sim::Args),
 }
@@ -35,6 +38,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Serve(args) => serve::run(args),
         Command::Chat(args) => chat::run(args),
+        Command::Passwd(args) => passwd::run(&args),
         Command::Sim(args) => sim::run(args),
     }
 }

@@ -69,6 +69,16 @@ pub struct Args {
     /// given several times [default: nobody].
     #[arg(long, value_name = "URI")]
     moderator: Vec<String>,
+    /// Users who may come in, in the file that `openmsrp passwd` writes [default: everybody, as they say].
+    #[arg(long, value_name = "FILE")]
+    users: Option<PathBuf>,
+    /// Whether users may prove themselves with MD5, for clients without SHA-256 [default: false].
+    #[arg(long, value_name = "BOOL")]
+    md5: Option<bool>,
+    /// IP address of a proxy that has already asked who somebody is, so that its P-Asserted-Identity counts; may be
+    /// given several times [default: none].
+    #[arg(long, value_name = "ADDR")]
+    trusted_proxy: Vec<String>,
 }
 
 /// Runs the subcommand.
@@ -109,6 +119,9 @@ fn raw(args: Args) -> Result<Raw, ConfigError> {
         moderators_see_identity: args.moderators_see_identity,
         factory: args.factory,
         moderator: args.moderator,
+        users: args.users,
+        md5: args.md5,
+        trusted_proxy: args.trusted_proxy,
     };
     Ok(flags.over(file))
 }

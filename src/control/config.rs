@@ -5,6 +5,7 @@
 
 use crate::base::address::Address;
 use crate::base::limits;
+use crate::focus::accounts::{Accounts, Users};
 use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -51,6 +52,13 @@ pub struct Raw {
     /// Addresses of those who may take anybody out of any room.
     #[serde(default)]
     pub moderator: Vec<String>,
+    /// The file of `openmsrp passwd`; with it only its users come in.
+    pub users: Option<PathBuf>,
+    /// Whether users may answer with MD5, as clients that know nothing better do.
+    pub md5: Option<bool>,
+    /// IP addresses of proxies whose P-Asserted-Identity counts.
+    #[serde(default)]
+    pub trusted_proxy: Vec<String>,
 }
 
 /// How shards wait, as asked for.
@@ -101,6 +109,8 @@ pub struct Config {
     pub factory: String,
     /// Who may take anybody out of any room.
     pub moderators: Vec<Address>,
+    /// Who may come in, and how that is proved.
+    pub accounts: Accounts,
 }
 
 /// What is wrong with a configuration, and what to do about it.
@@ -158,6 +168,9 @@ impl Raw {
             moderators_see_identity: self.moderators_see_identity.or(below.moderators_see_identity),
             factory: self.factory.or(below.factory),
             moderator: list(self.moderator, below.moderator),
+            users: self.users.or(below.users),
+            md5: self.md5.or(below.md5),
+            trusted_proxy: list(self.trusted_proxy, below.trusted_proxy),
         }
     }
 
@@ -213,6 +226,13 @@ impl Raw {
             Address::parse(text).map_err(why)
         };
         let moderators = self.moderator.iter().map(moderator).collect::<Result<_, _>>()?;
+        let proxy = |text: &String| {
+            let why = |_| ConfigError::Value("trusted-proxy", format!("`{text}` is no IP address"));
+            text.parse().map_err(why)
+        };
+        let trusted = self.trusted_proxy.iter().map(proxy).collect::<Result<_, _>>()?;
+        let users = self.users.as_deref().map(read_users).transpose()?.unwrap_or_default();
+        let accounts = Accounts { users, md5: self.md5.unwrap_or(false), trusted };
         let (public_host, congestion) = (self.public_host, self.congestion);
         Ok(Config {
             domains,
@@ -232,6 +252,7 @@ impl Raw {
             moderators_see_identity: self.moderators_see_identity.unwrap_or(false),
             factory,
             moderators,
+            accounts,
         })
     }
 }
@@ -271,6 +292,18 @@ fn addresses(key: &'static str, given: Vec<String>, default: &str) -> Result<Vec
         })
     };
     given.iter().map(parse).collect()
+}
+
+fn read_users(path: &Path) -> Result<Users, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.into(), e))?;
+    let users = Users::parse(&text)
+        .map_err(|(line, why)| ConfigError::Parse(path.into(), format!("line {line}: {why}")))?;
+    if users.is_empty() {
+        let why =
+            format!("{} has no users, and nobody could come in; `openmsrp passwd` adds one", path.display());
+        return Err(ConfigError::Value("users", why));
+    }
+    Ok(users)
 }
 
 fn is_host(text: &str) -> bool {
@@ -315,6 +348,9 @@ mod tests {
         assert!(wrong(Raw { domain: list("a b"), ..Raw::default() }).contains("`a b`"));
         assert!(wrong(Raw { factory: Some("a b".into()), ..Raw::default() }).contains("`a b`"));
         assert!(wrong(Raw { moderator: list("alice"), ..Raw::default() }).contains("`alice`"));
+        assert!(wrong(Raw { trusted_proxy: list("proxy"), ..Raw::default() }).contains("`proxy`"));
+        let nowhere = wrong(Raw { users: Some("/nowhere/users".into()), ..Raw::default() });
+        assert!(nowhere.contains("/nowhere/users"), "{nowhere}");
         assert!(wrong(Raw { shards: Some(0), ..Raw::default() }).contains("shards"));
         let unknown = toml::from_str::<Raw>("shard = 1").unwrap_err().to_string();
         assert!(unknown.contains("unknown field `shard`"), "{unknown}");

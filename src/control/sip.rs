@@ -33,6 +33,7 @@ use crate::base::clock::now;
 use crate::base::entropy::Entropy;
 use crate::base::limits;
 use crate::control::shards::Shards;
+use crate::focus::accounts::Accounts;
 use crate::focus::signalling::Reply;
 use crate::focus::{Config, Focus, Input, Output, RequestId, TxId};
 use link::{Listener, Shared};
@@ -88,6 +89,8 @@ pub struct SipConfig {
     pub factory: String,
     /// Who may take anybody out of any room.
     pub moderators: Vec<Address>,
+    /// Who may come in, and how that is proved.
+    pub accounts: Accounts,
 }
 
 /// What a task tells the loop.
@@ -215,6 +218,7 @@ fn focus_config(config: &SipConfig, shared: &Shared, shards: u16) -> Config {
         chatroom: config.chatroom.clone(),
         factory: config.factory.clone(),
         moderators: config.moderators.clone(),
+        accounts: config.accounts.clone(),
         shards,
     }
 }

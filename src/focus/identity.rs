@@ -4,6 +4,9 @@
 //! `sip:anonymousN@anonymous.invalid` to the room, with an N of their own: in the roster, as the entity of
 //! the endpoint, and as the address that others write to. Name, From and Contact stay in the dialog.
 //!
+//! With accounts (`accounts.rs`) whoever is proved or asserted to be somebody is that one, whatever From says; From
+//! may stand in messages too.
+//!
 //! RFC 7701 leaves open how the client learns its anonymous address. Our ruling: it need not. Its CPIM
 //! From may be the general `sip:anonymous@anonymous.invalid`, which it knows, or its own N, should it
 //! learn it from the roster. Its real address is refused there, so that no slip of the client tells it.
@@ -36,14 +39,16 @@ pub(super) struct Identity {
 pub(super) fn of(core: &mut Core, request: &Request) -> Result<Identity, Response> {
     let bad = || Response::new(400);
     let from = request.headers.get("From").and_then(NameAddr::parse).ok_or_else(bad)?;
-    let participant = Address::parse(from.uri).map_err(|_| bad())?;
+    let named = Address::parse(from.uri).map_err(|_| bad())?;
+    let participant = core.proved.clone().unwrap_or_else(|| named.clone());
     let target = remote_target(request).ok_or_else(bad)?;
     if from.uri.len() > NAME_BYTES_MAX || target.len() > NAME_BYTES_MAX {
         return Err(bad());
     }
-    if !asks(request) && participant.host() != NOWHERE {
+    if !asks(request) && !is_nobody(&named) {
         let display_name = cut(&from.display).into();
-        return Ok(Identity { participant, aliases: Vec::new(), display_name, contact: (*target).into() });
+        let aliases = if named == participant { Vec::new() } else { vec![named] };
+        return Ok(Identity { participant, aliases, display_name, contact: (*target).into() });
     }
     core.last_anonymous += 1;
     let uri = format!("sip:anonymous{}@{NOWHERE}", core.last_anonymous);
@@ -54,6 +59,11 @@ pub(super) fn of(core: &mut Core, request: &Request) -> Result<Identity, Respons
         display_name: "Anonymous".into(),
         contact: uri.into(),
     })
+}
+
+/// Whether an address stands for nobody in particular.
+pub(super) fn is_nobody(address: &Address) -> bool {
+    address.host() == NOWHERE
 }
 
 /// Whether a request asks that its sender stays unknown (RFC 3323 §4.2, RFC 3325 §9.3).

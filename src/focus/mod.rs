@@ -11,7 +11,7 @@
 //! [`Focus::handle`] changes state, [`Focus::poll`] drains what is to be done, [`Focus::deadline`] says
 //! when [`Focus::tick`] wants to be called. No socket, no clock, no task is known here.
 //!
-//! Order of checks of a request (SIP-UAS-01): method (405), Request-URI (404), merged request (482),
+//! Order of checks of a request (SIP-UAS-01): who asks (401, `accounts.rs`), method (405), Request-URI (404), merged request (482),
 //! Require (420), body (415), Accept (406). What comes before that is `strict.rs`.
 //!
 //! Bounds: `limits::DIALOGS_MAX` dialogs, each with at most one call; subscriptions see `subscribe.rs`.
@@ -19,6 +19,7 @@
 //! tried again: there is at most one for each call that was. Proof: `tests.rs` here, `tests/torture.rs`
 //! and `tests/sip_loopback.rs`.
 
+pub mod accounts;
 mod call;
 mod code;
 mod dial;
@@ -43,6 +44,7 @@ use crate::base::clock::Now;
 use crate::base::entropy::Entropy;
 use crate::base::id::{EndpointId, ShardId};
 use crate::shard::message::{FromShard, ToShard, home};
+use accounts::{Accounts, Gate};
 use dialog::{DialogId, Dialogs};
 use invite::Calls;
 use refer::{ReportId, Reports};
@@ -87,6 +89,8 @@ pub struct Config {
     pub factory: String,
     /// Who may take anybody out of any room.
     pub moderators: Vec<Address>,
+    /// Who may come in, and how that is proved.
+    pub accounts: Accounts,
     /// How many shards there are.
     pub shards: u16,
 }
@@ -222,11 +226,14 @@ struct Core {
     last_endpoint: u64,
     last_anonymous: u64,
     last_request: u64,
+    /// Who sent the request at work, if that was proved or asserted.
+    proved: Option<Address>,
 }
 
 /// The focus.
 pub struct Focus {
     core: Core,
+    gate: Gate,
     calls: Calls,
     rosters: Rosters,
     subscriptions: Subscriptions,
@@ -237,7 +244,8 @@ pub struct Focus {
 impl Focus {
     /// A focus without rooms.
     #[must_use]
-    pub fn new(config: Config, entropy: Entropy) -> Self {
+    pub fn new(config: Config, mut entropy: Entropy) -> Self {
+        let gate = Gate::new(config.accounts.clone(), &mut entropy);
         let core = Core {
             now: Now(0),
             config,
@@ -251,9 +259,11 @@ impl Focus {
             last_endpoint: 0,
             last_anonymous: 0,
             last_request: 0,
+            proved: None,
         };
         Self {
             core,
+            gate,
             calls: Calls::default(),
             rosters: Rosters::default(),
             subscriptions: Subscriptions::default(),
@@ -334,6 +344,13 @@ impl Focus {
     fn request(&mut self, tx: TxId, request: &Request, flow: &Flow) {
         let inside = request.to_tag().is_some();
         let core = &mut self.core;
+        core.proved = None;
+        if !inside && matches!(request.method, Method::Invite | Method::Subscribe | Method::Refer) {
+            match self.gate.check(core, request, flow.peer.ip()) {
+                Ok(who) => core.proved = who,
+                Err(refusal) => return core.respond(tx, refusal),
+            }
+        }
         match request.method {
             Method::Invite
             | Method::Options

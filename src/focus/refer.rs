@@ -117,8 +117,9 @@ impl Focus {
             Some(dialog) => self.calls.party(dialog).ok_or(Response::new(403))?,
             None => {
                 let (room, _) = self.core.config.room(&request.uri).ok_or(Response::new(404))?;
-                let from = request.headers.get("From").and_then(NameAddr::parse);
-                let by = from.and_then(|f| Address::parse(f.uri).ok()).ok_or(Response::new(400))?;
+                let from = || request.headers.get("From").and_then(NameAddr::parse);
+                let named = || from().and_then(|f| Address::parse(f.uri).ok());
+                let by = self.core.proved.clone().or_else(named).ok_or(Response::new(400))?;
                 (room, by)
             }
         };

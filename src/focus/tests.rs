@@ -40,6 +40,7 @@ impl World {
             chatroom: String::new(),
             factory: "conference".into(),
             moderators: vec![Address::parse("sip:mod@example.com").unwrap()],
+            accounts: accounts::Accounts::default(),
             shards: 4,
         };
         let focus = Focus::new(config, Entropy::from_seed(1));

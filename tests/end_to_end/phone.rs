@@ -19,7 +19,7 @@ enum Link {
 
 /// A SIP user agent.
 pub(crate) struct Phone {
-    user: String,
+    pub(crate) user: String,
     link: Link,
     calls: u32,
     /// What came and was not asked for yet.

@@ -5,6 +5,7 @@ use super::phone::{ABLE, Phone, Seat, header, target};
 use super::{Server, settings};
 use openmsrp::client::call::Transport;
 use openmsrp::control::config::Raw;
+use openmsrp::wire::digest::{Algorithm, Params, Question, secret};
 
 const ROOM: &str = "sip:lobby@localhost";
 const CONFERENCE: &str = "Event: conference\r\nAccept: application/conference-info+xml\r\n";
@@ -38,7 +39,8 @@ fn code(answer: &str) -> &str {
     answer.split_whitespace().nth(2).unwrap()
 }
 
-async fn watch(phone: &mut Phone, room: &str) -> super::phone::Dialog {
+/// Subscribes to the roster of a room.
+pub(crate) async fn watch(phone: &mut Phone, room: &str) -> super::phone::Dialog {
     let mut dialog = phone.dialog(room);
     let ok = phone.ask(&mut dialog, "SUBSCRIBE", &format!("{CONFERENCE}Expires: 600\r\n"), "").await;
     assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
@@ -258,6 +260,53 @@ async fn a_call_is_replaced_refreshed_and_updated() {
         assert!(roster.contains("xcon:nickname=\"Al\""), "{roster}");
     })
     .await;
+}
+
+#[tokio::test]
+async fn with_users_only_they_come_in_and_as_nobody_else() {
+    // SIP-AUTH-01 SIP-AUTH-02 CHAT-JOIN-07
+    let file = std::env::temp_dir().join(format!("openmsrp-users-{}", std::process::id()));
+    let kept = secret(Algorithm::Sha256, "alice", "localhost", "looking glass");
+    std::fs::write(&file, format!("alice@localhost SHA-256:{kept}\n")).unwrap();
+    let raw = Raw { users: Some(file.clone()), ..Raw::default() };
+    everywhere(raw, async |server, transport| {
+        let mut alice_phone = Phone::new(server.sip, transport, "alice").await;
+        let answer = async |phone: &mut Phone, password: &str| {
+            let mut dialog = phone.dialog(ROOM);
+            let mine = format!("msrp://127.0.0.1:9/{};tcp", dialog.call_id);
+            let refused = phone.invite(&mut dialog, "", &mine, ABLE).await;
+            assert!(refused.starts_with("SIP/2.0 401 "), "{refused}");
+            dialog.remote = format!("<{ROOM}>");
+            let challenge = Params::parse(header(&refused, "WWW-Authenticate")).unwrap();
+            let question = Question {
+                algorithm: Algorithm::Sha256,
+                nonce: challenge.get("nonce").unwrap(),
+                nc: "00000001",
+                cnonce: "0a4f113b",
+                method: "INVITE",
+                uri: ROOM,
+            };
+            let response = question.response(&secret(Algorithm::Sha256, "alice", "localhost", password));
+            let line = format!(
+                "Authorization: Digest username=\"alice\", realm=\"localhost\", nonce=\"{}\", uri=\"{ROOM}\", \
+                 qop=auth, nc=00000001, cnonce=\"0a4f113b\", algorithm=SHA-256, response=\"{response}\"\r\n",
+                question.nonce
+            );
+            let outcome = phone.invite(&mut dialog, &line, &mine, ABLE).await;
+            (dialog, outcome, mine)
+        };
+        let (_, refused, _) = answer(&mut alice_phone, "through the looking glass").await;
+        assert!(refused.starts_with("SIP/2.0 401 "), "{refused}");
+        let (dialog, ok, mine) = answer(&mut alice_phone, "looking glass").await;
+        assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+        let mut alice = Seat::bind(dialog, ok, server.msrp, mine).await;
+        assert_eq!(code(&alice.text("sip:alice@localhost", ROOM, "it is me").await), "200");
+        let mut mallory_phone = Phone::new(server.sip, transport, "mallory").await;
+        let (_, refused, _) = answer(&mut mallory_phone, "looking glass").await;
+        assert!(refused.starts_with("SIP/2.0 403 "), "alice's password, mallory's name: {refused}");
+    })
+    .await;
+    std::fs::remove_file(file).unwrap();
 }
 
 #[tokio::test]

@@ -101,6 +101,7 @@ pub(crate) const UNITS: &[Unit] = &[
             ("base::entropy", "the chat command gives the client its randomness"),
             ("client", "the chat command"),
             ("control::config", "the serve command reads a configuration"),
+            ("wire::digest", "the passwd command hashes passwords"),
             ("server", "the serve command"),
             ("shard::run::Driver", "the serve command says how shards wait"),
             ("sim", "the sim command"),
