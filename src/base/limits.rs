@@ -200,6 +200,16 @@ pub const DIALOGS_MAX: usize = 400_000;
 /// Server transactions at once; beyond, INVITE is answered 503 with Retry-After.
 pub const SIP_TRANSACTIONS_MAX: usize = 20_000;
 
+/// Parameters of a digest header; the RFCs define 13.
+pub const DIGEST_PARAMS_MAX: usize = 32;
+
+/// Nonces that were answered rightly and are remembered, so that no answer is good twice; beyond, the oldest
+/// are no longer good and their users are asked anew.
+pub const NONCES_MAX: usize = 100_000;
+
+/// How long a nonce is good. Older: `stale=true`.
+pub const NONCE_LIFE: Duration = Duration::from_secs(300);
+
 /// From SIGTERM to the end of the process.
 pub const SHUTDOWN_WAIT: Duration = Duration::from_secs(5);
 

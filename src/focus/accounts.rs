@@ -18,17 +18,11 @@ use super::signalling::{NameAddr, Request, Response};
 use crate::base::address::Address;
 use crate::base::clock::Now;
 use crate::base::entropy::Entropy;
+use crate::base::limits::{NONCE_LIFE, NONCES_MAX};
 use crate::wire::digest::{Algorithm, Params, Question, same};
 use ahash::AHashMap;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::Duration;
-
-/// Nonces that were answered rightly.
-const NONCES_MAX: usize = 100_000;
-
-/// How long a nonce is good. Older: `stale=true`.
-const NONCE_LIFE: Duration = Duration::from_secs(300);
 
 /// Hex digits of a nonce: its time, a random number, the seal.
 const NONCE_DIGITS: usize = 16 + 16 + 64;
@@ -282,6 +276,7 @@ mod tests {
     use super::super::{Config, Focus};
     use super::*;
     use crate::wire::digest::secret;
+    use std::time::Duration;
 
     const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
 

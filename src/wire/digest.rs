@@ -1,18 +1,16 @@
 //! Digest access authentication as SIP uses it (RFC 7616, RFC 8760): the parameter lists, the secrets, the
 //! responses.
 //!
-//! Views borrow the header. Bounds: [`PARAMS_MAX`]. Proof: the tests below, with the worked examples of
+//! Views borrow the header. Bounds: [`DIGEST_PARAMS_MAX`]. Proof: the tests below, with the worked examples of
 //! RFC 7616 §3.9.
 
+use crate::base::limits::DIGEST_PARAMS_MAX;
 use md5::Md5;
 use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use precis_profiles::{OpaqueString, UsernameCaseMapped};
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
 use std::fmt::Write;
-
-/// Parameters of one header; the RFCs define 13.
-const PARAMS_MAX: usize = 32;
 
 /// How secrets are hashed, best first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -114,7 +112,7 @@ impl<'a> Params<'a> {
                 let end = after.find(',').unwrap_or(after.len());
                 (after[..end].trim_end().into(), &after[end..])
             };
-            if params.len() >= PARAMS_MAX {
+            if params.len() >= DIGEST_PARAMS_MAX {
                 return None;
             }
             params.push((name.trim(), text));
@@ -219,7 +217,7 @@ mod tests {
             assert_eq!(params.get(name), Some(value), "{name}");
         }
         assert_eq!(params.get("nonce"), None);
-        let many = format!("Digest {}", "a=b,".repeat(PARAMS_MAX + 1));
+        let many = format!("Digest {}", "a=b,".repeat(DIGEST_PARAMS_MAX + 1));
         for bad in ["Basic YWxpY2U6c2VjcmV0", "Digest", "Digest a=\"b", "Digest a=\"b\\", "Digest a", &many] {
             assert_eq!(Params::parse(bad), None, "{bad}");
         }
