@@ -42,6 +42,7 @@ struct World {
     answers: usize,
     /// The sender's connection is to be looked at again.
     resumed: bool,
+    writes: Vec<ConnId>,
 }
 
 fn peer_path(n: usize) -> String {
@@ -124,6 +125,7 @@ impl World {
             written: 0,
             answers: 0,
             resumed: false,
+            writes: Vec::new(),
         };
         for n in 0..ENDPOINTS {
             world.core.command(world.now, join(n));
@@ -148,25 +150,24 @@ impl World {
     fn drain(&mut self) {
         loop {
             self.core.outputs(&mut self.outputs);
+            self.core.take_writes(&mut self.writes);
             assert!(self.outputs.close.is_empty(), "{:?}", self.outputs.close);
             self.outputs.control.clear();
             self.resumed |= self.outputs.resume.drain(..).any(|id| id == self.conns[0]);
-            if self.outputs.write.is_empty() {
+            if self.writes.is_empty() {
                 return;
             }
-            for id in self.outputs.write.drain(..) {
-                let batch = self.core.take_batch(id);
-                let octets: usize = batch.iter().map(|piece| piece.as_slice().len()).sum();
+            for id in self.writes.drain(..) {
+                let octets: usize = self.core.waiting(id).map(<[u8]>::len).sum();
                 if id == self.conns[0] {
                     self.answers += octets;
                 } else {
                     self.written += octets;
                 }
                 if Some(&id) == self.conns.last() {
-                    batch.iter().for_each(|piece| self.seen.extend_from_slice(piece.as_slice()));
+                    self.core.waiting(id).for_each(|piece| self.seen.extend_from_slice(piece));
                 }
                 self.core.wrote(self.now, id, octets);
-                self.core.recycle(batch);
             }
         }
     }

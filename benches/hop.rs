@@ -8,7 +8,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use monoio::net::TcpStream;
 use monoio::time::TimeDriver;
 use monoio::{IoUringDriver, Runtime, RuntimeBuilder};
-use openmsrp::shard::io::{Bell, ReadSet};
+use openmsrp::shard::io::{Bell, WatchSet};
 use openmsrp::shard::mesh::{Inbox, Outbox, ring};
 use openmsrp::shard::run::probe_uring;
 use std::future::Future;
@@ -40,14 +40,14 @@ struct End {
     bell: Bell,
     out: Outbox<u64>,
     inbox: Inbox<u64>,
-    _set: ReadSet,
+    _set: WatchSet,
     sound: TcpStream,
 }
 
 impl End {
     /// To be made inside the runtime that will wait.
     async fn new(rings: Rings) -> io::Result<Self> {
-        let set = ReadSet::new()?;
+        let set = WatchSet::new()?;
         set.add(rings.bell.fd(), 1)?;
         let sound = TcpStream::from_std(set.waitable()?.into())?;
         Ok(Self { bell: rings.bell, out: rings.out, inbox: rings.inbox, _set: set, sound })

@@ -10,7 +10,6 @@ use crate::base::limits;
 use crate::room::policy::{Policy, Types};
 use crate::shard::core::{Outputs, ShardConfig, ShardCore};
 use crate::shard::message::{FromShard, Join, ShardMessage, Terms, ToShard, home};
-use crate::shard::queue::{Batch, Piece};
 use crate::wire::msrp::{Framer, Kind, Method, Step};
 use crate::wire::sdp::TypeList;
 use std::collections::VecDeque;
@@ -35,8 +34,6 @@ struct End {
     at: Option<(usize, ConnId)>,
     framer: Framer,
     received: Vec<u8>,
-    /// A write that was begun and not finished, and how much of it was not taken.
-    under_way: Option<(Batch, usize)>,
     stalled: bool,
     /// Transaction ids of copies that were not answered.
     asked: Vec<Vec<u8>>,
@@ -176,8 +173,11 @@ impl World {
             for shard in 0..self.cores.len() {
                 let mut out = Outputs::default();
                 self.cores[shard].outputs(&mut out);
+                let mut writes = Vec::new();
+                self.cores[shard].take_writes(&mut writes);
                 self.cores[shard].check();
-                quiet &= out.is_empty();
+                quiet &= out.is_empty() && writes.is_empty();
+                self.write(shard, writes);
                 self.carry_out_one(shard, out);
             }
             if quiet {
@@ -186,12 +186,15 @@ impl World {
         }
     }
 
-    fn carry_out_one(&mut self, shard: usize, out: Outputs) {
-        for conn in out.write {
+    fn write(&mut self, shard: usize, writes: Vec<ConnId>) {
+        for conn in writes {
             if let Some(end) = self.end_of(shard, conn).filter(|end| !self.ends[*end].stalled) {
                 self.drain(end, usize::MAX);
             }
         }
+    }
+
+    fn carry_out_one(&mut self, shard: usize, out: Outputs) {
         for (conn, to, unread) in out.hand_over {
             if let Some(end) = self.end_of(shard, conn) {
                 self.ends[end].moves();
@@ -303,7 +306,6 @@ impl World {
             at: Some((shard, conn)),
             framer: Framer::default(),
             received: Vec::new(),
-            under_way: None,
             stalled: false,
             asked: Vec::new(),
             open: None,
@@ -361,24 +363,14 @@ impl World {
         let mut left = most;
         while left > 0 {
             let Some((shard, conn)) = self.ends[which].at else { return };
-            if self.ends[which].under_way.is_none() {
-                let batch = self.cores[shard].take_batch(conn);
-                let len = batch.iter().map(|piece| piece.as_slice().len()).sum();
-                if len == 0 {
-                    return;
-                }
-                self.ends[which].under_way = Some((batch, len));
-            }
-            let Some((batch, waiting)) = self.ends[which].under_way.take() else { return };
-            let taken = waiting.min(left);
-            left -= taken;
-            self.cores[shard].wrote(self.now, conn, taken);
-            if taken < waiting {
-                self.ends[which].under_way = Some((batch, waiting - taken));
+            let mut octets: Vec<u8> = self.cores[shard].waiting(conn).flatten().copied().collect();
+            if octets.is_empty() {
                 return;
             }
-            self.ends[which].hear(&batch);
-            self.cores[shard].recycle(batch);
+            octets.truncate(left);
+            left -= octets.len();
+            self.cores[shard].wrote(self.now, conn, octets.len());
+            self.ends[which].hear(&octets);
         }
     }
 
@@ -492,13 +484,13 @@ impl World {
 impl End {
     /// The connection is on its way to another shard, which begins anew.
     fn moves(&mut self) {
-        (self.at, self.under_way, self.open) = (None, None, None);
+        (self.at, self.open) = (None, None);
         (self.framer, self.received) = (Framer::default(), Vec::new());
     }
 
     /// Reads what a shard wrote: it must be MSRP.
-    fn hear(&mut self, batch: &Batch) {
-        batch.iter().map(Piece::as_slice).for_each(|octets| self.received.extend_from_slice(octets));
+    fn hear(&mut self, octets: &[u8]) {
+        self.received.extend_from_slice(octets);
         loop {
             let step = self.framer.step(&self.received, 0);
             assert!(step.is_ok(), "a shard wrote what is no MSRP: {step:?}");

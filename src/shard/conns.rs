@@ -4,7 +4,7 @@
 //! Bounds: `limits::SHARD_CONNS_MAX`, `SHARD_QUEUE_BYTES_MAX`, `SHARD_UNREAD_BYTES_MAX`.
 //! Proved by: `tests/switch.rs`.
 
-use super::queue::{Batch, Level, Piece, Pool, Queue};
+use super::queue::{Level, Pool, Queue};
 use crate::base::clock::Now;
 use crate::base::id::{ConnId, EndpointId, SessionId};
 use crate::base::limits;
@@ -134,6 +134,15 @@ pub enum Stall {
     Stuck,
 }
 
+/// What changed because a peer took octets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Progress {
+    /// The queue was filling and is no longer.
+    pub caught_up: bool,
+    /// Messages were left out, and the queue has drained since.
+    pub recovered: bool,
+}
+
 #[derive(Debug, Default)]
 struct Slot {
     generation: u32,
@@ -253,7 +262,7 @@ impl Conns {
     pub fn push_around(&mut self, now: Now, id: ConnId, before: [&[u8]; 3], body: &Bytes, after: &[u8]) {
         self.queue_with(id, |queue, pool| {
             queue.push(now, pool, before);
-            queue.push_shared(now, body.clone());
+            queue.push_shared(now, pool, body.clone());
             queue.push(now, pool, [after, b"", b""]);
         });
     }
@@ -306,27 +315,22 @@ impl Conns {
         }
     }
 
-    /// What the next write of `id` takes.
-    pub fn take_batch(&mut self, id: ConnId) -> Batch {
-        self.get_mut(id).map(|c| c.queue.take()).unwrap_or_default()
+    /// What the next write of `id` takes, in order.
+    pub fn waiting(&self, id: ConnId) -> impl Iterator<Item = &[u8]> {
+        self.get(id).into_iter().flat_map(|conn| conn.queue.waiting())
     }
 
-    /// The peer's system took `n` octets. True if its queue was filling and is no longer.
-    pub fn progress(&mut self, now: Now, id: ConnId, n: usize) -> bool {
-        let Some(conn) = self.get_mut(id) else { return false };
+    /// The peer's system took the next `n` octets.
+    pub fn wrote(&mut self, now: Now, id: ConnId, n: usize) -> Progress {
+        let slot = self.slots.get_mut(id.slot as usize).filter(|s| s.generation == id.generation);
+        let Some(conn) = slot.and_then(|s| s.conn.as_mut()) else { return Progress::default() };
         let before = conn.queue.len();
-        conn.queue.progress(now, n);
+        conn.queue.wrote(now, &mut self.pool, n);
         let after = conn.queue.len();
         self.queued -= before - after;
-        before > limits::QUEUE_BYTES_FILLING && after <= limits::QUEUE_BYTES_FILLING
-    }
-
-    /// Takes back the buffers of a write that is done.
-    pub fn recycle(&mut self, batch: Batch) {
-        for piece in batch {
-            if let Piece::Own(buffer) = piece {
-                self.pool.give(buffer);
-            }
+        Progress {
+            caught_up: before > limits::QUEUE_BYTES_FILLING && after <= limits::QUEUE_BYTES_FILLING,
+            recovered: conn.queue.recovered(),
         }
     }
 

@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn a_sleeper_never_misses_the_last_message() {
         let bell = Bell::new().unwrap();
-        let set = super::super::io::ReadSet::new().unwrap();
+        let set = super::super::io::WatchSet::new().unwrap();
         set.add(bell.fd(), 1).unwrap();
         let (mut out, mut inbox) = ring_with::<u32>(&bell, 4);
         let sender = std::thread::spawn(move || {

@@ -1,7 +1,6 @@
 //! The data plane: a shard is one thread, one ring, and the rooms and connections it owns.
 
 pub mod audience;
-pub mod conn;
 pub mod conns;
 pub mod core;
 pub mod io;

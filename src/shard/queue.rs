@@ -5,8 +5,11 @@
 //!
 //! ```text
 //!  pieces:  [own octets][shared body][own octets][shared body]   tail: own octets, growing
-//!           ◄──────────────── one vectored write ──────────────────────────────────────────►
+//!           ◄── taken ──►◄─────────────── one vectored write ────────────────────────────►
 //! ```
+//!
+//! Octets stay in the queue until the peer's system has taken them, so there is no write under way between
+//! two turns, and whoever has nothing to write holds no buffer.
 //!
 //! Touches: nothing outside. Bounds: `limits::QUEUE_BYTES_SOFT`, `QUEUE_BYTES_HARD`, kept by the caller
 //! through [`Queue::level`]; `WRITE_PIECES_MAX` pieces a write.
@@ -15,12 +18,11 @@
 use crate::base::clock::Now;
 use crate::base::limits;
 use bytes::Bytes;
-use smallvec::SmallVec;
 use std::collections::VecDeque;
 
 /// Octets of a write, owned by one queue or shared by many.
 #[derive(Debug)]
-pub enum Piece {
+enum Piece {
     /// Copied together for this connection.
     Own(Vec<u8>),
     /// A body that other connections write too.
@@ -28,9 +30,7 @@ pub enum Piece {
 }
 
 impl Piece {
-    /// The octets.
-    #[must_use]
-    pub fn as_slice(&self) -> &[u8] {
+    fn as_slice(&self) -> &[u8] {
         match self {
             Self::Own(v) => v,
             Self::Shared(b) => b,
@@ -38,13 +38,16 @@ impl Piece {
     }
 }
 
-/// What one write takes, in order.
-pub type Batch = SmallVec<[Piece; 1]>;
+/// Pieces of a queue that has any; nearly none has, so a queue keeps a pointer and not the list.
+#[allow(clippy::box_collection, reason = "see above")]
+type List = Box<VecDeque<Piece>>;
 
-/// Buffers given back by writes, for the queues that need one next: an idle queue holds none.
+/// Buffers of queues that are empty, for those that need one next.
 #[derive(Debug, Default)]
 pub struct Pool {
-    free: Vec<Vec<u8>>,
+    buffers: Vec<Vec<u8>>,
+    #[allow(clippy::vec_box, reason = "the boxes are what is lent out")]
+    lists: Vec<List>,
 }
 
 impl Pool {
@@ -53,17 +56,21 @@ impl Pool {
     /// Larger buffers are given back to the allocator.
     const BUFFER_BYTES_MAX: usize = 16 * 1024;
 
-    /// An empty buffer, with room if one is at hand.
-    pub fn take(&mut self) -> Vec<u8> {
-        self.free.pop().unwrap_or_default()
+    fn take(&mut self) -> Vec<u8> {
+        self.buffers.pop().unwrap_or_default()
     }
 
-    /// Takes a buffer back.
-    pub fn give(&mut self, mut buffer: Vec<u8>) {
+    fn give(&mut self, mut buffer: Vec<u8>) {
         let capacity = buffer.capacity();
-        if capacity > 0 && capacity <= Self::BUFFER_BYTES_MAX && self.free.len() < Self::KEPT_MAX {
+        if capacity > 0 && capacity <= Self::BUFFER_BYTES_MAX && self.buffers.len() < Self::KEPT_MAX {
             buffer.clear();
-            self.free.push(buffer);
+            self.buffers.push(buffer);
+        }
+    }
+
+    fn give_list(&mut self, list: List) {
+        if self.lists.len() < Self::KEPT_MAX && list.capacity() <= limits::WRITE_PIECES_MAX {
+            self.lists.push(list);
         }
     }
 }
@@ -83,11 +90,12 @@ pub enum Level {
 #[derive(Debug, Default)]
 pub struct Queue {
     tail: Vec<u8>,
-    pieces: VecDeque<Piece>,
-    /// Octets in `tail` and `pieces`.
+    /// What stands before the tail; rare, and lent by the pool.
+    pieces: Option<List>,
+    /// Octets that wait.
     waiting: usize,
-    /// Octets handed to the write under way.
-    in_flight: usize,
+    /// Octets of the first piece, or of the tail if there is none, that the peer has taken already.
+    taken: usize,
     /// When octets last began to wait or were last taken by the peer.
     progress: Now,
     /// Messages were left out since the queue last was low.
@@ -98,13 +106,13 @@ impl Queue {
     /// Octets not yet taken by the peer.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.waiting + self.in_flight
+        self.waiting
     }
 
-    /// Nothing waits and nothing is under way.
+    /// Nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.waiting == 0
     }
 
     /// Where the queue would stand with `more` octets, with its soft watermark at `soft`.
@@ -134,12 +142,13 @@ impl Queue {
     }
 
     /// A shared body behind what waits.
-    pub fn push_shared(&mut self, now: Now, body: Bytes) {
+    pub fn push_shared(&mut self, now: Now, pool: &mut Pool, body: Bytes) {
         self.note(now, body.len());
+        let pieces = self.pieces.get_or_insert_with(|| pool.lists.pop().unwrap_or_default());
         if !self.tail.is_empty() {
-            self.pieces.push_back(Piece::Own(std::mem::take(&mut self.tail)));
+            pieces.push_back(Piece::Own(std::mem::take(&mut self.tail)));
         }
-        self.pieces.push_back(Piece::Shared(body));
+        pieces.push_back(Piece::Shared(body));
     }
 
     /// Octets written in place by `write`, behind what waits.
@@ -160,30 +169,45 @@ impl Queue {
         self.waiting += len;
     }
 
-    /// What the next write takes; empty if nothing waits or a write is under way.
-    pub fn take(&mut self) -> Batch {
-        let mut batch = Batch::new();
-        if self.in_flight > 0 {
-            return batch;
-        }
-        while batch.len() < limits::WRITE_PIECES_MAX {
-            let Some(piece) = self.pieces.pop_front() else { break };
-            self.in_flight += piece.as_slice().len();
-            batch.push(piece);
-        }
-        if self.pieces.is_empty() && !self.tail.is_empty() && batch.len() < limits::WRITE_PIECES_MAX {
-            self.in_flight += self.tail.len();
-            batch.push(Piece::Own(std::mem::take(&mut self.tail)));
-        }
-        self.waiting -= self.in_flight;
-        batch
+    /// What the next write takes, in order: at most `limits::WRITE_PIECES_MAX` slices, none of them empty.
+    pub fn waiting(&self) -> impl Iterator<Item = &[u8]> {
+        let pieces = self.pieces.iter().flat_map(|list| list.iter().map(Piece::as_slice));
+        let all = pieces.chain(std::iter::once(self.tail.as_slice()));
+        let untaken = all.enumerate().map(|(i, octets)| if i == 0 { &octets[self.taken..] } else { octets });
+        untaken.filter(|octets| !octets.is_empty()).take(limits::WRITE_PIECES_MAX)
     }
 
-    /// The peer's system took `n` octets of the write under way.
-    pub fn progress(&mut self, now: Now, n: usize) {
-        self.in_flight = self.in_flight.saturating_sub(n);
-        if n > 0 {
-            self.progress = now;
+    /// The peer's system took the next `n` octets.
+    pub fn wrote(&mut self, now: Now, pool: &mut Pool, n: usize) {
+        if n == 0 {
+            return;
+        }
+        self.progress = now;
+        self.waiting = self.waiting.saturating_sub(n);
+        self.taken += n;
+        if let Some(mut list) = self.pieces.take() {
+            while let Some(first) = list.front()
+                && first.as_slice().len() <= self.taken
+            {
+                self.taken -= first.as_slice().len();
+                if let Some(Piece::Own(buffer)) = list.pop_front() {
+                    pool.give(buffer);
+                }
+            }
+            if list.is_empty() {
+                pool.give_list(list);
+            } else {
+                self.pieces = Some(list);
+                return;
+            }
+        }
+        if self.taken >= self.tail.len() {
+            self.taken = 0;
+            pool.give(std::mem::take(&mut self.tail));
+        } else if self.taken > self.tail.len() / 2 {
+            // What is taken would stay as long as something waits behind it.
+            self.tail.drain(..self.taken);
+            self.taken = 0;
         }
     }
 
@@ -206,7 +230,7 @@ impl Queue {
 
     /// Whether messages were left out and the queue has drained since; said once.
     pub fn recovered(&mut self) -> bool {
-        self.len() <= limits::QUEUE_BYTES_SOFT / 4 && std::mem::take(&mut self.skipped)
+        self.skipped && self.len() <= limits::QUEUE_BYTES_SOFT / 4 && std::mem::take(&mut self.skipped)
     }
 
     /// Drops everything that waits; returns how many octets that were.
@@ -221,36 +245,69 @@ impl Queue {
 mod tests {
     use super::*;
 
-    fn octets(batch: &Batch) -> Vec<u8> {
-        batch.iter().flat_map(|p| p.as_slice().to_vec()).collect()
+    fn octets(queue: &Queue) -> Vec<u8> {
+        queue.waiting().flatten().copied().collect()
     }
 
     #[test]
     fn everything_leaves_in_one_write_in_the_order_it_came() {
         let (mut q, mut pool) = (Queue::default(), Pool::default());
         q.push(Now(0), &mut pool, [b"a", b"b", b"c"]);
-        q.push_shared(Now(0), Bytes::from_static(b"SHARED"));
+        q.push_shared(Now(0), &mut pool, Bytes::from_static(b"SHARED"));
         q.push_with(Now(0), &mut pool, |out| out.extend_from_slice(b"d"));
         q.push(Now(0), &mut pool, [b"e", b"", b""]);
         assert_eq!(q.len(), 11);
-        let batch = q.take();
-        assert_eq!(octets(&batch), b"abcSHAREDde");
-        assert_eq!(batch.len(), 3);
-        assert!(q.take().is_empty(), "one write at a time");
-        q.progress(Now(1), 11);
+        assert_eq!(octets(&q), b"abcSHAREDde");
+        assert_eq!(q.waiting().count(), 3);
+        q.wrote(Now(1), &mut pool, 11);
         assert!(q.is_empty());
+        assert_eq!(q.waiting().count(), 0);
     }
 
     #[test]
-    fn an_idle_queue_holds_no_buffer() {
+    fn a_write_goes_on_where_the_last_one_stopped_wherever_that_was() {
+        for first in 0..=12 {
+            for second in 0..=12 - first {
+                let (mut q, mut pool) = (Queue::default(), Pool::default());
+                q.push(Now(0), &mut pool, [b"ab", b"c", b""]);
+                q.push_shared(Now(0), &mut pool, Bytes::from_static(b"def"));
+                q.push(Now(0), &mut pool, [b"ghi", b"", b""]);
+                let mut all = octets(&q)[..first.min(9)].to_vec();
+                q.wrote(Now(1), &mut pool, first.min(9));
+                q.push(Now(2), &mut pool, [b"jkl", b"", b""]);
+                let rest = octets(&q);
+                let second = second.min(rest.len());
+                all.extend(&rest[..second]);
+                q.wrote(Now(3), &mut pool, second);
+                assert_eq!(q.len(), rest.len() - second);
+                all.extend(octets(&q));
+                assert_eq!(all, b"abcdefghijkl", "{first}, then {second}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_queue_holds_no_buffer() {
         let (mut q, mut pool) = (Queue::default(), Pool::default());
         q.push(Now(0), &mut pool, [b"hello", b"", b""]);
-        let mut batch = q.take();
-        q.progress(Now(0), 5);
-        assert_eq!(q.tail.capacity(), 0);
-        let Some(Piece::Own(buffer)) = batch.pop() else { panic!("own octets") };
-        pool.give(buffer);
-        assert!(pool.take().capacity() >= 5, "and the next queue gets it");
+        q.push_shared(Now(0), &mut pool, Bytes::from_static(b"body"));
+        q.push(Now(0), &mut pool, [b"end", b"", b""]);
+        q.wrote(Now(0), &mut pool, 12);
+        assert_eq!((q.tail.capacity(), q.pieces.is_none()), (0, true));
+        assert!(pool.take().capacity() >= 3, "and the next queue gets it");
+        assert_eq!(pool.lists.len(), 1);
+    }
+
+    #[test]
+    fn what_is_taken_does_not_stay_behind_what_waits() {
+        let (mut q, mut pool) = (Queue::default(), Pool::default());
+        q.push(Now(0), &mut pool, [b"x", b"", b""]);
+        for _ in 0..1000 {
+            q.push(Now(0), &mut pool, [&[b'x'; 1000], b"", b""]);
+            q.wrote(Now(0), &mut pool, 1000);
+        }
+        assert_eq!((q.len(), octets(&q).len()), (1, 1));
+        assert!(q.tail.capacity() < 5000, "{}", q.tail.capacity());
     }
 
     #[test]
@@ -265,8 +322,7 @@ mod tests {
         q.skip();
         q.skip();
         assert_eq!((q.level(1, soft), q.recovered()), (Level::Soft, false));
-        let n = q.take().iter().map(|p| p.as_slice().len()).sum();
-        q.progress(Now(1), n);
+        q.wrote(Now(1), &mut pool, soft);
         assert_eq!((q.recovered(), q.recovered()), (true, false));
     }
 
@@ -276,10 +332,11 @@ mod tests {
         assert_eq!(q.stall_deadline(), None);
         q.push(Now(5), &mut pool, [b"hello", b"", b""]);
         assert_eq!(q.stall_deadline(), Some(Now(5) + limits::QUEUE_STALL));
-        q.take();
-        q.progress(Now(9), 2);
+        q.wrote(Now(8), &mut pool, 0);
+        assert_eq!(q.stall_deadline(), Some(Now(5) + limits::QUEUE_STALL), "nothing was taken");
+        q.wrote(Now(9), &mut pool, 2);
         assert_eq!(q.stall_deadline(), Some(Now(9) + limits::QUEUE_STALL));
-        q.progress(Now(10), 3);
+        q.wrote(Now(10), &mut pool, 3);
         assert_eq!(q.stall_deadline(), None);
     }
 
@@ -288,14 +345,13 @@ mod tests {
         let (mut q, mut pool) = (Queue::default(), Pool::default());
         for _ in 0..limits::WRITE_PIECES_MAX {
             q.push(Now(0), &mut pool, [b"x", b"", b""]);
-            q.push_shared(Now(0), Bytes::from_static(b"y"));
+            q.push_shared(Now(0), &mut pool, Bytes::from_static(b"y"));
         }
         let mut all = Vec::new();
         while !q.is_empty() {
-            let batch = q.take();
-            assert!(batch.len() <= limits::WRITE_PIECES_MAX);
-            let octets = octets(&batch);
-            q.progress(Now(0), octets.len());
+            assert!(q.waiting().count() <= limits::WRITE_PIECES_MAX);
+            let octets = octets(&q);
+            q.wrote(Now(0), &mut pool, octets.len());
             all.extend(octets);
         }
         assert_eq!(all, b"xy".repeat(limits::WRITE_PIECES_MAX));

@@ -1,33 +1,36 @@
 //! The runtime of one shard: a thread, a ring, and the loop that turns the core.
 //!
 //! ```text
-//!            ┌────────────── one wait: the ring ──────────────┐
-//!  read set (connections, listeners, bell) · writes done · timers
-//!            └─► turn the core ─► carry out its outputs ─► … ─► flush the mesh, wake once per shard
+//!            ┌─────────── one wait: the ring ──────────┐
+//!  watch set (connections, listeners, bell) · timers · connects
+//!            └─► turn the core ─► carry out its outputs ─► … ─► settle: one round of writes,
+//!                                                               flush the mesh, wake once per shard
 //! ```
 //!
 //! Reading: the set's descriptor is readable when anything in it is; at most `limits::TURN_INPUTS_MAX`
-//! are served before writers and timers have their turn. Each connection is read into the shard's
+//! are served before what they left to write is written. Each connection is read into the shard's
 //! one buffer, so an idle connection holds none.
+//!
+//! Writing: what a batch of turns queued for a connection leaves in one piece, and all connections of the
+//! batch in one call. What the system has no room for stays queued until there is room. No write is ever under
+//! way between two turns, so a connection needs no task.
 //!
 //! A panic in a turn ends the thread: the state of the core is not to be trusted after it. The
 //! server notices and stops (`server.rs`).
 
-use super::conn::{Signal, now, write_loop};
 use super::conns::CloseReason;
 use super::core::{Counters, Flow, Outputs, ShardConfig, ShardCore};
-use super::io::{self, Bell, ReadSet};
+use super::io::{self, Bell, Interest, Round, WatchSet, Writer, Written};
 use super::mesh::{Inbox, Outbox};
 use super::message::{FromShard, HandOver, ShardMessage, ToShard};
-use super::queue::Batch;
-use crate::base::clock::Now;
+use crate::base::clock::{Now, now};
 use crate::base::entropy::Entropy;
 use crate::base::id::{ConnId, EndpointId, ShardId};
 use crate::base::limits;
 use monoio::net::TcpStream;
 use std::cell::{Cell, RefCell};
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -94,9 +97,8 @@ pub fn run(setup: Setup) -> std::io::Result<Counters> {
 
 type Uring = monoio::Runtime<monoio::time::TimeDriver<monoio::IoUringDriver>>;
 
-/// Entries of the ring: one write per connection that has something to write in a turn; more wait
-/// in the ring's overflow list.
-const RING_ENTRIES: u32 = 4096;
+/// Entries of the runtime's ring: the wait, timers, connects. Writes have a ring of their own.
+const RING_ENTRIES: u32 = 1024;
 
 fn uring(deferred: bool) -> std::io::Result<Uring> {
     let mut flags = io_uring::IoUring::builder();
@@ -117,7 +119,7 @@ pub fn probe_uring() -> std::io::Result<()> {
     io_uring::IoUring::new(8).map(|_| ())
 }
 
-/// What a token of the read set names.
+/// What a token of the watch set names.
 enum Token {
     Bell,
     Listener(usize),
@@ -142,29 +144,32 @@ impl Token {
     }
 }
 
-/// The socket of a connection and who works on it.
+/// The socket of a connection.
 struct Socket {
     id: ConnId,
-    fd: RawFd,
-    /// `None` while the writer has it.
-    stream: Option<TcpStream>,
-    writer: Option<Rc<Signal>>,
+    fd: OwnedFd,
     peer: SocketAddr,
-    reading: bool,
+    /// What the set waits for: to read unless it is not to be read now, to write while the system has no room.
+    watched: Interest,
+    /// To be ended once what is queued is written.
     closing: bool,
 }
 
 /// One shard at run time: what its tasks share. Each field is borrowed within a turn only.
-pub(super) struct Shard {
+struct Shard {
     core: RefCell<ShardCore>,
     sockets: RefCell<Vec<Option<Socket>>>,
-    set: ReadSet,
+    set: WatchSet,
     listeners: Vec<TcpListener>,
     buffer: RefCell<Vec<u8>>,
     outputs: RefCell<Outputs>,
     carrying: Cell<bool>,
-    /// In the loop's batch: the mesh is flushed at its end, once for all its turns.
+    /// In the loop's batch: it is settled at its end, once for all its turns.
     in_batch: Cell<bool>,
+    writer: RefCell<Writer>,
+    writing: Cell<bool>,
+    /// Connections to look at in the next round of writes, besides those the core names.
+    rewrite: RefCell<Vec<ConnId>>,
     mesh: RefCell<Mesh>,
     legacy: bool,
 }
@@ -221,7 +226,7 @@ impl Mesh {
 }
 
 async fn serve(setup: Setup) -> std::io::Result<Counters> {
-    let set = ReadSet::new()?;
+    let set = WatchSet::new()?;
     set.add(setup.bell.fd(), Token::BELL)?;
     for (i, listener) in setup.listeners.iter().enumerate() {
         set.add(listener.as_raw_fd(), Token::LISTENERS + i as u64)?;
@@ -238,6 +243,9 @@ async fn serve(setup: Setup) -> std::io::Result<Counters> {
         outputs: RefCell::default(),
         carrying: Cell::new(false),
         in_batch: Cell::new(false),
+        writer: RefCell::new(Writer::new(setup.driver == Driver::IoUring)),
+        writing: Cell::new(false),
+        rewrite: RefCell::default(),
         mesh: RefCell::new(Mesh {
             bell: setup.bell,
             to_shards: setup.to_shards,
@@ -261,12 +269,12 @@ async fn serve(setup: Setup) -> std::io::Result<Counters> {
         shard.mesh.borrow().bell.wake();
         shard.set.take(&mut tokens, limits::TURN_INPUTS_MAX);
         shard.in_batch.set(true);
-        for token in &tokens {
-            shard.serve(*token);
+        for (token, ready) in &tokens {
+            shard.serve(*token, *ready);
         }
         shard.receive();
         shard.in_batch.set(false);
-        shard.flush();
+        shard.settle();
         served = served.wrapping_add(1);
         if shard.legacy {
             yield_now(served).await;
@@ -283,10 +291,7 @@ async fn yield_now(served: u32) {
     if served.is_multiple_of(64) {
         return monoio::time::sleep(Duration::ZERO).await;
     }
-    let signal = Rc::new(Signal::default());
-    let other = signal.clone();
-    monoio::spawn(async move { other.notify() });
-    signal.wait().await;
+    monoio::spawn(async {}).await;
 }
 
 /// Longest sleep of the timer task, so that a deadline set meanwhile is noticed.
@@ -316,29 +321,76 @@ async fn unspill(shard: Rc<Shard>) {
 
 impl Shard {
     /// One turn: `act` changes the core, then its outputs are carried out.
-    pub(super) fn turn<R>(self: &Rc<Self>, act: impl FnOnce(&mut ShardCore, Now) -> R) -> R {
+    fn turn<R>(self: &Rc<Self>, act: impl FnOnce(&mut ShardCore, Now) -> R) -> R {
         let result = act(&mut self.core.borrow_mut(), now());
         self.carry_out();
         result
     }
 
-    /// Announces what this thread has for others, if there is something.
-    pub(super) fn flush(self: &Rc<Self>) {
+    /// Writes what is queued, then announces what this thread has for others.
+    fn settle(self: &Rc<Self>) {
+        self.write();
         let mut mesh = self.mesh.borrow_mut();
         if mesh.unflushed && mesh.flush() && !std::mem::replace(&mut mesh.spilled, true) {
             monoio::spawn(unspill(self.clone()));
         }
     }
 
-    pub(super) fn take_batch(&self, id: ConnId) -> Batch {
-        self.core.borrow_mut().take_batch(id)
+    /// Writes in rounds until nothing waits that the system has room for.
+    fn write(self: &Rc<Self>) {
+        if self.writing.replace(true) {
+            return;
+        }
+        loop {
+            let mut ids = std::mem::take(&mut *self.rewrite.borrow_mut());
+            self.core.borrow_mut().take_writes(&mut ids);
+            if ids.is_empty() {
+                break;
+            }
+            self.write_round(&ids);
+        }
+        self.writing.set(false);
     }
 
-    pub(super) fn recycle(&self, batch: Batch) {
-        self.core.borrow_mut().recycle(batch);
+    fn write_round(self: &Rc<Self>, ids: &[ConnId]) {
+        // Of each: whether all was asked for that waits, and how much was asked for.
+        let mut asked = Vec::with_capacity(ids.len());
+        let mut written = Vec::with_capacity(ids.len());
+        {
+            let (core, sockets) = (self.core.borrow(), self.sockets.borrow());
+            let mut round = Round::with_capacity(ids.len());
+            for id in ids {
+                let socket = sockets.get(id.slot as usize).and_then(Option::as_ref);
+                // Who has no room is written to when there is some.
+                if let Some(socket) = socket.filter(|s| s.id == *id && !s.watched.write) {
+                    asked.push((*id, round.push(socket.fd.as_raw_fd(), core.waiting(*id))));
+                }
+            }
+            self.writer.borrow_mut().write(&round, &mut written);
+        }
+        let now = now();
+        for ((id, asked), written) in asked.iter().zip(&written) {
+            let Written::Octets(n) = *written else {
+                self.end(*id);
+                continue;
+            };
+            let left = {
+                let mut core = self.core.borrow_mut();
+                core.wrote(now, *id, n);
+                core.waiting(*id).next().is_some()
+            };
+            if n < *asked {
+                self.watch(*id, |interest| interest.write = true);
+            } else if left {
+                self.rewrite.borrow_mut().push(*id);
+            } else if self.is_closing(*id) {
+                self.end(*id);
+            }
+        }
+        self.carry_out();
     }
 
-    pub(super) fn is_closing(&self, id: ConnId) -> bool {
+    fn is_closing(&self, id: ConnId) -> bool {
         self.with_socket(id, |s| s.closing).unwrap_or(true)
     }
 
@@ -362,11 +414,33 @@ impl Shard {
         }
     }
 
-    fn serve(self: &Rc<Self>, token: u64) {
+    fn serve(self: &Rc<Self>, token: u64, ready: Interest) {
         match Token::read(token) {
             Token::Bell => self.mesh.borrow().bell.silence(),
             Token::Listener(i) => self.accept(i),
-            Token::Conn(id) => self.read(id),
+            Token::Conn(id) => {
+                let Some(watched) = self.with_socket(id, |s| s.watched) else { return };
+                if ready.write && watched.write {
+                    self.watch(id, |interest| interest.write = false);
+                    self.rewrite.borrow_mut().push(id);
+                }
+                if ready.read && watched.read {
+                    self.read(id);
+                }
+            }
+        }
+    }
+
+    /// Changes what a connection is waited for. If the system has no watch left the connection ends.
+    fn watch(self: &Rc<Self>, id: ConnId, change: impl FnOnce(&mut Interest)) {
+        let changed = self.with_socket(id, |s| {
+            let before = s.watched;
+            change(&mut s.watched);
+            self.set.change(s.fd.as_raw_fd(), Token::of(id), before, s.watched)
+        });
+        if let Some(Err(error)) = changed {
+            warn!(%error, "cannot wait for a connection");
+            self.end(id);
         }
     }
 
@@ -419,36 +493,22 @@ impl Shard {
 
     /// Makes a socket the connection `id`; false if the system would not have it.
     fn register(self: &Rc<Self>, id: ConnId, socket: std::net::TcpStream, peer: SocketAddr) -> bool {
-        let ready = socket
+        let watched = socket
             .set_nodelay(true)
-            .and_then(|()| socket.set_nonblocking(self.legacy))
-            .and_then(|()| TcpStream::from_std(socket));
-        let fd = ready.as_ref().map_or(-1, AsRawFd::as_raw_fd);
-        let watched = ready.and_then(|stream| self.set.add(fd, Token::of(id)).map(|()| stream));
-        match watched {
-            Ok(stream) => {
-                let mut sockets = self.sockets.borrow_mut();
-                let slot = id.slot as usize;
-                if sockets.len() <= slot {
-                    sockets.resize_with(slot + 1, || None);
-                }
-                sockets[slot] = Some(Socket {
-                    id,
-                    fd,
-                    stream: Some(stream),
-                    writer: None,
-                    peer,
-                    reading: true,
-                    closing: false,
-                });
-                true
-            }
-            Err(error) => {
-                warn!(%peer, %error, "cannot use a connection");
-                self.turn(|core, now| core.closed(now, id));
-                false
-            }
+            .and_then(|()| socket.set_nonblocking(true))
+            .and_then(|()| self.set.add(socket.as_raw_fd(), Token::of(id)));
+        if let Err(error) = watched {
+            warn!(%peer, %error, "cannot use a connection");
+            self.turn(|core, now| core.closed(now, id));
+            return false;
         }
+        let mut sockets = self.sockets.borrow_mut();
+        let slot = id.slot as usize;
+        if sockets.len() <= slot {
+            sockets.resize_with(slot + 1, || None);
+        }
+        sockets[slot] = Some(Socket { id, fd: socket.into(), peer, watched: Interest::READ, closing: false });
+        true
     }
 
     /// A connection from another shard: its octets first, then what follows on the socket.
@@ -464,7 +524,7 @@ impl Shard {
 
     /// Reads a connection that is readable, a few times.
     fn read(self: &Rc<Self>, id: ConnId) {
-        let Some(fd) = self.with_socket(id, |s| s.fd) else { return };
+        let Some(fd) = self.with_socket(id, |s| s.fd.as_raw_fd()) else { return };
         if self.mesh.borrow().clogged() {
             return self.pause(id, Duration::from_millis(1));
         }
@@ -497,10 +557,8 @@ impl Shard {
         false
     }
 
-    fn stop_reading(&self, id: ConnId) {
-        if let Some(Some(fd)) = self.with_socket(id, |s| std::mem::take(&mut s.reading).then_some(s.fd)) {
-            self.set.remove(fd);
-        }
+    fn stop_reading(self: &Rc<Self>, id: ConnId) {
+        self.watch(id, |interest| interest.read = false);
     }
 
     fn pause(self: &Rc<Self>, id: ConnId, time: Duration) {
@@ -519,12 +577,7 @@ impl Shard {
         }
         let flow = self.turn(|core, now| core.resume(now, id));
         if self.follow(id, flow) {
-            let fd = self.with_socket(id, |s| (!std::mem::replace(&mut s.reading, true)).then_some(s.fd));
-            if let Some(Some(fd)) = fd
-                && self.set.add(fd, Token::of(id)).is_err()
-            {
-                self.gone(id);
-            }
+            self.watch(id, |interest| interest.read = true);
         }
     }
 
@@ -533,13 +586,12 @@ impl Shard {
         self.turn(|core, now| core.closed(now, id));
     }
 
-    /// The writer has ended: nothing more will be written.
-    pub(super) fn finished(self: &Rc<Self>, id: ConnId, stream: TcpStream) {
+    /// Ends a connection at once, whatever is queued.
+    fn end(self: &Rc<Self>, id: ConnId) {
         if let Some(socket) = self.take_socket(id) {
-            self.set.remove(socket.fd);
-            io::shutdown(socket.fd);
+            self.set.remove(socket.fd.as_raw_fd());
+            io::shutdown(socket.fd.as_raw_fd());
         }
-        drop(stream);
         self.turn(|core, now| core.closed(now, id));
     }
 
@@ -559,16 +611,13 @@ impl Shard {
             *self.outputs.borrow_mut() = outputs;
         }
         self.carrying.set(false);
-        // A turn of its own (a writer's, a timer's) announces what it sent; a batch does so once.
+        // A turn of its own (a timer's) is settled at once; a batch when it ends.
         if !self.in_batch.get() {
-            self.flush();
+            self.settle();
         }
     }
 
     fn carry_out_once(self: &Rc<Self>, outputs: &mut Outputs) {
-        for id in outputs.write.drain(..) {
-            self.wake_writer(id);
-        }
         for (id, to, unread) in outputs.hand_over.drain(..) {
             self.hand_over(id, to, unread);
         }
@@ -605,33 +654,10 @@ impl Shard {
         }
     }
 
-    fn wake_writer(self: &Rc<Self>, id: ConnId) {
-        let start = self.with_socket(id, |s| {
-            if let Some(signal) = &s.writer {
-                signal.notify();
-            }
-            let stream = s.stream.take()?;
-            let signal = Rc::new(Signal::default());
-            s.writer = Some(signal.clone());
-            Some((stream, signal))
-        });
-        if let Some(Some((stream, signal))) = start {
-            monoio::spawn(write_loop(self.clone(), id, stream, signal));
-        }
-    }
-
     fn hand_over(&self, id: ConnId, to: ShardId, unread: Vec<u8>) {
         let Some(socket) = self.take_socket(id) else { return };
-        self.set.remove(socket.fd);
-        let Some(stream) = socket.stream else {
-            // The core moves no connection that has a writer; if it did, the writer ends here.
-            io::shutdown(socket.fd);
-            if let Some(signal) = socket.writer {
-                signal.notify();
-            }
-            return;
-        };
-        let over = HandOver { socket: io::into_owned(stream), unread };
+        self.set.remove(socket.fd.as_raw_fd());
+        let over = HandOver { socket: socket.fd, unread };
         let mut mesh = self.mesh.borrow_mut();
         mesh.unflushed = true;
         if let Some(Some(outbox)) = mesh.to_shards.get_mut(to.index()) {
@@ -642,21 +668,21 @@ impl Shard {
     fn close(self: &Rc<Self>, id: ConnId, reason: CloseReason, at_once: bool) {
         let known = self.with_socket(id, |s| {
             s.closing = true;
-            (s.fd, s.peer)
+            s.peer
         });
-        let Some((fd, peer)) = known else { return };
+        let Some(peer) = known else { return };
         match reason {
             CloseReason::Peer | CloseReason::Unused | CloseReason::Stopping => {
                 debug!(%peer, ?reason, "connection closed");
             }
             _ => info!(%peer, ?reason, "connection closed"),
         }
-        self.stop_reading(id);
         if at_once {
-            io::shutdown(fd);
+            return self.end(id);
         }
-        // The writer writes what is left, then closes; it is started for that if need be.
-        self.wake_writer(id);
+        self.stop_reading(id);
+        // What is left is written first.
+        self.rewrite.borrow_mut().push(id);
     }
 }
 

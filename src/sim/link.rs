@@ -3,7 +3,6 @@
 
 use crate::base::clock::Now;
 use crate::base::id::ConnId;
-use crate::shard::queue::Batch;
 use crate::wire::msrp::frame::Framer;
 use std::collections::VecDeque;
 
@@ -62,8 +61,6 @@ pub(super) struct Link {
     pub(super) sent: u64,
     pub(super) fed: u64,
     pub(super) marks: VecDeque<Mark>,
-    /// The write under way, its octets in one piece, and how many of them are done.
-    pub(super) batch: Option<(Batch, Vec<u8>, usize)>,
     /// To the participant.
     pub(super) down: VecDeque<u8>,
     /// What the participant read and that is not a whole frame.
@@ -91,7 +88,6 @@ impl Link {
             sent: 0,
             fed: 0,
             marks: VecDeque::new(),
-            batch: None,
             down: VecDeque::new(),
             unread: Vec::new(),
             framer: Framer::default(),
@@ -124,7 +120,7 @@ impl Link {
 
     /// There is something to write and room for it.
     pub(super) fn can_write(&self, now: Now, room: usize) -> bool {
-        let wants = self.want_write || self.batch.is_some() || self.closing;
+        let wants = self.want_write || self.closing;
         self.at.is_some() && wants && self.stalled <= now && self.down.len() < room
     }
 

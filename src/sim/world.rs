@@ -266,7 +266,7 @@ impl World {
     /// The socket is gone: the switch learns it.
     pub(super) fn hang_up(&mut self, i: usize) {
         let link = &mut self.links[i];
-        (link.dead, link.batch) = (true, None);
+        link.dead = true;
         let Some((shard, conn)) = link.at.take() else { return };
         self.by_conn.remove(&(shard, conn));
         self.oracle_loses(i);
@@ -287,38 +287,27 @@ impl World {
     fn write(&mut self, i: usize) {
         let link = &mut self.links[i];
         let Some((shard, conn)) = link.at else { return };
-        if link.batch.is_none() {
-            let batch = self.cores[shard].take_batch(conn);
-            if batch.is_empty() {
-                link.want_write = false;
-                if link.closing {
-                    self.hang_up(i);
-                }
-                return;
+        let mut octets: Vec<u8> = self.cores[shard].waiting(conn).flatten().copied().collect();
+        if octets.is_empty() {
+            link.want_write = false;
+            if link.closing {
+                self.hang_up(i);
             }
-            let octets: Vec<u8> = batch.iter().flat_map(|p| p.as_slice()).copied().collect();
-            if octets.len() > 2 * limits::QUEUE_BYTES_HARD {
-                self.oracle.fail(|| format!("{} octets were queued for connection {i}", octets.len()));
-            }
-            link.batch = Some((batch, octets, 0));
+            return;
         }
-        let Some((batch, octets, done)) = link.batch.take() else { return };
+        if octets.len() > 2 * limits::QUEUE_BYTES_HARD {
+            self.oracle.fail(|| format!("{} octets were queued for connection {i}", octets.len()));
+        }
         let room = (self.plan.socket_bytes as usize).saturating_sub(link.down.len());
-        let most = room.min(octets.len() - done).max(1);
+        let most = room.min(octets.len()).max(1);
         let n =
             if self.dice.net.below(4) == 0 { 1 + self.dice.net.below(most as u64) as usize } else { most };
-        let n = n.min(octets.len() - done);
-        link.down.extend(&octets[done..done + n]);
+        octets.truncate(n);
+        link.down.extend(&octets);
         self.turn += 1;
         self.trace.note([4, i as u64, n as u64]);
-        self.trace.octets(&octets[done..done + n]);
+        self.trace.octets(&octets);
         self.cores[shard].wrote(self.now, conn, n);
-        if done + n < octets.len() {
-            self.links[i].batch = Some((batch, octets, done + n));
-        } else {
-            self.cores[shard].recycle(batch);
-            self.links[i].want_write = true;
-        }
         self.carry_out(shard);
     }
 
@@ -381,7 +370,9 @@ impl World {
         let mut out = Outputs::default();
         loop {
             self.cores[shard].outputs(&mut out);
-            if out.is_empty() {
+            let mut writes = Vec::new();
+            self.cores[shard].take_writes(&mut writes);
+            if out.is_empty() && writes.is_empty() {
                 break;
             }
             for news in out.control.drain(..) {
@@ -391,7 +382,7 @@ impl World {
             for (to, message) in out.mesh.drain(..) {
                 self.send(shard, to.index(), Carried::Message(message));
             }
-            for conn in out.write.drain(..) {
+            for conn in writes {
                 if let Some(i) = self.by_conn.get(&(shard, conn)) {
                     self.links[*i].want_write = true;
                 }
@@ -422,7 +413,7 @@ impl World {
         let link = &mut self.links[i];
         (link.closing, link.go) = (true, false);
         if at_once {
-            (link.dead, link.batch, link.at) = (true, None, None);
+            (link.dead, link.at) = (true, None);
             self.by_conn.remove(&(shard, conn));
             self.trace.note([7, i as u64]);
             self.cores[shard].closed(self.now, conn);

@@ -59,8 +59,6 @@ pub(crate) struct End {
     pub(crate) stalled: bool,
     pub(crate) closed: Option<CloseReason>,
     pub(crate) flow: Option<Flow>,
-    /// What a write under way still has, for an end that takes little.
-    in_flight: Vec<u8>,
     /// Written and not read yet.
     unread: Vec<u8>,
     /// On its way from one shard to another.
@@ -252,7 +250,10 @@ impl World {
             for shard in 0..self.cores.len() {
                 let mut out = Outputs::default();
                 self.cores[shard].outputs(&mut out);
-                quiet &= out.is_empty();
+                let mut writes = Vec::new();
+                self.cores[shard].take_writes(&mut writes);
+                quiet &= out.is_empty() && writes.is_empty();
+                writes.into_iter().for_each(|conn| self.take(shard, conn));
                 self.carry_out(shard, out);
             }
             let pair = self.crossing().next();
@@ -315,9 +316,6 @@ impl World {
             self.mesh.entry((shard, to.index())).or_default().push_back(Crossing::Message(message));
         }
         self.control.append(&mut out.control);
-        for conn in out.write.drain(..) {
-            self.take(shard, conn);
-        }
         for (endpoint, to) in out.connect.drain(..) {
             self.connects.push((shard, endpoint, to));
         }
@@ -350,28 +348,27 @@ impl World {
     fn take(&mut self, shard: usize, conn: ConnId) {
         let Some(&end) = self.by_conn.get(&(shard, conn)) else { return };
         while !self.ends[end].stalled {
-            let batch = self.cores[shard].take_batch(conn);
-            if batch.is_empty() {
+            let octets = self.waiting(shard, conn);
+            if octets.is_empty() {
                 break;
             }
-            let octets: Vec<u8> = batch.iter().flat_map(|p| p.as_slice().to_vec()).collect();
             self.cores[shard].wrote(self.now, conn, octets.len());
-            self.cores[shard].recycle(batch);
             self.ends[end].received.extend(octets);
         }
+    }
+
+    /// What the next write of a connection takes.
+    fn waiting(&self, shard: usize, conn: ConnId) -> Vec<u8> {
+        self.cores[shard].waiting(conn).flatten().copied().collect()
     }
 
     /// A stalled end takes a few octets.
     pub(crate) fn sip(&mut self, end: usize, octets: usize) {
         let Some((shard, conn)) = self.ends[end].at else { return };
-        if self.ends[end].in_flight.is_empty() {
-            let batch = self.cores[shard].take_batch(conn);
-            self.ends[end].in_flight = batch.iter().flat_map(|p| p.as_slice().to_vec()).collect();
-        }
-        let n = self.ends[end].in_flight.len().min(octets);
-        let taken: Vec<u8> = self.ends[end].in_flight.drain(..n).collect();
+        let mut taken = self.waiting(shard, conn);
+        taken.truncate(octets);
+        self.cores[shard].wrote(self.now, conn, taken.len());
         self.ends[end].received.extend(taken);
-        self.cores[shard].wrote(self.now, conn, n);
         self.settle();
     }
 

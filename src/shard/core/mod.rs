@@ -5,8 +5,8 @@
 //! [`ShardCore::outputs`], to be taken before the next one. Async picks, this acts.
 //!
 //! ```text
-//!  accepted · bytes · closed · wrote        ┌───────────┐   queues of connections
-//!  message (from shards) ─────────────────► │ ShardCore │ ► Outputs: write · close · move · connect
+//!  accepted · bytes · closed · wrote        ┌───────────┐   queues of connections, and which have octets
+//!  message (from shards) ─────────────────► │ ShardCore │ ► Outputs: close · move · connect
 //!  command (from the focus) · tick          └───────────┘            to shards · to the focus
 //! ```
 //!
@@ -24,7 +24,6 @@ mod sessions;
 use super::audience::{Audience, Scratch};
 use super::conns::{CloseReason, Conns, Stall};
 use super::message::{FromShard, Grant, ShardMessage, Terms, ToShard};
-use super::queue::Batch;
 use super::timers::{Timer, Timers};
 use crate::base::address::Address;
 use crate::base::clock::Now;
@@ -69,8 +68,6 @@ pub enum Flow {
 /// What must be done after a turn.
 #[derive(Debug, Default)]
 pub struct Outputs {
-    /// Connections with octets to write.
-    pub write: Vec<ConnId>,
     /// Connections to close; `true`: without waiting for what is queued.
     pub close: Vec<(ConnId, CloseReason, bool)>,
     /// Connections to hand over, with the octets that were not consumed.
@@ -89,8 +86,7 @@ impl Outputs {
     /// Nothing is to be done.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.write.is_empty()
-            && self.close.is_empty()
+        self.close.is_empty()
             && self.hand_over.is_empty()
             && self.connect.is_empty()
             && self.resume.is_empty()
@@ -272,13 +268,6 @@ impl ShardCore {
     /// Takes what must be done after the turns since this was last called.
     pub fn outputs(&mut self, into: &mut Outputs) {
         std::mem::swap(into, &mut self.outputs);
-        let mut stalls = Vec::new();
-        self.conns.take_dirty(&mut into.write, &mut stalls);
-        for id in stalls {
-            if let Some(due) = self.conns.get(id).and_then(|c| c.queue.stall_deadline()) {
-                self.timers.set(due, Timer::Stall(id));
-            }
-        }
     }
 
     /// A peer connected. `None`: the connection must be closed at once.
@@ -322,25 +311,32 @@ impl ShardCore {
         }
     }
 
-    /// What the next write of a connection takes; empty if there is nothing, or a write is under way.
-    pub fn take_batch(&mut self, id: ConnId) -> Batch {
-        self.conns.take_batch(id)
+    /// Takes the connections that have something to write since this was last called, each once.
+    pub fn take_writes(&mut self, into: &mut Vec<ConnId>) {
+        let mut stalls = Vec::new();
+        self.conns.take_dirty(into, &mut stalls);
+        for id in stalls {
+            if let Some(due) = self.conns.get(id).and_then(|c| c.queue.stall_deadline()) {
+                self.timers.set(due, Timer::Stall(id));
+            }
+        }
     }
 
-    /// The peer's system took `n` octets.
+    /// What the next write of a connection takes, in order; nothing if nothing waits. What is taken is told to
+    /// [`ShardCore::wrote`].
+    pub fn waiting(&self, id: ConnId) -> impl Iterator<Item = &[u8]> {
+        self.conns.waiting(id)
+    }
+
+    /// The peer's system took the next `n` octets.
     pub fn wrote(&mut self, now: Now, id: ConnId, n: usize) {
-        let caught_up = self.conns.progress(now, id, n);
-        if self.conns.get_mut(id).is_some_and(|c| c.queue.recovered()) {
+        let progress = self.conns.wrote(now, id, n);
+        if progress.recovered {
             self.tell_left_out(now, id);
         }
-        if caught_up && !self.held.is_empty() {
+        if progress.caught_up && !self.held.is_empty() {
             self.relieve(now);
         }
-    }
-
-    /// Takes back the buffers of a write that is done.
-    pub fn recycle(&mut self, batch: Batch) {
-        self.conns.recycle(batch);
     }
 
     /// A message from another shard.
