@@ -16,7 +16,7 @@ use super::{Core, News, TxId};
 use crate::base::address::Address;
 use crate::base::clock::Now;
 use crate::base::id::{EndpointId, SessionId};
-use crate::shard::message::{Join, Terms, ToShard};
+use crate::shard::message::{Disclosure, Join, Terms, ToShard};
 use crate::wire::sdp::{self, Description, Media, MediaProblem, MessageMedia, NoChat, Setup};
 use bytes::Bytes;
 use std::net::{IpAddr, SocketAddr};
@@ -80,6 +80,8 @@ pub(super) struct Call {
     pub(super) lost: Option<Now>,
     /// The call is to end with this Reason as soon as the ACK is there (RFC 3261 §15).
     pub(super) ending: Option<&'static str>,
+    /// The request at work wants the participant shown: whether that is possible, and if not why.
+    pub(super) shows: Option<Result<(), &'static str>>,
     /// What is negotiated came with an INVITE, so that an ACK follows the answer.
     pub(super) acks: bool,
     pub(super) timer: SessionTimer,
@@ -118,6 +120,7 @@ impl Call {
             creator: false,
             lost: None,
             ending: None,
+            shows: None,
             acks: true,
             timer: SessionTimer::default(),
             asked: core.now,
@@ -162,6 +165,21 @@ impl Call {
             joining: self.joining,
             present,
         })
+    }
+
+    /// The participant shows itself: the anonymous one leaves the roster, the other one is there.
+    fn disclose(&mut self, core: &mut Core) {
+        let gone = self.endpoint.filter(|_| self.present).map(|endpoint| self.news(endpoint, false));
+        let contact = core.dialogs.get(self.dialog).map_or("", |d| d.target()).to_owned();
+        let Some(aliases) = self.who.disclose(&contact) else { return };
+        core.news.extend(gone);
+        let Some(endpoint) = self.endpoint else { return };
+        if self.present {
+            core.news.push(self.news(endpoint, true));
+        }
+        let (room, participant) = (self.room.clone(), self.who.participant.clone());
+        let disclosure = Disclosure { endpoint, room, participant, aliases };
+        core.tell(&self.room, ToShard::Disclose(Box::new(disclosure)));
     }
 
     /// A re-INVITE while nothing else is under way.
@@ -339,6 +357,17 @@ impl Call {
             response.headers.push("Record-Route", route);
         }
         let mut response = capabilities(response, dialog.contact(), false);
+        match self.shows.take() {
+            Some(Ok(())) => self.disclose(core),
+            Some(Err(why)) => {
+                let warning = format!("399 {} \"{why}\"", dialog.flow().local);
+                response.headers.push("Warning", warning);
+            }
+            None => {}
+        }
+        if self.who.is_anonymous() {
+            response.headers.push("P-Associated-URI", format!("<{}>", self.who.participant));
+        }
         self.timer.answer(core, self.dialog, &mut response.headers);
         if !body.is_empty() {
             response = response.body("application/sdp", body);

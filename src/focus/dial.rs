@@ -73,6 +73,7 @@ impl Calls {
             aliases: Vec::new(),
             display_name: "".into(),
             contact: dial.target.into(),
+            real: None,
         };
         let phase = Phase::Dialing { report: dial.report, by: dial.by.clone() };
         let merge_key = (call_id.into(), tag.into(), 0);

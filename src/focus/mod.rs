@@ -15,8 +15,8 @@
 //! Require (420), body (415), Accept (406). What comes before that is `strict.rs`.
 //!
 //! Bounds: `limits::DIALOGS_MAX` dialogs, each with at most one call; subscriptions see `subscribe.rs`.
-//! A message that a shard's inbox does not take is answered 503, except `Leave`, which is kept and
-//! tried again: there is at most one for each call that was. Proof: `tests.rs` here, `tests/torture.rs`
+//! A message that a shard's inbox does not take is answered 503, except `Leave`, `Inherit` and `Disclose`, which are
+//! kept and tried again: there is at most one of each for each call that was. Proof: `tests.rs` here, `tests/torture.rs`
 //! and `tests/sip_loopback.rs`.
 
 pub mod accounts;
@@ -443,7 +443,7 @@ impl Focus {
         match message {
             ToShard::Join(join) => self.calls.undelivered(&mut self.core, join.endpoint),
             ToShard::Revise { endpoint, .. } => self.calls.undelivered(&mut self.core, endpoint),
-            ToShard::Inherit { .. } | ToShard::Leave { .. } | ToShard::Drain => {
+            ToShard::Inherit { .. } | ToShard::Disclose(_) | ToShard::Leave { .. } | ToShard::Drain => {
                 self.core.kept.push_back((shard, message));
                 self.core.arm(self.core.now + LEAVE_RETRY, Timer::Retry);
             }

@@ -9,6 +9,8 @@ use crate::base::refusal::Refusal;
 use crate::shard::message::{Ended, Join, Terms};
 use crate::wire::conference::{self, State};
 
+mod privacy;
+
 const ROOM: &str = "sip:lobby@chat.example";
 
 struct World {

@@ -80,6 +80,7 @@ impl Room {
             Command::Bind { endpoint, at } => self.bind(endpoint, at, out),
             Command::Unbind { endpoint } => self.unbind(endpoint, out),
             Command::Inherit { heir, from } => self.inherit(now, heir, from, out),
+            Command::Disclose { endpoint, participant } => self.disclose(endpoint, participant, out),
             Command::Leave { endpoint } => self.leave(now, endpoint, out),
             Command::Post(posting) => self.post(&posting, out),
             Command::Nickname { endpoint, no, wish } => self.nickname(now, endpoint, no, wish, out),
@@ -126,6 +127,18 @@ impl Room {
             && let Some(shown) = self.nicknames.inherit(now, heir, from)
         {
             out.push(Effect::Renamed { endpoint: heir, nickname: Some(shown) });
+        }
+    }
+
+    /// An anonymous participant shows itself; the nickname stays.
+    fn disclose(&mut self, endpoint: EndpointId, participant: Address, out: &mut Vec<Effect>) {
+        let Some(before) = self.roster.participant_of(endpoint).cloned() else { return };
+        match self.roster.disclose(endpoint, participant.clone(), &self.policy) {
+            Ok(at) => {
+                self.nicknames.disclose(endpoint, &before, &participant);
+                out.push(Effect::Disclosed { endpoint, at });
+            }
+            Err(why) => out.push(Effect::Refuse { endpoint, why }),
         }
     }
 

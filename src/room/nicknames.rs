@@ -118,6 +118,17 @@ impl Nicknames {
         Some(shown)
     }
 
+    /// The endpoint belongs to another participant from now on: what it is called, and what is kept for it,
+    /// goes over. An anonymous participant has one endpoint.
+    pub fn disclose(&mut self, endpoint: EndpointId, before: &Address, after: &Address) {
+        let used = self.of(endpoint).map(|n| n.key.clone());
+        for key in used.iter().chain(&self.freed) {
+            if let Some(holder) = self.holders.get_mut(key).filter(|h| h.participant == *before) {
+                holder.participant = after.clone();
+            }
+        }
+    }
+
     /// The endpoint uses its nickname no more.
     fn release(&mut self, now: Now, endpoint: EndpointId, quarantine: Duration) {
         let Some(old) = self.uses.get_mut(&endpoint).and_then(|u| u.nickname.take()) else { return };

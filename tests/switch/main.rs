@@ -5,6 +5,7 @@ mod chunks;
 mod conns;
 mod crossings;
 mod messages;
+mod privacy;
 mod random;
 mod shards;
 mod world;

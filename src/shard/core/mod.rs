@@ -348,6 +348,7 @@ impl ShardCore {
         match message {
             ShardMessage::Grant(grant) => self.grant(now, *grant),
             ShardMessage::Revise { endpoint, terms, rebind } => self.revise(now, endpoint, *terms, rebind),
+            ShardMessage::Disclose(disclosure) => self.disclose(disclosure),
             ShardMessage::Bind { room, endpoint, at } => self.room_bind(now, room, endpoint, at),
             ShardMessage::Unbind { room, endpoint } => self.room_unbind(now, room, endpoint),
             ShardMessage::Admit { endpoint, after } => self.admit(endpoint, after),
@@ -386,6 +387,7 @@ impl ShardCore {
                 self.room_revise(now, endpoint, &room, terms, rebind);
             }
             ToShard::Inherit { heir, from, room } => self.room_inherit(now, heir, from, &room),
+            ToShard::Disclose(disclosure) => self.room_disclose(now, disclosure),
             ToShard::Leave { endpoint, room } => self.room_leave(now, endpoint, &room),
             ToShard::Drain => self.drain(now),
         }
