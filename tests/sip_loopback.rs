@@ -43,6 +43,7 @@ async fn server() -> Server {
         chatroom: String::new(),
         factory: "conference".into(),
         moderators: Vec::new(),
+        moderators_see_identity: false,
         accounts: Accounts::default(),
     };
     let sip = Sip::bind(config).await.unwrap();

@@ -115,6 +115,7 @@ fn fate(octets: &[u8]) -> Fate {
         chatroom: String::new(),
         factory: String::new(),
         moderators: Vec::new(),
+        moderators_see_identity: false,
         accounts: Accounts::default(),
         shards: 1,
     };

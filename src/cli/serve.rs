@@ -58,7 +58,8 @@ pub struct Args {
     /// Participants up to which everybody is shown the whole roster; above, a summary [default: 500].
     #[arg(long, value_name = "N")]
     roster_whole_max: Option<usize>,
-    /// Whether moderators are shown who an anonymous participant is; participants are told so [default: false].
+    /// Whether moderators who prove to be that are shown who an anonymous participant is; participants are told so
+    /// [default: false].
     #[arg(long, value_name = "BOOL")]
     moderators_see_identity: Option<bool>,
     /// User to whom a call makes a room of its own, with a name that nobody can guess; empty for none

@@ -45,7 +45,7 @@ pub struct Raw {
     pub look_alikes_refused: Option<bool>,
     /// Participants up to which everybody is shown the whole roster.
     pub roster_whole_max: Option<usize>,
-    /// Whether moderators are shown who an anonymous participant is.
+    /// Whether moderators who prove to be that are shown who an anonymous participant is; everybody is told so.
     pub moderators_see_identity: Option<bool>,
     /// The user to whom an INVITE makes a room of its own; empty for none.
     pub factory: Option<String>,
@@ -103,7 +103,7 @@ pub struct Config {
     pub look_alikes_refused: bool,
     /// Participants up to which everybody is shown the whole roster.
     pub roster_whole_max: usize,
-    /// Whether moderators are shown who an anonymous participant is.
+    /// Whether moderators who prove to be that are shown who an anonymous participant is; everybody is told so.
     pub moderators_see_identity: bool,
     /// The user to whom an INVITE makes a room of its own; empty for none.
     pub factory: String,

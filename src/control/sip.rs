@@ -89,6 +89,8 @@ pub struct SipConfig {
     pub factory: String,
     /// Who may take anybody out of any room.
     pub moderators: Vec<Address>,
+    /// Whether moderators who have proved to be that are shown who an anonymous participant is.
+    pub moderators_see_identity: bool,
     /// Who may come in, and how that is proved.
     pub accounts: Accounts,
 }
@@ -218,6 +220,7 @@ fn focus_config(config: &SipConfig, shared: &Shared, shards: u16) -> Config {
         chatroom: config.chatroom.clone(),
         factory: config.factory.clone(),
         moderators: config.moderators.clone(),
+        moderators_see_identity: config.moderators_see_identity,
         accounts: config.accounts.clone(),
         shards,
     }

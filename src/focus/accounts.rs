@@ -303,6 +303,7 @@ mod tests {
                 chatroom: String::new(),
                 factory: String::new(),
                 moderators: Vec::new(),
+                moderators_see_identity: false,
                 accounts,
                 shards: 1,
             };

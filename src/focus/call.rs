@@ -80,6 +80,8 @@ pub(super) struct Call {
     pub(super) lost: Option<Now>,
     /// The call is to end with this Reason as soon as the ACK is there (RFC 3261 §15).
     pub(super) ending: Option<&'static str>,
+    /// Moderators are shown who an anonymous participant is.
+    moderators_see: bool,
     /// The request at work wants the participant shown: whether that is possible, and if not why.
     pub(super) shows: Option<Result<(), &'static str>>,
     /// What is negotiated came with an INVITE, so that an ACK follows the answer.
@@ -120,6 +122,7 @@ impl Call {
             creator: false,
             lost: None,
             ending: None,
+            moderators_see: core.config.moderators_see_identity,
             shows: None,
             acks: true,
             timer: SessionTimer::default(),
@@ -162,6 +165,7 @@ impl Call {
             nickname: self.nickname.clone(),
             endpoint,
             contact: self.who.contact.clone(),
+            real: self.who.real.as_ref().filter(|_| self.moderators_see).map(|r| r.participant.clone()),
             joining: self.joining,
             present,
         })

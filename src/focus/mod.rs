@@ -89,6 +89,8 @@ pub struct Config {
     pub factory: String,
     /// Who may take anybody out of any room.
     pub moderators: Vec<Address>,
+    /// Moderators who have proved to be that are shown who an anonymous participant is, and everybody is told so.
+    pub moderators_see_identity: bool,
     /// Who may come in, and how that is proved.
     pub accounts: Accounts,
     /// How many shards there are.
@@ -246,6 +248,7 @@ impl Focus {
     #[must_use]
     pub fn new(config: Config, mut entropy: Entropy) -> Self {
         let gate = Gate::new(config.accounts.clone(), &mut entropy);
+        let rosters = Rosters::new(config.moderators_see_identity);
         let core = Core {
             now: Now(0),
             config,
@@ -265,7 +268,7 @@ impl Focus {
             core,
             gate,
             calls: Calls::default(),
-            rosters: Rosters::default(),
+            rosters,
             subscriptions: Subscriptions::default(),
             reports: Reports::default(),
             draining: false,
@@ -510,6 +513,12 @@ impl Core {
 
     fn disarm(&mut self, at: Now, timer: Timer) {
         self.timers.remove(&(at, timer));
+    }
+
+    /// Whether whoever sent the request at work has proved to be a moderator: what From says is not enough to be
+    /// shown what others hide.
+    fn moderator_asks(&self) -> bool {
+        self.proved.as_ref().is_some_and(|who| self.config.moderators.contains(who))
     }
 
     /// Another offer is under way: come back in a moment (RFC 3261 §14.2).

@@ -42,6 +42,7 @@ impl World {
             chatroom: String::new(),
             factory: "conference".into(),
             moderators: vec![Address::parse("sip:mod@example.com").unwrap()],
+            moderators_see_identity: false,
             accounts: accounts::Accounts::default(),
             shards: 4,
         };

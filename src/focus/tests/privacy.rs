@@ -237,3 +237,108 @@ fn a_disclosure_that_finds_a_full_inbox_is_tried_again() {
     w.pass(LEAVE_RETRY);
     assert_eq!(w.disclosed().endpoint, alice.endpoint);
 }
+
+/// A world where moderators may see who somebody is, and what a trusted proxy says counts.
+fn seeing(moderators_see_identity: bool) -> World {
+    let mut w = World::new();
+    let accounts = accounts::Accounts { trusted: vec![flow().peer.ip()], ..Default::default() };
+    let config = Config { accounts, moderators_see_identity, ..w.focus.core.config.clone() };
+    w.focus = Focus::new(config, Entropy::from_seed(1));
+    w
+}
+
+/// Subscribes as somebody of this name, who is proved to be the one in `proof`.
+fn watches(w: &mut World, name: &str, proof: &str) {
+    let proof = if proof.is_empty() { String::new() } else { format!("P-Asserted-Identity: <{proof}>\r\n") };
+    w.request(&text("SUBSCRIBE", name, 1, "", &format!("Event: conference\r\n{proof}"), ""));
+    assert_eq!(w.response().code, 200);
+}
+
+const MOD: &str = "sip:mod@example.com";
+
+/// Everything that left the focus since the last look; its notices are answered. To whom, and what.
+fn said(w: &mut World) -> Vec<(String, String)> {
+    w.pass(Duration::from_secs(2));
+    let mut all = Vec::new();
+    for (id, out) in std::mem::take(&mut w.sent) {
+        all.push((out.headers.get("To").unwrap_or("").to_owned(), format!("{:?} {}", out.headers, out.body)));
+        w.input(Input::Answer { id, reply: Reply::bare(200) });
+    }
+    all.extend(w.responses.drain(..).map(|(_, r)| (String::new(), format!("{r:?}"))));
+    all.extend(w.told.drain(..).map(|t| (String::new(), format!("{t:?}"))));
+    all
+}
+
+#[test]
+fn a_proved_moderator_is_shown_who_an_anonymous_participant_is_and_nobody_else() {
+    // CHAT-JOIN-11 SEC-11
+    let mut w = seeing(true);
+    watches(&mut w, "mod", MOD);
+    watches(&mut w, "bob", "sip:bob@example.com");
+    // From alone proves nothing.
+    w.request(&text("SUBSCRIBE", "mod", 1, "", "Event: conference\r\n", "").replace("cmod", "cliar"));
+    w.responses.clear();
+    assert_eq!(w.sent.len(), 3);
+    let mut all = said(&mut w);
+    assert!(
+        all.iter().all(|(_, t)| t.contains("<free-text>Moderators see who")),
+        "everybody is told: {all:?}"
+    );
+    let (mut secret, ok) = call_with(&mut w, "secret", "Privacy: id\r\n");
+    all.push((String::new(), format!("{ok:?}")));
+    all.extend(said(&mut w));
+    // A nickname, an error, a report, an invitation of hers.
+    let endpoint = secret.endpoint;
+    w.input(Input::Shard(FromShard::Renamed { endpoint, nickname: Some("Rabbit".into()) }));
+    w.request(&secret.next("MESSAGE"));
+    w.request(&secret.text("INVITE", 9, SDP, "nonsense"));
+    secret.seq = 9;
+    w.request(&secret.text("REFER", 10, "Refer-To: <sip:carol@192.0.2.7>\r\n", ""));
+    secret.seq = 10;
+    all.extend(said(&mut w));
+    // Her own answers go to her own Contact; what others get does not hold it.
+    let own = |(to, t): &(String, String)| to.contains("secret") || t.contains("tsecret");
+    let others: Vec<_> = all.iter().filter(|s| !own(s)).collect();
+    let told: Vec<_> = others.iter().filter(|(_, t)| t.contains("secret")).collect();
+    assert!(
+        !told.is_empty() && told.iter().all(|(to, t)| to.contains("tmod") && t.contains("cmod")),
+        "{told:?}"
+    );
+    let aors = "<associated-aors>\r\n        <entry>\r\n          <uri>sip:secret@example.com</uri>";
+    assert!(told.iter().all(|(_, t)| t.contains(aors)), "{told:?}");
+    // Whoever discloses needs it no more, and whoever leaves is gone.
+    w.request(&asking(&mut secret, "UPDATE", "none", ""));
+    let last = said(&mut w);
+    assert!(
+        last.iter().any(|(to, t)| to.contains("tbob") && t.contains("sip:secret@example.com")),
+        "{last:?}"
+    );
+    assert!(last.iter().all(|(_, t)| !t.contains("associated-aors")), "{last:?}");
+}
+
+#[test]
+fn unless_the_rooms_say_so_moderators_are_shown_nobody() {
+    // CHAT-JOIN-11 CONF-08
+    let mut w = seeing(false);
+    watches(&mut w, "mod", MOD);
+    call_with(&mut w, "secret", "Privacy: id\r\n");
+    let all = said(&mut w);
+    assert_eq!(all.iter().filter(|(to, _)| to.contains("tmod")).count(), 1);
+    assert!(all.iter().all(|(_, t)| !t.contains("secret@") && !t.contains("free-text")), "{all:?}");
+}
+
+#[test]
+fn moderators_are_shown_nobody_who_never_said_who_it_is() {
+    let mut w = seeing(true);
+    watches(&mut w, "mod", MOD);
+    said(&mut w);
+    let text =
+        invite("carol", 1, "", OFFER).replace("sip:carol@example.com", "sip:anonymous@anonymous.invalid");
+    w.request(&text);
+    let endpoint = w.join().endpoint;
+    w.grant(endpoint);
+    w.input(Input::Shard(FromShard::Bound { endpoint }));
+    let all = said(&mut w);
+    assert!(all.iter().any(|(to, t)| to.contains("tmod") && t.contains(ANONYMOUS)));
+    assert!(all.iter().all(|(_, t)| !t.contains("associated-aors")), "{all:?}");
+}
