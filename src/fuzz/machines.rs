@@ -258,7 +258,7 @@ impl RoomWorld {
             }
             Do::GoOn(endpoint, no, flag) => Command::Continue { endpoint, no, flag },
             Do::Rename(endpoint, no, name) => {
-                let nickname = |n: &str| Nickname { shown: n.into(), key: n.into() };
+                let nickname = |n: &str| Nickname { shown: n.into(), key: n.into(), looks: n.into() };
                 let wish = ["al", "bo"].get(name).copied().map(nickname);
                 Command::Nickname { endpoint, no, wish }
             }

@@ -57,7 +57,8 @@ impl Room {
     #[must_use]
     pub fn new(address: Address, policy: Policy, home: ShardId, shards: u16) -> Self {
         let roster = Roster::new(home, shards);
-        Self { address, policy, roster, nicknames: Nicknames::default(), seq: Seq(0), open: AHashMap::new() }
+        let nicknames = Nicknames::new(policy.look_alikes_refused);
+        Self { address, policy, roster, nicknames, seq: Seq(0), open: AHashMap::new() }
     }
 
     /// The room's address.
@@ -124,7 +125,7 @@ impl Room {
             return;
         };
         if old == new
-            && let Some(shown) = self.nicknames.inherit(now, heir, from)
+            && let Some(shown) = self.nicknames.inherit(now, heir, from, new)
         {
             out.push(Effect::Renamed { endpoint: heir, nickname: Some(shown) });
         }
@@ -417,7 +418,8 @@ mod tests {
     fn a_nickname_follows_its_participant_to_another_device() {
         // FOCUS-09
         let mut w = World::new(Policy::default());
-        let rabbit = || Some(Nickname { shown: "Rabbit".into(), key: "rabbit".into() });
+        let rabbit =
+            || Some(Nickname { shown: "Rabbit".into(), key: "rabbit".into(), looks: "rabbit".into() });
         let (old, new) = (EndpointId(1), EndpointId(7));
         let ask = |endpoint| Command::Nickname { endpoint, no: MessageNo(1), wish: rabbit() };
         for endpoint in [old, EndpointId(2)] {
@@ -436,7 +438,10 @@ mod tests {
     #[test]
     fn a_nickname_is_answered_and_told() {
         // CHAT-NICK-02 CHAT-NICK-04 CHAT-NICK-10
-        let nickname = |text: &str| Some(Nickname { shown: text.into(), key: text.to_lowercase().into() });
+        let nickname = |text: &str| {
+            let key: std::sync::Arc<str> = text.to_lowercase().into();
+            Some(Nickname { shown: text.into(), key: key.clone(), looks: key })
+        };
         let ask = |w: &mut World, n, wish| {
             w.does(Command::Nickname { endpoint: EndpointId(n), no: MessageNo(1), wish })
         };

@@ -5,6 +5,7 @@ mod chunks;
 mod conns;
 mod crossings;
 mod messages;
+mod nicknames;
 mod privacy;
 mod random;
 mod shards;
