@@ -76,7 +76,7 @@ async fn shard(mut end: ShardEnd, tell: mpsc::UnboundedSender<(&'static str, End
             ToShard::Join(join) => ("join", join.endpoint),
             ToShard::Revise { endpoint, .. } => ("revise", endpoint),
             ToShard::Leave { endpoint, .. } => ("leave", endpoint),
-            ToShard::Inherit { .. } | ToShard::Disclose(_) | ToShard::Drain => continue,
+            ToShard::Inherit { .. } | ToShard::Disclose(_) | ToShard::Notice(_) | ToShard::Drain => continue,
         };
         let _ = tell.send((name, endpoint));
         // Whoever wants in to this room waits for ever.

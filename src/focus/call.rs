@@ -42,6 +42,8 @@ pub(super) struct Offer {
     pub(super) index: usize,
     pub(super) setup: Setup,
     pub(super) terms: Terms,
+    /// The peer knows rooms: it has `a=chatroom`.
+    aware: bool,
 }
 
 /// A call; see the picture in `invite.rs`.
@@ -66,6 +68,8 @@ pub(super) struct Call {
     pub(super) present: bool,
     /// What the room calls the endpoint, if it has asked for a nickname.
     pub(super) nickname: Option<Arc<str>>,
+    /// The peer's last description has `a=chatroom`, or the participant was told what that would say.
+    pub(super) aware: bool,
     /// How the endpoint came, as the roster says it.
     pub(super) joining: &'static str,
     /// The next grant is to be told with a re-INVITE.
@@ -115,6 +119,7 @@ impl Call {
             terms: None,
             present: false,
             nickname: None,
+            aware: false,
             joining: "dialed-in",
             reoffer: false,
             list: Vec::new(),
@@ -286,6 +291,7 @@ impl Call {
         let terms = terms(media, connect, flow).map_err(|_| UNUSABLE)?;
         self.theirs.clone_from(&description.origin.line);
         self.revise(core, terms.clone(), rebind);
+        self.aware |= media.chatroom.is_some();
         self.terms = Some(terms);
         Ok(())
     }
@@ -308,6 +314,7 @@ impl Call {
     pub(super) fn send_answer(&mut self, core: &mut Core, tx: TxId, offer: Offer) {
         self.theirs.clone_from(&offer.description.origin.line);
         self.terms = Some(offer.terms);
+        self.aware |= offer.aware;
         let setup = offer.setup;
         let answer = self.versioned(core, |local| {
             sdp::answer(&offer.description, offer.index, &sdp::Local { setup, ..*local })
@@ -384,7 +391,8 @@ impl Offer {
     fn new(description: Description, media: &MessageMedia, flow: &Flow) -> Result<Self, Response> {
         let setup = sdp::answering_role(media.setup);
         let terms = terms(media, setup == Setup::Active, flow).map_err(|why| warn(flow, 488, why))?;
-        Ok(Self { description, index: media.index, setup, terms })
+        let aware = media.chatroom.is_some();
+        Ok(Self { description, index: media.index, setup, terms, aware })
     }
 }
 

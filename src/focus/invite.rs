@@ -264,6 +264,9 @@ impl Calls {
         if !call.present {
             call.present = true;
             core.news.push(call.news(endpoint, true));
+            if !std::mem::replace(&mut call.aware, true) {
+                core.news.push(News::Unaware { room: call.room.clone(), endpoint });
+            }
         }
     }
 

@@ -15,7 +15,7 @@
 //! Require (420), body (415), Accept (406). What comes before that is `strict.rs`.
 //!
 //! Bounds: `limits::DIALOGS_MAX` dialogs, each with at most one call; subscriptions see `subscribe.rs`.
-//! A message that a shard's inbox does not take is answered 503, except `Leave`, `Inherit` and `Disclose`, which are
+//! A message that a shard's inbox does not take is answered 503, except `Leave`, `Inherit`, `Disclose` and `Notice`, which are
 //! kept and tried again: there is at most one of each for each call that was. Proof: `tests.rs` here, `tests/torture.rs`
 //! and `tests/sip_loopback.rs`.
 
@@ -27,6 +27,7 @@ pub mod dialog;
 mod identity;
 mod invite;
 mod list;
+mod notice;
 mod refer;
 mod refresh;
 mod replaces;
@@ -206,6 +207,8 @@ enum Timer {
 enum News {
     /// Somebody is present, or no longer.
     Presence(Presence),
+    /// Somebody is present whose client knows no rooms.
+    Unaware { room: Address, endpoint: EndpointId },
     /// What a REFER asked for came out so.
     Referred { report: ReportId, code: u16 },
     /// The last call of a room is gone.
@@ -446,7 +449,11 @@ impl Focus {
         match message {
             ToShard::Join(join) => self.calls.undelivered(&mut self.core, join.endpoint),
             ToShard::Revise { endpoint, .. } => self.calls.undelivered(&mut self.core, endpoint),
-            ToShard::Inherit { .. } | ToShard::Disclose(_) | ToShard::Leave { .. } | ToShard::Drain => {
+            ToShard::Inherit { .. }
+            | ToShard::Disclose(_)
+            | ToShard::Notice(_)
+            | ToShard::Leave { .. }
+            | ToShard::Drain => {
                 self.core.kept.push_back((shard, message));
                 self.core.arm(self.core.now + LEAVE_RETRY, Timer::Retry);
             }
@@ -461,6 +468,9 @@ impl Focus {
                     let room = presence.room.clone();
                     self.rosters.apply(presence);
                     self.subscriptions.changed(&mut self.core, &room);
+                }
+                News::Unaware { room, endpoint } => {
+                    notice::send(&mut self.core, &self.rosters, &room, endpoint);
                 }
                 News::Referred { report, code } => self.reports.over(&mut self.core, report, code),
                 News::RoomOver { room } => {

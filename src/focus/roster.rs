@@ -144,6 +144,17 @@ impl Rosters {
         self.rooms.get(room).is_some_and(|r| r.users.contains_key(who))
     }
 
+    /// How many participants are present.
+    pub(super) fn count(&self, room: &Address) -> usize {
+        self.rooms.get(room).map_or(0, |r| r.users.len())
+    }
+
+    /// Those present, by the name that everybody is shown, which may be empty.
+    pub(super) fn names(&self, room: &Address) -> impl Iterator<Item = (&str, &Address)> {
+        let users = self.rooms.get(room).into_iter().flat_map(|r| &r.users);
+        users.map(|(address, person)| (person.nickname().unwrap_or(&person.display_name), address))
+    }
+
     /// Whether a room has as many participants as it may have.
     pub(super) fn is_full(&self, room: &Address) -> bool {
         self.rooms.get(room).is_some_and(|r| r.users.len() >= limits::ROOM_PARTICIPANTS_MAX)

@@ -69,6 +69,17 @@ pub struct Disclosure {
     pub aliases: Vec<Address>,
 }
 
+/// What an endpoint is told by its room.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// Whom.
+    pub endpoint: EndpointId,
+    /// By which room.
+    pub room: Address,
+    /// Each a message of its own.
+    pub texts: Vec<String>,
+}
+
 /// From the control plane to a shard. `Join`, `Leave` go to the room's home, see [`home`].
 #[derive(Debug)]
 pub enum ToShard {
@@ -100,6 +111,8 @@ pub enum ToShard {
     /// An anonymous participant tells who it is; to the room's home. Answered, with [`FromShard::Refused`],
     /// only if the room does not take it.
     Disclose(Box<Disclosure>),
+    /// Something to be said to one endpoint only; to the room's home. Not answered.
+    Notice(Box<Notice>),
     /// The dialog ended; to the room's home. Not answered, and not an error if the endpoint is unknown.
     Leave {
         /// Who.
@@ -189,6 +202,8 @@ pub enum ShardMessage {
     },
     /// Home → session's shard: the sender has another address.
     Disclose(Box<Disclosure>),
+    /// Home → session's shard: something to be said to the endpoint.
+    Notice(Box<Notice>),
     /// Session's shard → home: the session is bound here.
     Bind {
         /// In which room.

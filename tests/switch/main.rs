@@ -6,6 +6,7 @@ mod conns;
 mod crossings;
 mod messages;
 mod nicknames;
+mod notices;
 mod privacy;
 mod random;
 mod shards;
