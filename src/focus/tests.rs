@@ -9,6 +9,7 @@ use crate::base::refusal::Refusal;
 use crate::shard::message::{Ended, Join, Terms};
 use crate::wire::conference::{self, State};
 
+mod blink;
 mod notices;
 mod privacy;
 
