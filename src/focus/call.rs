@@ -17,6 +17,7 @@ use crate::base::address::Address;
 use crate::base::clock::Now;
 use crate::base::id::{EndpointId, SessionId};
 use crate::shard::message::{Disclosure, Join, Terms, ToShard};
+use crate::wire::conference::Recipient;
 use crate::wire::sdp::{self, Description, Media, MediaProblem, MessageMedia, NoChat, Setup};
 use bytes::Bytes;
 use std::net::{IpAddr, SocketAddr};
@@ -31,7 +32,7 @@ pub(super) enum Phase {
     /// The ACK of our 200, which had an offer: the ACK has the answer.
     Offered { tx: TxId },
     /// A place in the room, then the answer to our INVITE.
-    Dialing { report: Option<ReportId>, by: Address },
+    Dialing { report: Option<ReportId>, by: Address, history: Option<Arc<str>> },
     /// Nothing.
     Up,
 }
@@ -75,7 +76,7 @@ pub(super) struct Call {
     /// The next grant is to be told with a re-INVITE.
     pub(super) reoffer: bool,
     /// Who is to be called once this call is answered (RFC 5366).
-    pub(super) list: Vec<String>,
+    pub(super) list: Vec<Recipient>,
     /// The call that goes once this one is answered.
     pub(super) replaces: Option<DialogId>,
     /// The room was made for this call and ends with it (FOCUS-07).

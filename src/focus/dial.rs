@@ -16,11 +16,13 @@ use super::code::{ALLOW, SUPPORTED};
 use super::dialog::{DialogId, contact};
 use super::identity::{Identity, NAME_BYTES_MAX};
 use super::invite::{Calls, GRANT_ANSWER_WAIT};
+use super::list::with_history;
 use super::refer::ReportId;
 use super::signalling::{Flow, Headers, Method, Reply, SipUri, Transport};
 use super::{Core, News, Sent, Timer};
 use crate::base::address::Address;
 use crate::wire::sdp;
+use std::sync::Arc;
 
 /// Calls of one room that ring at a time: each costs an INVITE to somebody who did not ask for it, so a
 /// room shall not become a weapon. As many as a list may name.
@@ -46,6 +48,8 @@ pub(super) struct Dial<'a> {
     pub(super) flow: &'a Flow,
     /// Who is told what became of it.
     pub(super) report: Option<ReportId>,
+    /// What the called may know of others who are called with them.
+    pub(super) history: Option<Arc<str>>,
 }
 
 impl Calls {
@@ -75,7 +79,8 @@ impl Calls {
             contact: dial.target.into(),
             real: None,
         };
-        let phase = Phase::Dialing { report: dial.report, by: dial.by.clone() };
+        let phase =
+            Phase::Dialing { report: dial.report, by: dial.by.clone(), history: dial.history.clone() };
         let merge_key = (call_id.into(), tag.into(), 0);
         let mut call = Call::new(core, dialog, dial.room.clone(), who, phase, merge_key);
         call.joining = "dialed-out";
@@ -169,7 +174,7 @@ impl Calls {
 
 impl Call {
     /// The room has a place: the INVITE goes out. It holds the dialog until its answer is there.
-    pub(super) fn ring(&mut self, core: &mut Core, by: &Address) {
+    pub(super) fn ring(&mut self, core: &mut Core, by: &Address, history: Option<&str>) {
         let dialog = self.dialog;
         let offer = self.versioned(core, sdp::offer);
         let mut headers = Headers::default();
@@ -177,9 +182,16 @@ impl Call {
         headers.push("Supported", SUPPORTED.join(", "));
         headers.push("Allow-Events", "conference");
         headers.push("Referred-By", format!("<{}>", by.as_str()));
-        headers.push("Content-Type", "application/sdp");
+        let body = if let Some(history) = history {
+            let (kind, body) = with_history(&core.entropy.token().to_string(), &offer, history);
+            headers.push("Content-Type", kind);
+            body
+        } else {
+            headers.push("Content-Type", "application/sdp");
+            offer
+        };
         core.dialogs.share(dialog);
-        core.send(dialog, Method::Invite, &headers, offer, Sent::Dial(dialog));
+        core.send(dialog, Method::Invite, &headers, body, Sent::Dial(dialog));
     }
 
     /// The session that our offer named is void: another one, by re-INVITE.

@@ -218,9 +218,9 @@ impl Calls {
         let Some(call) = self.table.get_mut(&dialog) else { return };
         call.session = Some(session);
         call.lost = None;
-        if let Phase::Dialing { by, .. } = &call.phase {
-            let by = by.clone();
-            return call.ring(core, &by);
+        if let Phase::Dialing { by, history, .. } = &call.phase {
+            let (by, history) = (by.clone(), history.clone());
+            return call.ring(core, &by, history.as_deref());
         }
         if std::mem::take(&mut call.reoffer) {
             return call.offer_again(core);

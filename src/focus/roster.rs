@@ -73,7 +73,7 @@ pub(super) struct Rosters {
     rooms: HashMap<Address, Room>,
     /// The same rosters with the addresses of anonymous participants, if moderators are shown them. Apart from
     /// the others, so that no mistake about a subscriber's part of a document tells them to anybody else.
-    disclosed: Option<Box<Rosters>>,
+    disclosed: Option<Box<Self>>,
     /// What everybody is told about the rooms.
     note: &'static str,
 }

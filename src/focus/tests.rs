@@ -10,6 +10,7 @@ use crate::shard::message::{Ended, Join, Terms};
 use crate::wire::conference::{self, State};
 
 mod blink;
+mod lists;
 mod notices;
 mod privacy;
 

@@ -138,7 +138,7 @@ fn endpoint(out: &mut String, endpoint: &Endpoint<'_>) {
     out.push_str("      </endpoint>\r\n");
 }
 
-fn attribute(out: &mut String, name: &str, value: &str) {
+pub(super) fn attribute(out: &mut String, name: &str, value: &str) {
     out.push(' ');
     out.push_str(name);
     out.push_str("=\"");
