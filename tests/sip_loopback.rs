@@ -44,6 +44,7 @@ async fn server() -> Server {
         factory: "conference".into(),
         moderators: Vec::new(),
         moderators_see_identity: false,
+        outbound_proxy: None,
         accounts: Accounts::default(),
     };
     let sip = Sip::bind(config).await.unwrap();

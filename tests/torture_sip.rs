@@ -116,6 +116,7 @@ fn fate(octets: &[u8]) -> Fate {
         factory: String::new(),
         moderators: Vec::new(),
         moderators_see_identity: false,
+        outbound_proxy: None,
         accounts: Accounts::default(),
         shards: 1,
     };

@@ -70,6 +70,10 @@ pub struct Args {
     /// given several times [default: nobody].
     #[arg(long, value_name = "URI")]
     moderator: Vec<String>,
+    /// SIP URI of the proxy that calls of rooms go through, for example "sip:proxy.example.com;transport=tcp"
+    /// [default: none, straight to whom is called].
+    #[arg(long, value_name = "URI")]
+    outbound_proxy: Option<String>,
     /// Users who may come in, in the file that `openmsrp passwd` writes [default: everybody, as they say].
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
@@ -120,6 +124,7 @@ fn raw(args: Args) -> Result<Raw, ConfigError> {
         moderators_see_identity: args.moderators_see_identity,
         factory: args.factory,
         moderator: args.moderator,
+        outbound_proxy: args.outbound_proxy,
         users: args.users,
         md5: args.md5,
         trusted_proxy: args.trusted_proxy,

@@ -91,6 +91,8 @@ pub struct SipConfig {
     pub moderators: Vec<Address>,
     /// Whether moderators who have proved to be that are shown who an anonymous participant is.
     pub moderators_see_identity: bool,
+    /// The SIP URI of the proxy that our INVITEs go through.
+    pub outbound_proxy: Option<String>,
     /// Who may come in, and how that is proved.
     pub accounts: Accounts,
 }
@@ -221,6 +223,7 @@ fn focus_config(config: &SipConfig, shared: &Shared, shards: u16) -> Config {
         factory: config.factory.clone(),
         moderators: config.moderators.clone(),
         moderators_see_identity: config.moderators_see_identity,
+        outbound_proxy: config.outbound_proxy.clone(),
         accounts: config.accounts.clone(),
         shards,
     }

@@ -304,6 +304,7 @@ mod tests {
                 factory: String::new(),
                 moderators: Vec::new(),
                 moderators_see_identity: false,
+                outbound_proxy: None,
                 accounts,
                 shards: 1,
             };

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! Whoever answers later than a grant lives finds it void: the call gets another session, and a re-INVITE
-//! that says so. A call that is given up while it rings is gone at once; should it be answered after all,
-//! BYE follows. No CANCEL is sent.
+//! that says so. A call that is given up while it rings is gone at once; should it be answered after all, BYE
+//! follows. No CANCEL is sent. With an outbound proxy the INVITE goes there, by a route that is set beforehand
+//! (RFC 3261 §8.1.2); what follows goes the way that the answer has recorded.
 //!
 //! Bounds: [`DIALS_MAX`] ringing calls a room, [`ALL_DIALS_MAX`] in all; beyond, 503. Proof: `tests.rs` beside this file, `tests/sip_loopback.rs`.
 
@@ -55,7 +56,7 @@ pub(super) struct Dial<'a> {
 impl Calls {
     /// Calls somebody; the status code that says why not.
     pub(super) fn dial(&mut self, core: &mut Core, dial: &Dial<'_>) -> Result<(), u16> {
-        let uri = SipUri::parse(dial.target).ok_or(400_u16)?;
+        SipUri::parse(dial.target).ok_or(400_u16)?;
         let participant = Address::parse(dial.target).map_err(|_| 400_u16)?;
         if dial.target.len() > NAME_BYTES_MAX {
             return Err(400);
@@ -64,14 +65,19 @@ impl Calls {
         if here >= DIALS_MAX || self.dials.values().sum::<u32>() >= ALL_DIALS_MAX {
             return Err(503);
         }
-        let tcp = uri.param("transport").is_some_and(|t| t.eq_ignore_ascii_case("tcp"));
+        let proxy = core.config.outbound_proxy.as_deref();
+        let route = proxy.map(|uri| format!("<{uri}>"));
+        let next = SipUri::parse(proxy.unwrap_or(dial.target)).ok_or(503_u16)?;
+        let tcp = next.param("transport").is_some_and(|t| t.eq_ignore_ascii_case("tcp"));
         let (transport, link) =
             if tcp { (Transport::Tcp, NO_LINK) } else { (Transport::Udp, dial.flow.link) };
         let flow = Flow { transport, link, ..dial.flow.clone() };
         let (tag, call_id) = (core.tag(), core.tag());
         let own = contact(dial.user, &flow);
-        let dialog =
-            core.dialogs.open(dial.room.as_str(), dial.target, &call_id, &tag, &own, flow).ok_or(503_u16)?;
+        let dialog = core
+            .dialogs
+            .open(dial.room.as_str(), dial.target, &call_id, &tag, &own, flow, route)
+            .ok_or(503_u16)?;
         let who = Identity {
             participant,
             aliases: Vec::new(),

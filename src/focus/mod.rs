@@ -92,6 +92,8 @@ pub struct Config {
     pub moderators: Vec<Address>,
     /// Moderators who have proved to be that are shown who an anonymous participant is, and everybody is told so.
     pub moderators_see_identity: bool,
+    /// The SIP URI of the proxy that all our INVITEs go through; none sends each to where its target is.
+    pub outbound_proxy: Option<String>,
     /// Who may come in, and how that is proved.
     pub accounts: Accounts,
     /// How many shards there are.

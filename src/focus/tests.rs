@@ -13,6 +13,7 @@ mod blink;
 mod lists;
 mod notices;
 mod privacy;
+mod proxy;
 
 const ROOM: &str = "sip:lobby@chat.example";
 
@@ -46,6 +47,7 @@ impl World {
             factory: "conference".into(),
             moderators: vec![Address::parse("sip:mod@example.com").unwrap()],
             moderators_see_identity: false,
+            outbound_proxy: None,
             accounts: accounts::Accounts::default(),
             shards: 4,
         };
