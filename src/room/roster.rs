@@ -106,9 +106,7 @@ impl Roster {
         self.bound -= usize::from(e.bound);
         self.load[e.at.index()] -= 1;
         self.part(&e.participant, endpoint);
-        if let Some(former) = e.former {
-            self.former.remove(&former);
-        }
+        self.give_up(e.former.as_ref(), endpoint);
         Some(e.at)
     }
 
@@ -147,11 +145,16 @@ impl Roster {
         let older = e.former.replace(before.clone());
         self.part(&before, endpoint);
         self.participants.entry(participant).or_default().push(endpoint);
-        if let Some(older) = older {
-            self.former.remove(&older);
-        }
+        self.give_up(older.as_ref(), endpoint);
         self.former.insert(before, endpoint);
         Ok(at)
+    }
+
+    /// An address that an endpoint once had reaches it no more; another one may have had it later.
+    fn give_up(&mut self, former: Option<&Address>, endpoint: EndpointId) {
+        if let Some(former) = former.filter(|f| self.former.get(*f) == Some(&endpoint)) {
+            self.former.remove(former);
+        }
     }
 
     /// The endpoints of whoever has this address, or had it before showing itself.

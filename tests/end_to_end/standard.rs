@@ -139,6 +139,24 @@ async fn who_discloses_is_known_by_the_real_address_from_then_on() {
 }
 
 #[tokio::test]
+async fn a_phone_that_knows_no_rooms_is_told_where_it_is_and_who_is_there() {
+    // CHAT-JOIN-08
+    everywhere(Raw::default(), async |server, transport| {
+        let (_alice_phone, mut alice) = enter(server, transport, "alice").await;
+        let mut plain_phone = Phone::new(server.sip, transport, "plain").await;
+        let mut plain = plain_phone.join(server.msrp, "lobby", "", "").await;
+        plain.hear("This is the chat room lobby").await;
+        plain.hear("<sip:alice@localhost>").await;
+        assert_eq!(plain.wire.matches("agp.Message-Type: status\r\n").count(), 2, "{}", plain.wire);
+        assert!(plain.wire.contains("2 in the room:"), "{}", plain.wire);
+        assert_eq!(code(&plain.text("sip:plain@localhost", ROOM, "I see").await), "200");
+        alice.hear("I see").await;
+        assert!(!alice.wire.contains("in the room"), "{}", alice.wire);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_private_message_reaches_all_devices_of_one_participant_and_nobody_else() {
     // CHAT-PRIV-01 CHAT-PRIV-02 CHAT-PRIV-03
     everywhere(Raw::default(), async |server, transport| {
