@@ -1,7 +1,7 @@
 //! What people are told in the room whose clients know no rooms (RFC 7701 §11, CHAT-JOIN-08): that it is one,
 //! and who is there. Each call is told once, and those whose description has `a=chatroom` never.
 //!
-//! Bounds: [`NOTICE_BYTES_MAX`] octets of names. Proof: `tests/notices.rs` beside this file.
+//! Bounds: [`NOTICE_BYTES_MAX`] octets of names. Proof: `tests/unaware.rs` beside this file.
 
 use super::Core;
 use super::roster::{MODERATORS_SEE, Rosters};

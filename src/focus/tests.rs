@@ -11,9 +11,9 @@ use crate::wire::conference::{self, State};
 
 mod blink;
 mod lists;
-mod notices;
 mod privacy;
 mod proxy;
+mod unaware;
 
 const ROOM: &str = "sip:lobby@chat.example";
 

@@ -18,12 +18,12 @@ impl World {
         self.request(&subscribe(""));
         self.responses.clear();
         self.notice();
-        self.pass(Duration::from_secs(2));
+        self.pass(Duration::from_secs(6));
     }
 
     /// What the watcher hears next: entities, those who are gone, display texts.
     fn change(&mut self) -> Vec<(String, bool, String)> {
-        self.pass(Duration::from_secs(2));
+        self.pass(Duration::from_secs(6));
         let (_, update) = self.notice();
         let text = |u: &conference::UserUpdate| u.display_text.clone().unwrap_or_default();
         update.users.iter().map(|u| (u.entity.clone(), u.state == State::Deleted, text(u))).collect()
@@ -210,7 +210,7 @@ fn who_is_in_the_room_already_is_joined_by_the_device_that_discloses() {
     };
     assert_eq!(discloses(&mut w, 0).headers.get("Warning"), None);
     w.disclosed();
-    w.pass(Duration::from_secs(2));
+    w.pass(Duration::from_secs(6));
     let (_, update) = w.notice();
     assert_eq!(update.users.len(), 2);
     let devices: Vec<&str> = update.users[0].endpoints.iter().map(|e| e.entity.as_str()).collect();
@@ -256,12 +256,20 @@ fn watches(w: &mut World, name: &str, proof: &str) {
 
 const MOD: &str = "sip:mod@example.com";
 
+/// The body of a request.
+pub(super) fn whole(out: &Outgoing) -> String {
+    out.body.clone()
+}
+
 /// Everything that left the focus since the last look; its notices are answered. To whom, and what.
 fn said(w: &mut World) -> Vec<(String, String)> {
-    w.pass(Duration::from_secs(2));
+    w.pass(Duration::from_secs(6));
     let mut all = Vec::new();
     for (id, out) in std::mem::take(&mut w.sent) {
-        all.push((out.headers.get("To").unwrap_or("").to_owned(), format!("{:?} {}", out.headers, out.body)));
+        all.push((
+            out.headers.get("To").unwrap_or("").to_owned(),
+            format!("{:?} {}", out.headers, whole(&out)),
+        ));
         w.input(Input::Answer { id, reply: Reply::bare(200) });
     }
     all.extend(w.responses.drain(..).map(|(_, r)| (String::new(), format!("{r:?}"))));
