@@ -121,6 +121,8 @@ async fn serve(
         chatroom: policy.chatroom_tokens(),
         factory: config.factory.clone(),
         moderators: config.moderators.clone(),
+        moderators_see_identity: config.moderators_see_identity,
+        outbound_proxy: config.outbound_proxy.clone(),
         accounts: config.accounts.clone(),
     };
     let sip = Sip::bind(sip_config).await.map_err(ServerError::Sip)?;

@@ -43,6 +43,8 @@ async fn server() -> Server {
         chatroom: String::new(),
         factory: "conference".into(),
         moderators: Vec::new(),
+        moderators_see_identity: false,
+        outbound_proxy: None,
         accounts: Accounts::default(),
     };
     let sip = Sip::bind(config).await.unwrap();
@@ -75,7 +77,7 @@ async fn shard(mut end: ShardEnd, tell: mpsc::UnboundedSender<(&'static str, End
             ToShard::Join(join) => ("join", join.endpoint),
             ToShard::Revise { endpoint, .. } => ("revise", endpoint),
             ToShard::Leave { endpoint, .. } => ("leave", endpoint),
-            ToShard::Inherit { .. } | ToShard::Drain => continue,
+            ToShard::Inherit { .. } | ToShard::Disclose(_) | ToShard::Notice(_) | ToShard::Drain => continue,
         };
         let _ = tell.send((name, endpoint));
         // Whoever wants in to this room waits for ever.

@@ -115,6 +115,8 @@ fn fate(octets: &[u8]) -> Fate {
         chatroom: String::new(),
         factory: String::new(),
         moderators: Vec::new(),
+        moderators_see_identity: false,
+        outbound_proxy: None,
         accounts: Accounts::default(),
         shards: 1,
     };

@@ -86,6 +86,9 @@ pub const REBIND_WAIT: Duration = Duration::from_secs(60);
 /// Connecting out to a passive client, and the answer to our binding request.
 pub const CONNECT_WAIT: Duration = Duration::from_secs(10);
 
+/// Octets of a roster that is told as text to a client that knows no rooms: a page that people read.
+pub const NOTICE_BYTES_MAX: usize = 2048;
+
 // ---- outbound queues --------------------------------------------------------------------------
 
 /// Soft watermark of a connection's queue: above it, whole regular messages are skipped and the

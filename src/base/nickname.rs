@@ -10,4 +10,6 @@ pub struct Nickname {
     pub shown: Arc<str>,
     /// The form to compare (RFC 8266 §2.4).
     pub key: Arc<str>,
+    /// What it can be mistaken for: two that look alike have the same (UTS 39 §4). Compare the keys as well.
+    pub looks: Arc<str>,
 }

@@ -30,6 +30,8 @@ pub enum Refusal {
     BadNickname,
     /// The nickname belongs to somebody else, or did until a moment ago.
     NicknameTaken,
+    /// The nickname can be mistaken for one that belongs to somebody else, or did until a moment ago.
+    NicknameLooksTaken,
     /// Too many of these in too short a time.
     TooOften,
     /// The direction of the session (`recvonly`, `inactive`) excludes content.
@@ -67,6 +69,7 @@ impl Refusal {
             Self::BadType => (415, "Only message/cpim here"),
             Self::BadNickname => (424, "Malformed nickname"),
             Self::NicknameTaken => (425, "Nickname reserved or already in use"),
+            Self::NicknameLooksTaken => (425, "Nickname looks like another one"),
             Self::NoPrivateMessages => (428, "Private messages not supported"),
             Self::NoSession => (481, "No such session"),
             Self::UnknownMethod => (501, "Unknown method"),

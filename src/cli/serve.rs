@@ -58,7 +58,8 @@ pub struct Args {
     /// Participants up to which everybody is shown the whole roster; above, a summary [default: 500].
     #[arg(long, value_name = "N")]
     roster_whole_max: Option<usize>,
-    /// Whether moderators are shown who an anonymous participant is; participants are told so [default: false].
+    /// Whether moderators who prove to be that are shown who an anonymous participant is; participants are told so
+    /// [default: false].
     #[arg(long, value_name = "BOOL")]
     moderators_see_identity: Option<bool>,
     /// User to whom a call makes a room of its own, with a name that nobody can guess; empty for none
@@ -69,6 +70,10 @@ pub struct Args {
     /// given several times [default: nobody].
     #[arg(long, value_name = "URI")]
     moderator: Vec<String>,
+    /// SIP URI of the proxy that calls of rooms go through, for example "sip:proxy.example.com;transport=tcp"
+    /// [default: none, straight to whom is called].
+    #[arg(long, value_name = "URI")]
+    outbound_proxy: Option<String>,
     /// Users who may come in, in the file that `openmsrp passwd` writes [default: everybody, as they say].
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
@@ -119,6 +124,7 @@ fn raw(args: Args) -> Result<Raw, ConfigError> {
         moderators_see_identity: args.moderators_see_identity,
         factory: args.factory,
         moderator: args.moderator,
+        outbound_proxy: args.outbound_proxy,
         users: args.users,
         md5: args.md5,
         trusted_proxy: args.trusted_proxy,

@@ -6,6 +6,7 @@
 use crate::base::address::Address;
 use crate::base::limits;
 use crate::focus::accounts::{Accounts, Users};
+use crate::focus::signalling::SipUri;
 use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -45,13 +46,15 @@ pub struct Raw {
     pub look_alikes_refused: Option<bool>,
     /// Participants up to which everybody is shown the whole roster.
     pub roster_whole_max: Option<usize>,
-    /// Whether moderators are shown who an anonymous participant is.
+    /// Whether moderators who prove to be that are shown who an anonymous participant is; everybody is told so.
     pub moderators_see_identity: Option<bool>,
     /// The user to whom an INVITE makes a room of its own; empty for none.
     pub factory: Option<String>,
     /// Addresses of those who may take anybody out of any room.
     #[serde(default)]
     pub moderator: Vec<String>,
+    /// The SIP URI of the proxy that calls of rooms go through.
+    pub outbound_proxy: Option<String>,
     /// The file of `openmsrp passwd`; with it only its users come in.
     pub users: Option<PathBuf>,
     /// Whether users may answer with MD5, as clients that know nothing better do.
@@ -103,12 +106,14 @@ pub struct Config {
     pub look_alikes_refused: bool,
     /// Participants up to which everybody is shown the whole roster.
     pub roster_whole_max: usize,
-    /// Whether moderators are shown who an anonymous participant is.
+    /// Whether moderators who prove to be that are shown who an anonymous participant is; everybody is told so.
     pub moderators_see_identity: bool,
     /// The user to whom an INVITE makes a room of its own; empty for none.
     pub factory: String,
     /// Who may take anybody out of any room.
     pub moderators: Vec<Address>,
+    /// The SIP URI of the proxy that calls of rooms go through, a loose router.
+    pub outbound_proxy: Option<String>,
     /// Who may come in, and how that is proved.
     pub accounts: Accounts,
 }
@@ -168,6 +173,7 @@ impl Raw {
             moderators_see_identity: self.moderators_see_identity.or(below.moderators_see_identity),
             factory: self.factory.or(below.factory),
             moderator: list(self.moderator, below.moderator),
+            outbound_proxy: self.outbound_proxy.or(below.outbound_proxy),
             users: self.users.or(below.users),
             md5: self.md5.or(below.md5),
             trusted_proxy: list(self.trusted_proxy, below.trusted_proxy),
@@ -226,6 +232,7 @@ impl Raw {
             Address::parse(text).map_err(why)
         };
         let moderators = self.moderator.iter().map(moderator).collect::<Result<_, _>>()?;
+        let outbound_proxy = self.outbound_proxy.map(outbound_proxy).transpose()?;
         let proxy = |text: &String| {
             let why = |_| ConfigError::Value("trusted-proxy", format!("`{text}` is no IP address"));
             text.parse().map_err(why)
@@ -252,6 +259,7 @@ impl Raw {
             moderators_see_identity: self.moderators_see_identity.unwrap_or(false),
             factory,
             moderators,
+            outbound_proxy,
             accounts,
         })
     }
@@ -294,6 +302,21 @@ fn addresses(key: &'static str, given: Vec<String>, default: &str) -> Result<Vec
     given.iter().map(parse).collect()
 }
 
+/// Checks the URI of a proxy. It is a loose router, whether the URI says so or not (RFC 3261 §19.1.1).
+fn outbound_proxy(text: String) -> Result<String, ConfigError> {
+    let bad = |text: &str| !text.bytes().all(|b| b.is_ascii_graphic() && !b"<>\",?".contains(&b));
+    let uri = SipUri::parse(&text).filter(|_| !bad(&text) && text.to_ascii_lowercase().starts_with("sip:"));
+    match uri {
+        Some(uri) if uri.param("lr").is_some() => Ok(text),
+        Some(_) => Ok(text + ";lr"),
+        None => {
+            let why =
+                format!("`{text}` is not like sip:proxy.example.com or sip:192.0.2.1:5060;transport=tcp");
+            Err(ConfigError::Value("outbound-proxy", why))
+        }
+    }
+}
+
 fn read_users(path: &Path) -> Result<Users, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.into(), e))?;
     let users = Users::parse(&text)
@@ -327,6 +350,28 @@ mod tests {
         assert_eq!((c.shards, c.driver), (2, DriverChoice::Auto));
         assert_eq!(c.msrp_host(c.msrp[0]), "127.0.0.1");
         assert_eq!((c.factory.as_str(), c.moderators.len()), ("conference", 0));
+    }
+
+    #[test]
+    fn an_outbound_proxy_is_a_loose_router() {
+        let check = |uri: &str| Raw { outbound_proxy: Some(uri.into()), ..Raw::default() }.check(1);
+        for (uri, kept) in [
+            ("sip:proxy.example.com", "sip:proxy.example.com;lr"),
+            ("sip:192.0.2.1:5070;transport=tcp;lr", "sip:192.0.2.1:5070;transport=tcp;lr"),
+        ] {
+            assert_eq!(check(uri).unwrap().outbound_proxy.as_deref(), Some(kept));
+        }
+        for bad in [
+            "proxy.example.com",
+            "sips:p.example",
+            "sip:",
+            "sip:p>;x",
+            "sip:a b",
+            "sip:p\r\nX: y",
+            "sip:p?a=b",
+        ] {
+            assert!(check(bad).unwrap_err().to_string().contains("outbound-proxy: "), "{bad}");
+        }
     }
 
     #[test]

@@ -89,6 +89,10 @@ pub struct SipConfig {
     pub factory: String,
     /// Who may take anybody out of any room.
     pub moderators: Vec<Address>,
+    /// Whether moderators who have proved to be that are shown who an anonymous participant is.
+    pub moderators_see_identity: bool,
+    /// The SIP URI of the proxy that our INVITEs go through.
+    pub outbound_proxy: Option<String>,
     /// Who may come in, and how that is proved.
     pub accounts: Accounts,
 }
@@ -218,6 +222,8 @@ fn focus_config(config: &SipConfig, shared: &Shared, shards: u16) -> Config {
         chatroom: config.chatroom.clone(),
         factory: config.factory.clone(),
         moderators: config.moderators.clone(),
+        moderators_see_identity: config.moderators_see_identity,
+        outbound_proxy: config.outbound_proxy.clone(),
         accounts: config.accounts.clone(),
         shards,
     }

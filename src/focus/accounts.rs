@@ -303,6 +303,8 @@ mod tests {
                 chatroom: String::new(),
                 factory: String::new(),
                 moderators: Vec::new(),
+                moderators_see_identity: false,
+                outbound_proxy: None,
                 accounts,
                 shards: 1,
             };

@@ -16,7 +16,8 @@ use super::{Core, News, TxId};
 use crate::base::address::Address;
 use crate::base::clock::Now;
 use crate::base::id::{EndpointId, SessionId};
-use crate::shard::message::{Join, Terms, ToShard};
+use crate::shard::message::{Disclosure, Join, Terms, ToShard};
+use crate::wire::conference::Recipient;
 use crate::wire::sdp::{self, Description, Media, MediaProblem, MessageMedia, NoChat, Setup};
 use bytes::Bytes;
 use std::net::{IpAddr, SocketAddr};
@@ -31,7 +32,7 @@ pub(super) enum Phase {
     /// The ACK of our 200, which had an offer: the ACK has the answer.
     Offered { tx: TxId },
     /// A place in the room, then the answer to our INVITE.
-    Dialing { report: Option<ReportId>, by: Address },
+    Dialing { report: Option<ReportId>, by: Address, history: Option<Arc<str>> },
     /// Nothing.
     Up,
 }
@@ -42,6 +43,8 @@ pub(super) struct Offer {
     pub(super) index: usize,
     pub(super) setup: Setup,
     pub(super) terms: Terms,
+    /// The peer knows rooms: it has `a=chatroom`.
+    aware: bool,
 }
 
 /// A call; see the picture in `invite.rs`.
@@ -66,12 +69,14 @@ pub(super) struct Call {
     pub(super) present: bool,
     /// What the room calls the endpoint, if it has asked for a nickname.
     pub(super) nickname: Option<Arc<str>>,
+    /// The peer's last description has `a=chatroom`, or the participant was told what that would say.
+    pub(super) aware: bool,
     /// How the endpoint came, as the roster says it.
     pub(super) joining: &'static str,
     /// The next grant is to be told with a re-INVITE.
     pub(super) reoffer: bool,
     /// Who is to be called once this call is answered (RFC 5366).
-    pub(super) list: Vec<String>,
+    pub(super) list: Vec<Recipient>,
     /// The call that goes once this one is answered.
     pub(super) replaces: Option<DialogId>,
     /// The room was made for this call and ends with it (FOCUS-07).
@@ -80,6 +85,10 @@ pub(super) struct Call {
     pub(super) lost: Option<Now>,
     /// The call is to end with this Reason as soon as the ACK is there (RFC 3261 §15).
     pub(super) ending: Option<&'static str>,
+    /// Moderators are shown who an anonymous participant is.
+    moderators_see: bool,
+    /// The request at work wants the participant shown: whether that is possible, and if not why.
+    pub(super) shows: Option<Result<(), &'static str>>,
     /// What is negotiated came with an INVITE, so that an ACK follows the answer.
     pub(super) acks: bool,
     pub(super) timer: SessionTimer,
@@ -111,6 +120,7 @@ impl Call {
             terms: None,
             present: false,
             nickname: None,
+            aware: false,
             joining: "dialed-in",
             reoffer: false,
             list: Vec::new(),
@@ -118,6 +128,8 @@ impl Call {
             creator: false,
             lost: None,
             ending: None,
+            moderators_see: core.config.moderators_see_identity,
+            shows: None,
             acks: true,
             timer: SessionTimer::default(),
             asked: core.now,
@@ -159,9 +171,25 @@ impl Call {
             nickname: self.nickname.clone(),
             endpoint,
             contact: self.who.contact.clone(),
+            real: self.who.real.as_ref().filter(|_| self.moderators_see).map(|r| r.participant.clone()),
             joining: self.joining,
             present,
         })
+    }
+
+    /// The participant shows itself: the anonymous one leaves the roster, the other one is there.
+    fn disclose(&mut self, core: &mut Core) {
+        let gone = self.endpoint.filter(|_| self.present).map(|endpoint| self.news(endpoint, false));
+        let contact = core.dialogs.get(self.dialog).map_or("", |d| d.target()).to_owned();
+        let Some(aliases) = self.who.disclose(&contact) else { return };
+        core.news.extend(gone);
+        let Some(endpoint) = self.endpoint else { return };
+        if self.present {
+            core.news.push(self.news(endpoint, true));
+        }
+        let (room, participant) = (self.room.clone(), self.who.participant.clone());
+        let disclosure = Disclosure { endpoint, room, participant, aliases };
+        core.tell(&self.room, ToShard::Disclose(Box::new(disclosure)));
     }
 
     /// A re-INVITE while nothing else is under way.
@@ -264,6 +292,7 @@ impl Call {
         let terms = terms(media, connect, flow).map_err(|_| UNUSABLE)?;
         self.theirs.clone_from(&description.origin.line);
         self.revise(core, terms.clone(), rebind);
+        self.aware |= media.chatroom.is_some();
         self.terms = Some(terms);
         Ok(())
     }
@@ -286,6 +315,7 @@ impl Call {
     pub(super) fn send_answer(&mut self, core: &mut Core, tx: TxId, offer: Offer) {
         self.theirs.clone_from(&offer.description.origin.line);
         self.terms = Some(offer.terms);
+        self.aware |= offer.aware;
         let setup = offer.setup;
         let answer = self.versioned(core, |local| {
             sdp::answer(&offer.description, offer.index, &sdp::Local { setup, ..*local })
@@ -339,6 +369,17 @@ impl Call {
             response.headers.push("Record-Route", route);
         }
         let mut response = capabilities(response, dialog.contact(), false);
+        match self.shows.take() {
+            Some(Ok(())) => self.disclose(core),
+            Some(Err(why)) => {
+                let warning = format!("399 {} \"{why}\"", dialog.flow().local);
+                response.headers.push("Warning", warning);
+            }
+            None => {}
+        }
+        if self.who.is_anonymous() {
+            response.headers.push("P-Associated-URI", format!("<{}>", self.who.participant));
+        }
         self.timer.answer(core, self.dialog, &mut response.headers);
         if !body.is_empty() {
             response = response.body("application/sdp", body);
@@ -351,7 +392,8 @@ impl Offer {
     fn new(description: Description, media: &MessageMedia, flow: &Flow) -> Result<Self, Response> {
         let setup = sdp::answering_role(media.setup);
         let terms = terms(media, setup == Setup::Active, flow).map_err(|why| warn(flow, 488, why))?;
-        Ok(Self { description, index: media.index, setup, terms })
+        let aware = media.chatroom.is_some();
+        Ok(Self { description, index: media.index, setup, terms, aware })
     }
 }
 

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! Whoever answers later than a grant lives finds it void: the call gets another session, and a re-INVITE
-//! that says so. A call that is given up while it rings is gone at once; should it be answered after all,
-//! BYE follows. No CANCEL is sent.
+//! that says so. A call that is given up while it rings is gone at once; should it be answered after all, BYE
+//! follows. No CANCEL is sent. With an outbound proxy the INVITE goes there, by a route that is set beforehand
+//! (RFC 3261 §8.1.2); what follows goes the way that the answer has recorded.
 //!
 //! Bounds: [`DIALS_MAX`] ringing calls a room, [`ALL_DIALS_MAX`] in all; beyond, 503. Proof: `tests.rs` beside this file, `tests/sip_loopback.rs`.
 
@@ -16,11 +17,13 @@ use super::code::{ALLOW, SUPPORTED};
 use super::dialog::{DialogId, contact};
 use super::identity::{Identity, NAME_BYTES_MAX};
 use super::invite::{Calls, GRANT_ANSWER_WAIT};
+use super::list::with_history;
 use super::refer::ReportId;
 use super::signalling::{Flow, Headers, Method, Reply, SipUri, Transport};
 use super::{Core, News, Sent, Timer};
 use crate::base::address::Address;
 use crate::wire::sdp;
+use std::sync::Arc;
 
 /// Calls of one room that ring at a time: each costs an INVITE to somebody who did not ask for it, so a
 /// room shall not become a weapon. As many as a list may name.
@@ -46,12 +49,14 @@ pub(super) struct Dial<'a> {
     pub(super) flow: &'a Flow,
     /// Who is told what became of it.
     pub(super) report: Option<ReportId>,
+    /// What the called may know of others who are called with them.
+    pub(super) history: Option<Arc<str>>,
 }
 
 impl Calls {
     /// Calls somebody; the status code that says why not.
     pub(super) fn dial(&mut self, core: &mut Core, dial: &Dial<'_>) -> Result<(), u16> {
-        let uri = SipUri::parse(dial.target).ok_or(400_u16)?;
+        SipUri::parse(dial.target).ok_or(400_u16)?;
         let participant = Address::parse(dial.target).map_err(|_| 400_u16)?;
         if dial.target.len() > NAME_BYTES_MAX {
             return Err(400);
@@ -60,21 +65,28 @@ impl Calls {
         if here >= DIALS_MAX || self.dials.values().sum::<u32>() >= ALL_DIALS_MAX {
             return Err(503);
         }
-        let tcp = uri.param("transport").is_some_and(|t| t.eq_ignore_ascii_case("tcp"));
+        let proxy = core.config.outbound_proxy.as_deref();
+        let route = proxy.map(|uri| format!("<{uri}>"));
+        let next = SipUri::parse(proxy.unwrap_or(dial.target)).ok_or(503_u16)?;
+        let tcp = next.param("transport").is_some_and(|t| t.eq_ignore_ascii_case("tcp"));
         let (transport, link) =
             if tcp { (Transport::Tcp, NO_LINK) } else { (Transport::Udp, dial.flow.link) };
         let flow = Flow { transport, link, ..dial.flow.clone() };
         let (tag, call_id) = (core.tag(), core.tag());
         let own = contact(dial.user, &flow);
-        let dialog =
-            core.dialogs.open(dial.room.as_str(), dial.target, &call_id, &tag, &own, flow).ok_or(503_u16)?;
+        let dialog = core
+            .dialogs
+            .open(dial.room.as_str(), dial.target, &call_id, &tag, &own, flow, route)
+            .ok_or(503_u16)?;
         let who = Identity {
             participant,
             aliases: Vec::new(),
             display_name: "".into(),
             contact: dial.target.into(),
+            real: None,
         };
-        let phase = Phase::Dialing { report: dial.report, by: dial.by.clone() };
+        let phase =
+            Phase::Dialing { report: dial.report, by: dial.by.clone(), history: dial.history.clone() };
         let merge_key = (call_id.into(), tag.into(), 0);
         let mut call = Call::new(core, dialog, dial.room.clone(), who, phase, merge_key);
         call.joining = "dialed-out";
@@ -168,7 +180,7 @@ impl Calls {
 
 impl Call {
     /// The room has a place: the INVITE goes out. It holds the dialog until its answer is there.
-    pub(super) fn ring(&mut self, core: &mut Core, by: &Address) {
+    pub(super) fn ring(&mut self, core: &mut Core, by: &Address, history: Option<&str>) {
         let dialog = self.dialog;
         let offer = self.versioned(core, sdp::offer);
         let mut headers = Headers::default();
@@ -176,9 +188,16 @@ impl Call {
         headers.push("Supported", SUPPORTED.join(", "));
         headers.push("Allow-Events", "conference");
         headers.push("Referred-By", format!("<{}>", by.as_str()));
-        headers.push("Content-Type", "application/sdp");
+        let body = if let Some(history) = history {
+            let (kind, body) = with_history(&core.entropy.token().to_string(), &offer, history);
+            headers.push("Content-Type", kind);
+            body
+        } else {
+            headers.push("Content-Type", "application/sdp");
+            offer
+        };
         core.dialogs.share(dialog);
-        core.send(dialog, Method::Invite, &headers, offer, Sent::Dial(dialog));
+        core.send(dialog, Method::Invite, &headers, body, Sent::Dial(dialog));
     }
 
     /// The session that our offer named is void: another one, by re-INVITE.

@@ -112,7 +112,9 @@ impl Dialogs {
         Some(id)
     }
 
-    /// Makes a dialog with one usage for an INVITE of ours; [`Dialogs::establish`] makes it whole.
+    /// Makes a dialog with one usage for an INVITE of ours, which takes the `route`; [`Dialogs::establish`] makes
+    /// it whole.
+    #[allow(clippy::too_many_arguments)] // The parts of one INVITE.
     pub fn open(
         &mut self,
         local: &str,
@@ -121,6 +123,7 @@ impl Dialogs {
         tag: &str,
         contact: &str,
         flow: Flow,
+        route: Option<String>,
     ) -> Option<DialogId> {
         if self.table.len() >= limits::DIALOGS_MAX {
             return None;
@@ -133,7 +136,7 @@ impl Dialogs {
             remote: format!("<{target}>").into(),
             local_seq: 0,
             remote_seq: 0,
-            routes: Vec::new(),
+            routes: route.into_iter().map(Box::from).collect(),
             target: target.into(),
             contact: contact.into(),
             flow,

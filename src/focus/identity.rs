@@ -7,10 +7,16 @@
 //! With accounts (`accounts.rs`) whoever is proved or asserted to be somebody is that one, whatever From says; From
 //! may stand in messages too.
 //!
-//! RFC 7701 leaves open how the client learns its anonymous address. Our ruling: it need not. Its CPIM
-//! From may be the general `sip:anonymous@anonymous.invalid`, which it knows, or its own N, should it
-//! learn it from the roster. Its real address is refused there, so that no slip of the client tells it.
-//! An N in a From that comes in counts for nothing: nobody enters as somebody else.
+//! RFC 7701 leaves open how the client learns its anonymous address. Our ruling: every 200 of an anonymous
+//! call names it as `P-Associated-URI` (RFC 7315 §4.1): a further address of whom the answer is for. No header
+//! of SIP is closer: P-Asserted-Identity in a response is the other side's, and the roster is the same document
+//! for all. A client that does not read it may use the general `sip:anonymous@anonymous.invalid`, which it
+//! knows, as CPIM From. Its real address is refused there, so that no slip of the client tells it. An N in a
+//! From that comes in counts for nothing: nobody enters as somebody else.
+//!
+//! Whoever says `Privacy: none` in a later INVITE or UPDATE of the call stands in the open from the 200 on, as
+//! From of the first INVITE says, or as was proved then. If neither told anything a Warning says that nothing
+//! has changed. There is no way back.
 //!
 //! Bounds: [`NAME_BYTES_MAX`] for each string. Proof: `tests.rs` beside this file.
 
@@ -33,6 +39,37 @@ pub(super) struct Identity {
     pub(super) aliases: Vec<Address>,
     pub(super) display_name: Arc<str>,
     pub(super) contact: Arc<str>,
+    /// Who an anonymous participant is, if that is known.
+    pub(super) real: Option<Real>,
+}
+
+/// Who somebody is that hides, for the case that they tell.
+#[derive(Clone)]
+pub(super) struct Real {
+    pub(super) participant: Address,
+    aliases: Vec<Address>,
+    display_name: Arc<str>,
+}
+
+impl Identity {
+    /// Whether the room knows an anonymous address only.
+    pub(super) fn is_anonymous(&self) -> bool {
+        is_nobody(&self.participant)
+    }
+
+    /// Shows who it is, to be reached at `contact`; the addresses so far may go on to be used. What else may
+    /// stand in CPIM From; `None` if it is not known who it is.
+    pub(super) fn disclose(&mut self, contact: &str) -> Option<Vec<Address>> {
+        let Real { participant, aliases, display_name } = self.real.take()?;
+        let before = std::mem::replace(&mut self.participant, participant);
+        self.aliases.push(before);
+        self.aliases.extend(aliases.iter().cloned());
+        self.display_name = display_name;
+        if contact.len() <= NAME_BYTES_MAX {
+            self.contact = contact.into();
+        }
+        Some(aliases)
+    }
 }
 
 /// Reads who sends an INVITE; 400 if nobody can be made out.
@@ -45,11 +82,16 @@ pub(super) fn of(core: &mut Core, request: &Request) -> Result<Identity, Respons
     if from.uri.len() > NAME_BYTES_MAX || target.len() > NAME_BYTES_MAX {
         return Err(bad());
     }
-    if !asks(request) && !is_nobody(&named) {
-        let display_name = cut(&from.display).into();
-        let aliases = if named == participant { Vec::new() } else { vec![named] };
-        return Ok(Identity { participant, aliases, display_name, contact: (*target).into() });
+    let nameless = is_nobody(&named);
+    let hides = asks(request) || nameless;
+    // What a From that names nobody says of the name is no name either.
+    let display_name: Arc<str> = if nameless { "".into() } else { cut(&from.display).into() };
+    let aliases = if named == participant || nameless { Vec::new() } else { vec![named] };
+    if !hides {
+        let contact = (*target).into();
+        return Ok(Identity { participant, aliases, display_name, contact, real: None });
     }
+    let real = (!is_nobody(&participant)).then_some(Real { participant, aliases, display_name });
     core.last_anonymous += 1;
     let uri = format!("sip:anonymous{}@{NOWHERE}", core.last_anonymous);
     let general = Address::parse(&format!("sip:anonymous@{NOWHERE}")).map_err(|_| bad())?;
@@ -58,6 +100,7 @@ pub(super) fn of(core: &mut Core, request: &Request) -> Result<Identity, Respons
         aliases: vec![general],
         display_name: "Anonymous".into(),
         contact: uri.into(),
+        real,
     })
 }
 
@@ -68,8 +111,17 @@ pub(super) fn is_nobody(address: &Address) -> bool {
 
 /// Whether a request asks that its sender stays unknown (RFC 3323 §4.2, RFC 3325 §9.3).
 fn asks(request: &Request) -> bool {
-    let values = request.headers.all("Privacy").flat_map(|line| line.split([';', ',']));
-    values.map(str::trim).any(|v| v.eq_ignore_ascii_case("id") || v.eq_ignore_ascii_case("user"))
+    privacy(request).any(|v| v.eq_ignore_ascii_case("id") || v.eq_ignore_ascii_case("user"))
+}
+
+/// Whether a request asks that nothing of its sender is hidden: `none` stands alone (RFC 3323 §4.2).
+pub(super) fn asks_none(request: &Request) -> bool {
+    let mut values = privacy(request);
+    values.next().is_some_and(|v| v.eq_ignore_ascii_case("none")) && values.next().is_none()
+}
+
+fn privacy(request: &Request) -> impl Iterator<Item = &str> {
+    request.headers.all("Privacy").flat_map(|line| line.split([';', ','])).map(str::trim)
 }
 
 fn cut(text: &str) -> &str {

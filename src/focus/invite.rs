@@ -16,7 +16,7 @@
 use super::call::{Call, Phase, read_offer};
 use super::code::{acceptable, misfit_response, refusal_response};
 use super::dialog::{DialogId, contact};
-use super::identity;
+use super::identity::{self, asks_none};
 use super::list::{self, Parts};
 use super::signalling::{Flow, Request, Response};
 use super::timer::{SessionTimer, agree};
@@ -105,10 +105,12 @@ impl Calls {
             Ok(dialog) => dialog,
             Err(misfit) => return core.respond(tx, misfit_response(misfit)),
         };
-        let Some(call) = self.table.get_mut(&dialog) else {
+        let Some(call) = self.table.get(&dialog) else {
             return core.respond(tx, Response::new(481));
         };
         let before = call.endpoint;
+        let shows = self.shows(dialog, request);
+        let Some(call) = self.table.get_mut(&dialog) else { return };
         let outcome = match call.phase {
             // The answer to the first must come before the second can be judged (RFC 3261 §14.2).
             Phase::Pending { .. } => Err(core.later()),
@@ -119,6 +121,7 @@ impl Calls {
                 call.timer.learn(&request.headers);
                 call.timer.agreed = agreed;
                 call.acks = true;
+                call.shows = shows;
                 call.renegotiate(core, tx, request, flow)
             }),
         };
@@ -129,6 +132,18 @@ impl Calls {
             }
             Err(refusal) => core.respond(tx, refusal),
         }
+    }
+
+    /// Whether a later request in the call of an anonymous participant wants it shown (RFC 3323 §4.2), and
+    /// whether that can be.
+    pub(super) fn shows(&self, dialog: DialogId, request: &Request) -> Option<Result<(), &'static str>> {
+        let call = self.table.get(&dialog).filter(|c| c.who.is_anonymous() && asks_none(request))?;
+        let Some(real) = &call.who.real else { return Some(Err("Nobody knows who you are")) };
+        let others = self.rooms.get(&call.room).into_iter().flatten();
+        let theirs =
+            |d: &&DialogId| self.table.get(*d).is_some_and(|c| c.who.participant == real.participant);
+        let full = others.filter(theirs).count() >= limits::PARTICIPANT_ENDPOINTS_MAX;
+        Some(if full { Err("You are in the room with too many devices") } else { Ok(()) })
     }
 
     /// Takes note of what a later offer has led to; the call was this endpoint before.
@@ -203,9 +218,9 @@ impl Calls {
         let Some(call) = self.table.get_mut(&dialog) else { return };
         call.session = Some(session);
         call.lost = None;
-        if let Phase::Dialing { by, .. } = &call.phase {
-            let by = by.clone();
-            return call.ring(core, &by);
+        if let Phase::Dialing { by, history, .. } = &call.phase {
+            let (by, history) = (by.clone(), history.clone());
+            return call.ring(core, &by, history.as_deref());
         }
         if std::mem::take(&mut call.reoffer) {
             return call.offer_again(core);
@@ -249,6 +264,9 @@ impl Calls {
         if !call.present {
             call.present = true;
             core.news.push(call.news(endpoint, true));
+            if !std::mem::replace(&mut call.aware, true) {
+                core.news.push(News::Unaware { room: call.room.clone(), endpoint });
+            }
         }
     }
 

@@ -1,9 +1,9 @@
 //! INVITE with a list of recipients to the factory (RFC 5366): a room, and calls to all who are listed.
 //!
 //! The list stands beside the offer in a `multipart/mixed` body, or alone. Once the creator is answered the
-//! room calls everybody on it as if the creator had sent a REFER for each. Nobody is told who else is on the
-//! list, which is what copyControl `bcc` says, and consent (RFC 5360) is not asked for. Elsewhere than at
-//! the factory the extension does not exist: 420 or 415.
+//! room calls everybody on it as if the creator had sent a REFER for each. Who is on it with copyControl `to` or
+//! `cc` is named to all of them, in a list of its own beside our offer (RFC 5364); by default nobody is. Consent
+//! (RFC 5360) is not asked for. Elsewhere than at the factory the extension does not exist: 420 or 415.
 //!
 //! Bounds: `RECIPIENTS_MAX` of `wire/conference`, and [`PARTS_MAX`]. Proof: the tests below and `tests.rs`.
 
@@ -15,7 +15,8 @@ use super::invite::Calls;
 use super::refer::bare;
 use super::signalling::{Flow, Headers, Request, Response, SipUri, param};
 use super::{Core, code};
-use crate::wire::conference::{LIST_MEDIA_TYPE, XmlError, recipients};
+use crate::wire::conference::{LIST_MEDIA_TYPE, Recipient, XmlError, history, recipients};
+use std::sync::Arc;
 
 /// Parts of a body: a description and a list are two.
 const PARTS_MAX: usize = 8;
@@ -28,7 +29,7 @@ pub(super) struct Parts {
     /// The offer, empty if there is none.
     pub(super) sdp: Vec<u8>,
     /// Who is to be called.
-    pub(super) list: Vec<String>,
+    pub(super) list: Vec<Recipient>,
 }
 
 /// Takes the body of an INVITE to the factory apart; without a list it must be what any INVITE has.
@@ -42,7 +43,7 @@ pub(super) fn parts(request: &Request, config: &Config, flow: &Flow) -> Result<P
         acceptable(request)?;
         return Ok(Parts { sdp: request.body.clone(), list: Vec::new() });
     };
-    for uri in &parts.list {
+    for uri in parts.list.iter().map(|recipient| &recipient.uri) {
         if uri.to_ascii_lowercase().starts_with("sips:") || SipUri::parse(uri).is_none() {
             return Err(code::warn(flow, 488, "Not only sip addresses in the list"));
         }
@@ -94,7 +95,7 @@ fn split(request: &Request) -> Result<Parts, Response> {
     Ok(parts)
 }
 
-fn read(xml: &[u8]) -> Result<Vec<String>, Response> {
+fn read(xml: &[u8]) -> Result<Vec<Recipient>, Response> {
     recipients(xml).map_err(|why| Response::new(if why == XmlError::TooMany { 413 } else { 400 }))
 }
 
@@ -105,13 +106,26 @@ impl Calls {
         let (room, by, list) =
             (call.room.clone(), call.who.participant.clone(), std::mem::take(&mut call.list));
         let Some(flow) = core.dialogs.get(dialog).map(|d| d.flow().clone()) else { return };
-        for uri in &list {
-            let (target, _) = bare(uri);
-            let dial =
-                Dial { room: &room, user: room.user(), target: &target, by: &by, flow: &flow, report: None };
+        let targets: Vec<Recipient> =
+            list.into_iter().map(|r| Recipient { uri: bare(&r.uri).0, ..r }).collect();
+        let history = Some(history(&targets)).filter(|h| !h.is_empty()).map(Arc::<str>::from);
+        for Recipient { uri, .. } in &targets {
+            let (user, history) = (room.user(), history.clone());
+            let dial = Dial { room: &room, user, target: uri, by: &by, flow: &flow, report: None, history };
             if let Err(code) = self.dial(core, &dial) {
                 tracing::debug!(code, "somebody on a list cannot be called");
             }
         }
     }
+}
+
+/// A body of a description and what those who are called may know of each other (RFC 5366 §5), and its type. The
+/// boundary stands in neither of them.
+pub(super) fn with_history(boundary: &str, sdp: &str, history: &str) -> (String, String) {
+    let kind = format!("{MULTIPART};boundary=\"{boundary}\"");
+    let body = format!(
+        "--{boundary}\r\nContent-Type: application/sdp\r\n\r\n{sdp}\r\n--{boundary}\r\nContent-Type: {LIST_MEDIA_TYPE}\r\n\
+         Content-Disposition: recipient-list-history; handling=optional\r\n\r\n{history}\r\n--{boundary}--\r\n"
+    );
+    (kind, body)
 }

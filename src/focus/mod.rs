@@ -15,8 +15,8 @@
 //! Require (420), body (415), Accept (406). What comes before that is `strict.rs`.
 //!
 //! Bounds: `limits::DIALOGS_MAX` dialogs, each with at most one call; subscriptions see `subscribe.rs`.
-//! A message that a shard's inbox does not take is answered 503, except `Leave`, which is kept and
-//! tried again: there is at most one for each call that was. Proof: `tests.rs` here, `tests/torture.rs`
+//! A message that a shard's inbox does not take is answered 503, except `Leave`, `Inherit`, `Disclose` and `Notice`, which are
+//! kept and tried again: there is at most one of each for each call that was. Proof: `tests.rs` here, `tests/torture.rs`
 //! and `tests/sip_loopback.rs`.
 
 pub mod accounts;
@@ -27,6 +27,7 @@ pub mod dialog;
 mod identity;
 mod invite;
 mod list;
+mod notice;
 mod refer;
 mod refresh;
 mod replaces;
@@ -89,6 +90,10 @@ pub struct Config {
     pub factory: String,
     /// Who may take anybody out of any room.
     pub moderators: Vec<Address>,
+    /// Moderators who have proved to be that are shown who an anonymous participant is, and everybody is told so.
+    pub moderators_see_identity: bool,
+    /// The SIP URI of the proxy that all our INVITEs go through; none sends each to where its target is.
+    pub outbound_proxy: Option<String>,
     /// Who may come in, and how that is proved.
     pub accounts: Accounts,
     /// How many shards there are.
@@ -204,6 +209,8 @@ enum Timer {
 enum News {
     /// Somebody is present, or no longer.
     Presence(Presence),
+    /// Somebody is present whose client knows no rooms.
+    Unaware { room: Address, endpoint: EndpointId },
     /// What a REFER asked for came out so.
     Referred { report: ReportId, code: u16 },
     /// The last call of a room is gone.
@@ -246,6 +253,7 @@ impl Focus {
     #[must_use]
     pub fn new(config: Config, mut entropy: Entropy) -> Self {
         let gate = Gate::new(config.accounts.clone(), &mut entropy);
+        let rosters = Rosters::new(config.moderators_see_identity);
         let core = Core {
             now: Now(0),
             config,
@@ -265,7 +273,7 @@ impl Focus {
             core,
             gate,
             calls: Calls::default(),
-            rosters: Rosters::default(),
+            rosters,
             subscriptions: Subscriptions::default(),
             reports: Reports::default(),
             draining: false,
@@ -443,7 +451,11 @@ impl Focus {
         match message {
             ToShard::Join(join) => self.calls.undelivered(&mut self.core, join.endpoint),
             ToShard::Revise { endpoint, .. } => self.calls.undelivered(&mut self.core, endpoint),
-            ToShard::Inherit { .. } | ToShard::Leave { .. } | ToShard::Drain => {
+            ToShard::Inherit { .. }
+            | ToShard::Disclose(_)
+            | ToShard::Notice(_)
+            | ToShard::Leave { .. }
+            | ToShard::Drain => {
                 self.core.kept.push_back((shard, message));
                 self.core.arm(self.core.now + LEAVE_RETRY, Timer::Retry);
             }
@@ -458,6 +470,9 @@ impl Focus {
                     let room = presence.room.clone();
                     self.rosters.apply(presence);
                     self.subscriptions.changed(&mut self.core, &room);
+                }
+                News::Unaware { room, endpoint } => {
+                    notice::send(&mut self.core, &self.rosters, &room, endpoint);
                 }
                 News::Referred { report, code } => self.reports.over(&mut self.core, report, code),
                 News::RoomOver { room } => {
@@ -510,6 +525,12 @@ impl Core {
 
     fn disarm(&mut self, at: Now, timer: Timer) {
         self.timers.remove(&(at, timer));
+    }
+
+    /// Whether whoever sent the request at work has proved to be a moderator: what From says is not enough to be
+    /// shown what others hide.
+    fn moderator_asks(&self) -> bool {
+        self.proved.as_ref().is_some_and(|who| self.config.moderators.contains(who))
     }
 
     /// Another offer is under way: come back in a moment (RFC 3261 §14.2).

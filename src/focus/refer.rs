@@ -134,7 +134,8 @@ impl Focus {
             if self.calls.dismiss(core, &room, &order.who) { Err(200) } else { Err(404) }
         } else {
             let user = SipUri::parse(room.as_str()).map_or("", |u| u.user);
-            let dial = Dial { room: &room, user, target: &order.target, by: &by, flow, report };
+            let dial =
+                Dial { room: &room, user, target: &order.target, by: &by, flow, report, history: None };
             self.calls.dial(core, &dial)
         };
         if let (Err(code), Some(report)) = (outcome, report) {

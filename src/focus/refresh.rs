@@ -42,6 +42,7 @@ impl Calls {
         request: &Request,
         flow: &Flow,
     ) -> Result<(), Response> {
+        let shows = self.shows(dialog, request);
         let call = self.table.get_mut(&dialog).ok_or_else(|| Response::new(481))?;
         let offer = !request.body.is_empty();
         match call.phase {
@@ -55,6 +56,7 @@ impl Calls {
         let agreed = agree(request)?;
         call.timer.learn(&request.headers);
         call.timer.agreed = agreed;
+        call.shows = shows;
         if !offer {
             call.send_ok(core, tx, String::new());
             return Ok(());

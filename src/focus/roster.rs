@@ -16,6 +16,9 @@ use std::sync::Arc;
 /// Remembered changes of a room.
 const CHANGES_MAX: usize = 1024;
 
+/// What everybody in a room is told where moderators are shown who anonymous participants are.
+pub(super) const MODERATORS_SEE: &str = "Moderators see who anonymous participants are.";
+
 /// A change of somebody's presence.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Presence {
@@ -25,6 +28,8 @@ pub(super) struct Presence {
     pub(super) nickname: Option<Arc<str>>,
     pub(super) endpoint: EndpointId,
     pub(super) contact: Arc<str>,
+    /// Who an anonymous participant is: for moderators only.
+    pub(super) real: Option<Address>,
     /// `dialed-in` or `dialed-out`.
     pub(super) joining: &'static str,
     pub(super) present: bool,
@@ -41,6 +46,8 @@ struct Room {
 
 struct Person {
     display_name: Arc<str>,
+    /// Who an anonymous one is, in the rosters of moderators.
+    real: Option<Address>,
     endpoints: BTreeMap<EndpointId, Device>,
 }
 
@@ -64,19 +71,46 @@ impl Person {
 #[derive(Default)]
 pub(super) struct Rosters {
     rooms: HashMap<Address, Room>,
+    /// The same rosters with the addresses of anonymous participants, if moderators are shown them. Apart from
+    /// the others, so that no mistake about a subscriber's part of a document tells them to anybody else.
+    disclosed: Option<Box<Self>>,
+    /// What everybody is told about the rooms.
+    note: &'static str,
 }
 
 impl Rosters {
+    /// No rooms. With `moderators_see` there are rosters for moderators too, and everybody is told so.
+    pub(super) fn new(moderators_see: bool) -> Self {
+        let note = if moderators_see { MODERATORS_SEE } else { "" };
+        let of_moderators = Self { note, ..Self::default() };
+        Self { disclosed: moderators_see.then(|| Box::new(of_moderators)), note, ..Self::default() }
+    }
+
+    /// The rosters as a moderator is shown them.
+    pub(super) fn for_moderators(&self) -> &Self {
+        self.disclosed.as_deref().unwrap_or(self)
+    }
+
     /// Takes note of a change.
-    pub(super) fn apply(&mut self, news: Presence) {
+    pub(super) fn apply(&mut self, mut news: Presence) {
+        if let Some(disclosed) = &mut self.disclosed {
+            disclosed.take_note(news.clone());
+        }
+        news.real = None;
+        self.take_note(news);
+    }
+
+    fn take_note(&mut self, news: Presence) {
         let room = self.rooms.entry(news.room).or_default();
         if news.present {
             let display_name = news.display_name.clone();
-            let person = room
-                .users
-                .entry(news.participant.clone())
-                .or_insert_with(|| Person { display_name, endpoints: BTreeMap::new() });
+            let person = room.users.entry(news.participant.clone()).or_insert_with(|| Person {
+                display_name,
+                real: None,
+                endpoints: BTreeMap::new(),
+            });
             person.display_name = news.display_name;
+            person.real = news.real;
             let Presence { contact, joining, nickname, .. } = news;
             person.endpoints.insert(news.endpoint, Device { contact, joining, nickname });
         } else if let Some(person) = room.users.get_mut(&news.participant) {
@@ -95,6 +129,9 @@ impl Rosters {
     /// The room has ended.
     pub(super) fn forget(&mut self, room: &Address) {
         self.rooms.remove(room);
+        if let Some(disclosed) = &mut self.disclosed {
+            disclosed.forget(room);
+        }
     }
 
     /// How many changes a room has seen.
@@ -105,6 +142,17 @@ impl Rosters {
     /// Whether somebody is present in a room.
     pub(super) fn has(&self, room: &Address, who: &Address) -> bool {
         self.rooms.get(room).is_some_and(|r| r.users.contains_key(who))
+    }
+
+    /// How many participants are present.
+    pub(super) fn count(&self, room: &Address) -> usize {
+        self.rooms.get(room).map_or(0, |r| r.users.len())
+    }
+
+    /// Those present, by the name that everybody is shown, which may be empty.
+    pub(super) fn names(&self, room: &Address) -> impl Iterator<Item = (&str, &Address)> {
+        let users = self.rooms.get(room).into_iter().flat_map(|r| &r.users);
+        users.map(|(address, person)| (person.nickname().unwrap_or(&person.display_name), address))
     }
 
     /// Whether a room has as many participants as it may have.
@@ -121,16 +169,20 @@ impl Rosters {
         let full = news.is_none();
         let whom: BTreeSet<&Address> = news.unwrap_or_else(|| state.users.keys().collect());
         let endpoints: Vec<Vec<Endpoint<'_>>> = whom.iter().map(|a| state.endpoints(a)).collect();
+        let real = |a: &&Address| state.users.get(*a).and_then(|p| p.real.as_ref()).map(Address::as_str);
+        let associated: Vec<Option<&str>> = whom.iter().map(real).collect();
         let users: Vec<User<'_>> = whom
             .iter()
             .zip(&endpoints)
-            .map(|(address, endpoints)| User {
+            .zip(&associated)
+            .map(|((address, endpoints), associated)| User {
                 entity: address.as_str(),
                 display_text: state
                     .users
                     .get(*address)
                     .map_or("", |p| p.nickname().unwrap_or(&p.display_name)),
                 nickname: state.users.get(*address).and_then(Person::nickname),
+                associated: associated.as_slice(),
                 deleted: endpoints.is_empty(),
                 endpoints,
             })
@@ -142,6 +194,7 @@ impl Rosters {
             full,
             display_text: room.user(),
             subject: "",
+            note: self.note,
             users: &users,
             user_count: u32::try_from(state.users.len()).ok(),
         };
@@ -185,6 +238,7 @@ mod tests {
             nickname: None,
             endpoint: EndpointId(endpoint),
             contact: format!("sip:{endpoint}@pc").into(),
+            real: None,
             joining: "dialed-in",
             present,
         }

@@ -54,6 +54,8 @@ struct Subscription {
     /// Notices without answer so far.
     unanswered: u32,
     whole_only: bool,
+    /// The subscriber has proved to be a moderator.
+    moderates: bool,
 }
 
 /// The subscriptions of one room.
@@ -165,6 +167,7 @@ impl Subscriptions {
             sent_at: Now(0),
             unanswered: 0,
             whole_only: takes_whole_documents_only(request),
+            moderates: core.moderator_asks(),
         };
         self.table.insert(sub, subscription);
         self.dialogs.entry(dialog).or_default().push(sub);
@@ -281,7 +284,8 @@ impl Subscriptions {
             s.version += 1;
         }
         let since = (!whole && !s.whole_only).then_some(s.seen);
-        let body = rosters.document(&s.room, since, s.version);
+        let shown = if s.moderates { rosters.for_moderators() } else { rosters };
+        let body = shown.document(&s.room, since, s.version);
         s.seen = changes;
         s.sent_at = core.now;
         s.unanswered += 1;

@@ -9,6 +9,12 @@ use crate::base::refusal::Refusal;
 use crate::shard::message::{Ended, Join, Terms};
 use crate::wire::conference::{self, State};
 
+mod blink;
+mod lists;
+mod privacy;
+mod proxy;
+mod unaware;
+
 const ROOM: &str = "sip:lobby@chat.example";
 
 struct World {
@@ -40,6 +46,8 @@ impl World {
             chatroom: String::new(),
             factory: "conference".into(),
             moderators: vec![Address::parse("sip:mod@example.com").unwrap()],
+            moderators_see_identity: false,
+            outbound_proxy: None,
             accounts: accounts::Accounts::default(),
             shards: 4,
         };

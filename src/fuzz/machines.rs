@@ -190,7 +190,11 @@ enum Do {
     Post(EndpointId, MessageNo, Flag, usize),
     GoOn(EndpointId, MessageNo, Flag),
     Rename(EndpointId, MessageNo, usize),
+    Disclose(EndpointId, usize),
 }
+
+/// Who may be in the room.
+const PEOPLE: [&str; 4] = ["sip:a@h", "sip:b@h", "tel:+1", "im:d@h"];
 
 struct RoomWorld {
     room: Room,
@@ -211,6 +215,7 @@ impl RoomWorld {
             message_bytes_max: 100,
             types: Types::only(&["text/*", "image/png"]),
             copy_report_endpoints_max: 2,
+            look_alikes_refused: true,
             ..Policy::default()
         };
         let room = Room::new(room, policy, ShardId(1), 3);
@@ -220,7 +225,8 @@ impl RoomWorld {
     fn step(&mut self, input: &mut Input<'_>, no: MessageNo) {
         let endpoint = EndpointId(input.below(8) as u64);
         let flag = [Flag::More, Flag::End, Flag::Abort][input.below(3)];
-        let what = match input.below(9) {
+        let what = match input.below(10) {
+            9 => Do::Disclose(endpoint, input.below(4)),
             8 => Do::Rename(endpoint, no, input.below(3)),
             0 => Do::Join(endpoint, input.below(4)),
             1 | 2 => Do::Bind(endpoint, ShardId(input.below(3) as u16)),
@@ -243,9 +249,12 @@ impl RoomWorld {
     fn apply(&mut self, what: &Do) {
         let command = match *what {
             Do::Join(endpoint, who) => {
-                let who = ["sip:a@h", "sip:b@h", "tel:+1", "im:d@h"][who];
-                let Some(participant) = address(who) else { return };
+                let Some(participant) = address(PEOPLE[who]) else { return };
                 Command::Join { endpoint, participant, able: endpoint.0 % 2 == 0 }
+            }
+            Do::Disclose(endpoint, who) => {
+                let Some(participant) = address(PEOPLE[who]) else { return };
+                Command::Disclose { endpoint, participant }
             }
             Do::Bind(endpoint, at) => Command::Bind { endpoint, at },
             Do::Unbind(endpoint) => Command::Unbind { endpoint },
@@ -258,7 +267,7 @@ impl RoomWorld {
             }
             Do::GoOn(endpoint, no, flag) => Command::Continue { endpoint, no, flag },
             Do::Rename(endpoint, no, name) => {
-                let nickname = |n: &str| Nickname { shown: n.into(), key: n.into() };
+                let nickname = |n: &str| Nickname { shown: n.into(), key: n.into(), looks: n.into() };
                 let wish = ["al", "bo"].get(name).copied().map(nickname);
                 Command::Nickname { endpoint, no, wish }
             }
@@ -285,7 +294,16 @@ impl RoomWorld {
             (Effect::Grant { endpoint, .. }, Do::Join(who, _)) => {
                 assert!(endpoint == *who && self.members.insert(endpoint, false).is_none());
             }
-            (Effect::Refuse { endpoint, .. }, Do::Join(who, _)) => assert_eq!(endpoint, *who),
+            (Effect::Disclosed { endpoint, .. }, Do::Disclose(who, as_whom)) => {
+                let is = self.room.roster().participant_of(endpoint);
+                assert!(
+                    endpoint == *who && is.is_some_and(|p| p.is(PEOPLE[*as_whom])),
+                    "it has told who it is"
+                );
+            }
+            (Effect::Refuse { endpoint, .. }, Do::Join(who, _) | Do::Disclose(who, _)) => {
+                assert_eq!(endpoint, *who)
+            }
             (Effect::Admit { endpoint, at, after }, Do::Bind(who, place)) => {
                 assert!(endpoint == *who && at == *place && after.0 == self.seq);
                 assert!(self.members.insert(endpoint, true).is_some(), "admitted, but no member");

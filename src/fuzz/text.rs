@@ -163,6 +163,7 @@ pub fn conference_xml(octets: &[u8]) {
                 entity: &user.entity,
                 display_text: user.display_text.as_deref().unwrap_or_default(),
                 nickname: user.nickname.as_deref(),
+                associated: &[],
                 deleted: user.state == State::Deleted,
                 endpoints,
             })
@@ -174,6 +175,7 @@ pub fn conference_xml(octets: &[u8]) {
                 full,
                 display_text: read.display_text.as_deref().unwrap_or_default(),
                 subject: read.subject.as_deref().unwrap_or_default(),
+                note: "",
                 users: &users,
                 user_count: read.user_count,
             });
@@ -186,6 +188,7 @@ pub fn conference_xml(octets: &[u8]) {
         entity: text(3),
         display_text: text(4),
         nickname: texts.get(5).map(String::as_str),
+        associated: &[text(9)],
         deleted: false,
         endpoints: &endpoints,
     }];
@@ -195,6 +198,7 @@ pub fn conference_xml(octets: &[u8]) {
         full: true,
         display_text: text(7),
         subject: text(8),
+        note: text(10),
         users: &users,
         user_count: Some(1),
     });

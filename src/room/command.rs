@@ -43,6 +43,13 @@ pub enum Command<'a> {
         /// The one that will leave.
         from: EndpointId,
     },
+    /// The endpoint's participant, anonymous so far, tells who it is.
+    Disclose {
+        /// Which endpoint.
+        endpoint: EndpointId,
+        /// Who it is.
+        participant: Address,
+    },
     /// The endpoint's dialog ended.
     Leave {
         /// Which endpoint.

@@ -65,6 +65,13 @@ pub enum Effect {
         /// The form to show.
         nickname: Option<Arc<str>>,
     },
+    /// The endpoint belongs to the participant that it disclosed: its session must know.
+    Disclosed {
+        /// Who.
+        endpoint: EndpointId,
+        /// Where its session is.
+        at: ShardId,
+    },
     /// The part at hand goes to every endpoint present but its sender, as message `seq`.
     Broadcast {
         /// The message's place in the order.

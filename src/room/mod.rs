@@ -57,7 +57,8 @@ impl Room {
     #[must_use]
     pub fn new(address: Address, policy: Policy, home: ShardId, shards: u16) -> Self {
         let roster = Roster::new(home, shards);
-        Self { address, policy, roster, nicknames: Nicknames::default(), seq: Seq(0), open: AHashMap::new() }
+        let nicknames = Nicknames::new(policy.look_alikes_refused);
+        Self { address, policy, roster, nicknames, seq: Seq(0), open: AHashMap::new() }
     }
 
     /// The room's address.
@@ -80,6 +81,7 @@ impl Room {
             Command::Bind { endpoint, at } => self.bind(endpoint, at, out),
             Command::Unbind { endpoint } => self.unbind(endpoint, out),
             Command::Inherit { heir, from } => self.inherit(now, heir, from, out),
+            Command::Disclose { endpoint, participant } => self.disclose(endpoint, participant, out),
             Command::Leave { endpoint } => self.leave(now, endpoint, out),
             Command::Post(posting) => self.post(&posting, out),
             Command::Nickname { endpoint, no, wish } => self.nickname(now, endpoint, no, wish, out),
@@ -123,9 +125,21 @@ impl Room {
             return;
         };
         if old == new
-            && let Some(shown) = self.nicknames.inherit(now, heir, from)
+            && let Some(shown) = self.nicknames.inherit(now, heir, from, new)
         {
             out.push(Effect::Renamed { endpoint: heir, nickname: Some(shown) });
+        }
+    }
+
+    /// An anonymous participant shows itself; the nickname stays.
+    fn disclose(&mut self, endpoint: EndpointId, participant: Address, out: &mut Vec<Effect>) {
+        let Some(before) = self.roster.participant_of(endpoint).cloned() else { return };
+        match self.roster.disclose(endpoint, participant.clone(), &self.policy) {
+            Ok(at) => {
+                self.nicknames.disclose(endpoint, &before, &participant);
+                out.push(Effect::Disclosed { endpoint, at });
+            }
+            Err(why) => out.push(Effect::Refuse { endpoint, why }),
         }
     }
 
@@ -404,7 +418,8 @@ mod tests {
     fn a_nickname_follows_its_participant_to_another_device() {
         // FOCUS-09
         let mut w = World::new(Policy::default());
-        let rabbit = || Some(Nickname { shown: "Rabbit".into(), key: "rabbit".into() });
+        let rabbit =
+            || Some(Nickname { shown: "Rabbit".into(), key: "rabbit".into(), looks: "rabbit".into() });
         let (old, new) = (EndpointId(1), EndpointId(7));
         let ask = |endpoint| Command::Nickname { endpoint, no: MessageNo(1), wish: rabbit() };
         for endpoint in [old, EndpointId(2)] {
@@ -423,7 +438,10 @@ mod tests {
     #[test]
     fn a_nickname_is_answered_and_told() {
         // CHAT-NICK-02 CHAT-NICK-04 CHAT-NICK-10
-        let nickname = |text: &str| Some(Nickname { shown: text.into(), key: text.to_lowercase().into() });
+        let nickname = |text: &str| {
+            let key: std::sync::Arc<str> = text.to_lowercase().into();
+            Some(Nickname { shown: text.into(), key: key.clone(), looks: key })
+        };
         let ask = |w: &mut World, n, wish| {
             w.does(Command::Nickname { endpoint: EndpointId(n), no: MessageNo(1), wish })
         };

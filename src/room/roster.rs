@@ -18,6 +18,8 @@ struct Endpoint {
     bound: bool,
     /// It can take private messages.
     able: bool,
+    /// The anonymous address under which it entered, if it has shown itself since.
+    former: Option<Address>,
 }
 
 /// Participants and endpoints of one room.
@@ -26,6 +28,8 @@ pub struct Roster {
     home: ShardId,
     endpoints: AHashMap<EndpointId, Endpoint>,
     participants: AHashMap<Address, SmallVec<[EndpointId; 1]>>,
+    /// Addresses that were given up, and who had them: others may not have seen that yet.
+    former: AHashMap<Address, EndpointId>,
     /// Endpoints per shard, granted or bound: what placement balances.
     load: Vec<usize>,
     bound: usize,
@@ -39,6 +43,7 @@ impl Roster {
             home,
             endpoints: AHashMap::new(),
             participants: AHashMap::new(),
+            former: AHashMap::new(),
             load: vec![0; usize::from(shards.max(1))],
             bound: 0,
         }
@@ -64,7 +69,7 @@ impl Roster {
         let at = self.place();
         self.load[at.index()] += 1;
         self.participants.entry(participant.clone()).or_default().push(endpoint);
-        self.endpoints.insert(endpoint, Endpoint { participant, at, bound: false, able });
+        self.endpoints.insert(endpoint, Endpoint { participant, at, bound: false, able, former: None });
         Ok(at)
     }
 
@@ -100,13 +105,63 @@ impl Roster {
         let e = self.endpoints.remove(&endpoint)?;
         self.bound -= usize::from(e.bound);
         self.load[e.at.index()] -= 1;
-        if let Some(all) = self.participants.get_mut(&e.participant) {
+        self.part(&e.participant, endpoint);
+        self.give_up(e.former.as_ref(), endpoint);
+        Some(e.at)
+    }
+
+    /// The endpoint is no longer one of this participant, who is gone with the last one.
+    fn part(&mut self, participant: &Address, endpoint: EndpointId) {
+        if let Some(all) = self.participants.get_mut(participant) {
             all.retain(|id| *id != endpoint);
             if all.is_empty() {
-                self.participants.remove(&e.participant);
+                self.participants.remove(participant);
             }
         }
-        Some(e.at)
+    }
+
+    /// The endpoint is one of `participant` from now on. Its address so far reaches that participant as long
+    /// as the endpoint stays. Where its session is.
+    ///
+    /// # Errors
+    /// [`Refusal::NoSession`] if the endpoint is no member, [`Refusal::RoomFull`] if the participant has too
+    /// many endpoints already.
+    pub fn disclose(
+        &mut self,
+        endpoint: EndpointId,
+        participant: Address,
+        policy: &Policy,
+    ) -> Result<ShardId, Refusal> {
+        let has = self.participants.get(&participant).map_or(0, SmallVec::len);
+        let e = self.endpoints.get_mut(&endpoint).ok_or(Refusal::NoSession)?;
+        if e.participant == participant {
+            return Ok(e.at);
+        }
+        if has >= policy.participant_endpoints_max {
+            return Err(Refusal::RoomFull);
+        }
+        let at = e.at;
+        let before = std::mem::replace(&mut e.participant, participant.clone());
+        let older = e.former.replace(before.clone());
+        self.part(&before, endpoint);
+        self.participants.entry(participant).or_default().push(endpoint);
+        self.give_up(older.as_ref(), endpoint);
+        self.former.insert(before, endpoint);
+        Ok(at)
+    }
+
+    /// An address that an endpoint once had reaches it no more; another one may have had it later.
+    fn give_up(&mut self, former: Option<&Address>, endpoint: EndpointId) {
+        if let Some(former) = former.filter(|f| self.former.get(*f) == Some(&endpoint)) {
+            self.former.remove(former);
+        }
+    }
+
+    /// The endpoints of whoever has this address, or had it before showing itself.
+    fn endpoints_of(&self, address: &Address) -> &[EndpointId] {
+        let now = self.participants.get(address);
+        let later = || self.participants.get(self.participant_of(*self.former.get(address)?)?);
+        now.or_else(later).map(SmallVec::as_slice).unwrap_or_default()
     }
 
     /// Where the session of `endpoint` is; `None` if it is no member.
@@ -141,7 +196,7 @@ impl Roster {
     /// [`Refusal::UnknownRecipient`] if nobody of that address is present,
     /// [`Refusal::NoPrivateMessages`] if none of its endpoints is able (CHAT-PRIV-03).
     pub fn recipients(&self, address: &Address, sender: EndpointId) -> Result<Recipients, Refusal> {
-        let all = self.participants.get(address).map(SmallVec::as_slice).unwrap_or_default();
+        let all = self.endpoints_of(address);
         let present: SmallVec<[(EndpointId, bool); 4]> = all
             .iter()
             .filter(|id| **id != sender)
@@ -185,6 +240,10 @@ impl Roster {
         for (address, all) in &self.participants {
             assert!(!all.is_empty(), "{address} has no endpoint");
             assert!(all.iter().all(|id| self.endpoints.get(id).is_some_and(|e| e.participant == *address)));
+        }
+        for (address, id) in &self.former {
+            let former = self.endpoints.get(id).and_then(|e| e.former.as_ref());
+            assert_eq!(former, Some(address), "{id} had this address");
         }
     }
 }

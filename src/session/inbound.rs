@@ -44,6 +44,14 @@ pub struct Sender {
 }
 
 impl Sender {
+    /// The participant, anonymous so far, is known by another address from now on. What it may use so far
+    /// stays: messages may be under way.
+    pub fn disclose(&mut self, participant: Address, aliases: Vec<Address>) {
+        let before = std::mem::replace(&mut self.participant, participant);
+        self.aliases.push(before);
+        self.aliases.extend(aliases);
+    }
+
     fn may_use(&self, from: &str) -> bool {
         self.participant.is(from) || self.aliases.iter().any(|a| a.is(from))
     }

@@ -56,6 +56,30 @@ pub struct Join {
     pub terms: Option<Terms>,
 }
 
+/// A participant who has hidden so far tells who it is.
+#[derive(Clone, Debug)]
+pub struct Disclosure {
+    /// The endpoint that tells.
+    pub endpoint: EndpointId,
+    /// In which room.
+    pub room: Address,
+    /// Who the participant is from now on.
+    pub participant: Address,
+    /// Further addresses that the participant may use in CPIM From from now on.
+    pub aliases: Vec<Address>,
+}
+
+/// What an endpoint is told by its room.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// Whom.
+    pub endpoint: EndpointId,
+    /// By which room.
+    pub room: Address,
+    /// Each a message of its own.
+    pub texts: Vec<String>,
+}
+
 /// From the control plane to a shard. `Join`, `Leave` go to the room's home, see [`home`].
 #[derive(Debug)]
 pub enum ToShard {
@@ -84,6 +108,11 @@ pub enum ToShard {
         /// Which room.
         room: Address,
     },
+    /// An anonymous participant tells who it is; to the room's home. Answered, with [`FromShard::Refused`],
+    /// only if the room does not take it.
+    Disclose(Box<Disclosure>),
+    /// Something to be said to one endpoint only; to the room's home. Not answered.
+    Notice(Box<Notice>),
     /// The dialog ended; to the room's home. Not answered, and not an error if the endpoint is unknown.
     Leave {
         /// Who.
@@ -171,6 +200,10 @@ pub enum ShardMessage {
         /// The new session's name, if a new binding is needed.
         rebind: Option<SessionId>,
     },
+    /// Home → session's shard: the sender has another address.
+    Disclose(Box<Disclosure>),
+    /// Home → session's shard: something to be said to the endpoint.
+    Notice(Box<Notice>),
     /// Session's shard → home: the session is bound here.
     Bind {
         /// In which room.

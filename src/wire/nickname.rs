@@ -118,7 +118,8 @@ pub fn prepare(text: &str) -> Result<Nickname, BadNickname> {
     // Not the crate's own case mapping: it leaves title-case letters be where nothing before them is
     // upper-case.
     let key = stable(&shown, str::to_lowercase)?;
-    Ok(Nickname { shown: shown.into(), key: key.into() })
+    let looks = skeleton(&shown);
+    Ok(Nickname { shown: shown.into(), key: key.into(), looks: looks.into() })
 }
 
 /// Applies the rules until they change nothing: spaces, case as `fold` has it, NFKC.
@@ -141,11 +142,9 @@ fn stable(text: &str, fold: fn(&str) -> String) -> Result<String, BadNickname> {
 }
 
 /// What a nickname can be mistaken for: two with the same skeleton look alike, in one case or another
-/// (UTS 39 §4). Made of the form that is shown, since `I` is mistaken for `l` where `i` is not; so compare
-/// keys as well as skeletons.
-#[must_use]
-pub fn skeleton(nickname: &Nickname) -> String {
-    let seen: String = unicode_security::confusable_detection::skeleton(&nickname.shown).collect();
+/// (UTS 39 §4). Made of the form that is shown, since `I` is mistaken for `l` where `i` is not.
+fn skeleton(shown: &str) -> String {
+    let seen: String = unicode_security::confusable_detection::skeleton(shown).collect();
     seen.to_lowercase()
 }
 
@@ -273,7 +272,7 @@ mod tests {
 
     #[test]
     fn what_looks_alike_has_the_same_skeleton() {
-        let skeleton = |text: &str| skeleton(&prepare(text).unwrap());
+        let skeleton = |text: &str| prepare(text).unwrap().looks;
         let cyrillic = "\u{430}l\u{456}ce";
         for (one, other) in
             [("BOY", "B0Y"), ("boy", "b0y"), ("boy", "B0Y"), ("Alice", "AIice"), ("alice", cyrillic)]
@@ -306,7 +305,7 @@ mod tests {
             for value in [&value[..], &quoted, odd.as_bytes()] {
                 if let Ok(Wish::Reserve(nickname)) = parse(Some(value)) {
                     assert!((1..=NICKNAME_BYTES_MAX).contains(&nickname.shown.len()));
-                    assert!(!nickname.key.is_empty() && !skeleton(&nickname).contains('\0'));
+                    assert!(!nickname.key.is_empty() && !nickname.looks.contains('\0'));
                 }
             }
         }

@@ -198,7 +198,7 @@ async fn call(caller: &Caller, room: &str, name: &str, path: &str, setup: &str) 
     let port = path.split(':').nth(2).unwrap().split('/').next().unwrap();
     let offer = format!(
         "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=message {port} TCP/MSRP *\r\n\
-         a=path:{path}\r\na=setup:{setup}\r\na=accept-types:message/cpim\r\na=accept-wrapped-types:*\r\n"
+         a=path:{path}\r\na=setup:{setup}\r\na=accept-types:message/cpim\r\na=accept-wrapped-types:*\r\na=chatroom\r\n"
     );
     let (room, from) = (format!("sip:{room}@localhost"), format!("sip:{name}@localhost"));
     let invite = Invite { room: &room, from: &from, display_name: name, offer: &offer };

@@ -167,6 +167,11 @@ impl Phone {
         self.until(|m| m.starts_with("NOTIFY ") && m.contains(holds)).await
     }
 
+    /// All that came and that nobody has asked for yet.
+    pub(crate) fn heard(&self) -> String {
+        self.came.iter().map(String::as_str).collect()
+    }
+
     /// Answers a request.
     pub(crate) async fn answer(&mut self, request: &str, status: &str, lines: &str, body: &str) {
         let copied = ["Via", "From", "Call-ID", "CSeq"].map(|n| format!("{n}: {}\r\n", header(request, n)));

@@ -98,6 +98,65 @@ async fn an_anonymous_participant_is_known_by_an_anonymous_address_only() {
 }
 
 #[tokio::test]
+async fn who_discloses_is_known_by_the_real_address_from_then_on() {
+    // CHAT-JOIN-07 CHAT-JOIN-11 CHAT-PRIV-06
+    let raw = Raw {
+        moderators_see_identity: Some(true),
+        moderator: vec!["sip:mod@localhost".into()],
+        trusted_proxy: vec!["127.0.0.1".into()],
+        ..Raw::default()
+    };
+    everywhere(raw, async |server, transport| {
+        let (mut bob_phone, mut bob) = enter(server, transport, "bob").await;
+        let _dialog = watch(&mut bob_phone, ROOM).await;
+        let mut mod_phone = Phone::new(server.sip, transport, "mod").await;
+        let mut dialog = mod_phone.dialog(ROOM);
+        let proof = format!("{CONFERENCE}Expires: 600\r\nP-Asserted-Identity: <sip:mod@localhost>\r\n");
+        mod_phone.ask(&mut dialog, "SUBSCRIBE", &proof, "").await;
+        let mut phone = Phone::new(server.sip, transport, "whistle").await;
+        let mut hidden = phone.join(server.msrp, "lobby", "Privacy: id\r\n", ABLE).await;
+        let own = header(&hidden.ok, "P-Associated-URI").trim_matches(['<', '>']).to_owned();
+        let before = bob_phone.notice(&own).await;
+        mod_phone.notice("<uri>sip:whistle@localhost</uri>").await;
+        assert_eq!(code(&hidden.text(&own, ROOM, "guess who").await), "200");
+        bob.hear("guess who").await;
+        assert_eq!(code(&bob.text("sip:bob@localhost", "sip:whistle@localhost", "you?").await), "404");
+        let so_far = before + &bob_phone.heard();
+        assert!(!bob.wire.contains("whistle") && !so_far.contains("whistle"), "{}{so_far}", bob.wire);
+        let ok = phone.ask(&mut hidden.dialog, "UPDATE", "Privacy: none\r\n", "").await;
+        assert!(ok.starts_with("SIP/2.0 200 ") && !ok.contains("anonymous"), "{ok}");
+        let roster = bob_phone.notice("state=\"deleted\"").await;
+        assert!(roster.contains(&format!("<user entity=\"{own}\" state=\"deleted\"/>")), "{roster}");
+        assert!(roster.contains("<user entity=\"sip:whistle@localhost\""), "{roster}");
+        assert_eq!(code(&hidden.text("sip:whistle@localhost", ROOM, "it is me").await), "200");
+        bob.hear("it is me").await;
+        for to in ["sip:whistle@localhost", &own] {
+            assert_eq!(code(&bob.text("sip:bob@localhost", to, "I knew").await), "200", "{to}");
+            hidden.hear("I knew").await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_phone_that_knows_no_rooms_is_told_where_it_is_and_who_is_there() {
+    // CHAT-JOIN-08
+    everywhere(Raw::default(), async |server, transport| {
+        let (_alice_phone, mut alice) = enter(server, transport, "alice").await;
+        let mut plain_phone = Phone::new(server.sip, transport, "plain").await;
+        let mut plain = plain_phone.join(server.msrp, "lobby", "", "").await;
+        plain.hear("This is the chat room lobby").await;
+        plain.hear("<sip:alice@localhost>").await;
+        assert_eq!(plain.wire.matches("agp.Message-Type: status\r\n").count(), 2, "{}", plain.wire);
+        assert!(plain.wire.contains("2 in the room:"), "{}", plain.wire);
+        assert_eq!(code(&plain.text("sip:plain@localhost", ROOM, "I see").await), "200");
+        alice.hear("I see").await;
+        assert!(!alice.wire.contains("in the room"), "{}", alice.wire);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_private_message_reaches_all_devices_of_one_participant_and_nobody_else() {
     // CHAT-PRIV-01 CHAT-PRIV-02 CHAT-PRIV-03
     everywhere(Raw::default(), async |server, transport| {

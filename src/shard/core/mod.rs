@@ -17,6 +17,7 @@
 //! Files: `requests` (what arrives on connections), `sessions` (grants, binding, moving, ending),
 //! `rooms` (what rooms decide, carried out), this one (the rest).
 
+mod notices;
 mod requests;
 mod rooms;
 mod sessions;
@@ -344,6 +345,8 @@ impl ShardCore {
         match message {
             ShardMessage::Grant(grant) => self.grant(now, *grant),
             ShardMessage::Revise { endpoint, terms, rebind } => self.revise(now, endpoint, *terms, rebind),
+            ShardMessage::Disclose(disclosure) => self.disclose(disclosure),
+            ShardMessage::Notice(notice) => self.notice(now, notice),
             ShardMessage::Bind { room, endpoint, at } => self.room_bind(now, room, endpoint, at),
             ShardMessage::Unbind { room, endpoint } => self.room_unbind(now, room, endpoint),
             ShardMessage::Admit { endpoint, after } => self.admit(endpoint, after),
@@ -382,6 +385,8 @@ impl ShardCore {
                 self.room_revise(now, endpoint, &room, terms, rebind);
             }
             ToShard::Inherit { heir, from, room } => self.room_inherit(now, heir, from, &room),
+            ToShard::Disclose(disclosure) => self.room_disclose(now, disclosure),
+            ToShard::Notice(notice) => self.room_notice(now, notice),
             ToShard::Leave { endpoint, room } => self.room_leave(now, endpoint, &room),
             ToShard::Drain => self.drain(now),
         }

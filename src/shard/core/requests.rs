@@ -13,7 +13,6 @@ use crate::shard::audience::Body;
 use crate::shard::conns::{CloseReason, UnderWay, Wait};
 use crate::shard::message::{Ended, OwnedEnvelope, ShardMessage};
 use crate::shard::timers::Timer;
-use crate::wire::cpim;
 use crate::wire::msrp::encode::{self, ReportHead};
 use crate::wire::msrp::frame::{Framer, Step};
 use crate::wire::msrp::head::{FailureReport, Head, HeadFault, Kind, Method};
@@ -668,7 +667,6 @@ impl ShardCore {
         let Some(conn) = self.conns.get(id) else { return };
         for endpoint in conn.sessions.clone() {
             let Some(session) = self.sessions.get(&endpoint) else { continue };
-            let Some(terms) = &session.grant.terms else { continue };
             let audience = self.audiences.get_mut(&session.grant.room);
             let member = session.member.and_then(|m| audience?.member_mut(m));
             let Some(member) = member.filter(|m| m.skipped > 0) else { continue };
@@ -679,35 +677,9 @@ impl ShardCore {
                 return;
             }
             let count = std::mem::take(&mut member.skipped);
-            let uri = self.uri(&session.grant.session);
+            let to = session.grant.sender.participant.clone();
             let text = format!("{count} messages were left out because this connection was too slow.");
-            let mut body = Vec::new();
-            cpim::write(
-                &mut body,
-                &cpim::Draft {
-                    from: session.grant.sender.room.as_str(),
-                    from_name: "",
-                    to: session.grant.sender.participant.as_str(),
-                    to_name: "",
-                    date_time: "",
-                    headers: &[],
-                    content_type: "text/plain;charset=UTF-8",
-                    content: text.as_bytes(),
-                },
-            );
-            let (tid, message_id) = (self.entropy.token(), self.entropy.token());
-            let preamble = encode::preamble(&terms.peer_path, &uri);
-            let len = body.len() as u64;
-            let tail = encode::TailHead {
-                message_id: message_id.as_bytes(),
-                range: ByteRange { start: 1, end: Some(len), total: Some(len) },
-                failure_report: FailureReport::No,
-                success_report: false,
-                content_type: Some(b"message/cpim"),
-            };
-            self.conns.push_with(now, id, |out| {
-                encode::send(out, tid.as_bytes(), &preamble, &tail, &body, Flag::End);
-            });
+            self.say(now, id, endpoint, &to, &[], &text, None);
         }
     }
 }

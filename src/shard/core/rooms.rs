@@ -13,7 +13,9 @@ use crate::room::command::{Command, Posting};
 use crate::room::effect::Effect;
 use crate::session::inbound::{Envelope, Sender};
 use crate::shard::audience::Body;
-use crate::shard::message::{FromShard, Grant, Join, Opening, OwnedEnvelope, ShardMessage, Terms};
+use crate::shard::message::{
+    Disclosure, FromShard, Grant, Join, Opening, OwnedEnvelope, ShardMessage, Terms,
+};
 use crate::shard::timers::Timer;
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -139,8 +141,8 @@ impl ShardCore {
         payload: Option<&Payload<'_>>,
     ) -> Option<Result<(), Refusal>> {
         match effect {
-            // A grant needs what only `join` has at hand.
-            Effect::Grant { .. } => {}
+            // These need what only `join` and `room_disclose` have at hand.
+            Effect::Grant { .. } | Effect::Disclosed { .. } => {}
             Effect::Refuse { endpoint, why } => {
                 self.outputs.control.push(FromShard::Refused { endpoint, why });
             }
@@ -389,6 +391,24 @@ impl ShardCore {
         if let Some(&room) = self.room_names.get(room) {
             self.run(now, room, Command::Inherit { heir, from }, None);
         }
+    }
+
+    /// An anonymous participant tells who it is: to the shard where its session is, if the room takes it.
+    pub(super) fn room_disclose(&mut self, now: Now, disclosure: Box<Disclosure>) {
+        let Some(&room) = self.room_names.get(&disclosure.room) else { return };
+        let (endpoint, participant) = (disclosure.endpoint, disclosure.participant.clone());
+        let mut effects = self.ask(now, room, Command::Disclose { endpoint, participant });
+        let mut disclosure = Some(disclosure);
+        for effect in effects.drain(..) {
+            match (effect, disclosure.take()) {
+                (Effect::Disclosed { at, .. }, Some(d)) => self.tell(now, at, ShardMessage::Disclose(d)),
+                (effect, rest) => {
+                    disclosure = rest;
+                    self.carry_out(now, room, effect, None);
+                }
+            }
+        }
+        self.effects = effects;
     }
 
     /// The dialog of an endpoint ended.

@@ -16,7 +16,7 @@ use crate::session::inbound::Inbound;
 use crate::session::owed::Owed;
 use crate::shard::audience::Member;
 use crate::shard::conns::{CloseReason, Wait};
-use crate::shard::message::{Ended, FromShard, Grant, ShardMessage, Terms};
+use crate::shard::message::{Disclosure, Ended, FromShard, Grant, ShardMessage, Terms};
 use crate::shard::timers::Timer;
 use crate::wire::msrp::encode;
 use crate::wire::msrp::head::FailureReport;
@@ -113,6 +113,17 @@ impl ShardCore {
         session.grant.terms = Some(terms);
         self.wake_waiting(endpoint);
         self.connect_if_passive(now, endpoint);
+    }
+
+    /// The sender tells who it is: its messages may say so from now on.
+    pub(super) fn disclose(&mut self, disclosure: Box<Disclosure>) {
+        let endpoint = disclosure.endpoint;
+        if let Some(session) = self.sessions.get_mut(&endpoint) {
+            let Disclosure { participant, aliases, .. } = *disclosure;
+            session.grant.sender.disclose(participant, aliases);
+        } else if let Some(to) = self.moved.get(&endpoint) {
+            self.outputs.mesh.push((*to, ShardMessage::Disclose(disclosure)));
+        }
     }
 
     /// The peer's path changed: a new session takes the place of the old one. If the peer comes to us,

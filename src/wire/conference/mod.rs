@@ -12,7 +12,7 @@ mod read;
 mod write;
 mod xml;
 
-pub use list::{LIST_MEDIA_TYPE, RECIPIENTS_MAX, recipients};
+pub use list::{CopyControl, LIST_MEDIA_TYPE, RECIPIENTS_MAX, Recipient, history, recipients};
 pub use read::{EndpointUpdate, RosterUpdate, State, UserUpdate, read};
 pub use write::{Endpoint, Roster, User, write};
 pub use xml::{ATTRIBUTES_MAX, DEPTH_MAX, NAMESPACES_MAX, XmlError};

@@ -16,6 +16,8 @@ pub struct Roster<'a> {
     pub display_text: &'a str,
     /// The room's subject; may be empty. Full documents only.
     pub subject: &'a str,
+    /// What people are told about the room; none if empty. Full documents only.
+    pub note: &'a str,
     /// The users: all, or those that changed.
     pub users: &'a [User<'a>],
     /// How many users there are; a partial document may leave it out.
@@ -31,6 +33,8 @@ pub struct User<'a> {
     pub display_text: &'a str,
     /// The nickname, if reserved.
     pub nickname: Option<&'a str>,
+    /// Other addresses of the participant (RFC 4575 §5.6.2).
+    pub associated: &'a [&'a str],
     /// The participant is gone: nothing but the URI is told (CONF-05).
     pub deleted: bool,
     /// The participant's endpoints: all, or with `deleted` ones among them those that changed.
@@ -79,6 +83,9 @@ fn description(out: &mut String, roster: &Roster<'_>) {
     out.push_str("  <conference-description>\r\n");
     element(out, "    ", "display-text", roster.display_text);
     element(out, "    ", "subject", roster.subject);
+    if !roster.note.is_empty() {
+        element(out, "    ", "free-text", roster.note);
+    }
     out.push_str("    <conf-uris>\r\n      <entry>\r\n");
     element(out, "        ", "uri", roster.entity);
     element(out, "        ", "purpose", "participation");
@@ -99,6 +106,15 @@ fn user(out: &mut String, user: &User<'_>, full: bool) {
     out.push_str(">\r\n");
     let names = [user.display_text, user.nickname.unwrap_or(""), user.entity];
     element(out, "      ", "display-text", names.into_iter().find(|name| !name.is_empty()).unwrap_or(""));
+    if !user.associated.is_empty() {
+        out.push_str("      <associated-aors>\r\n");
+        for uri in user.associated {
+            out.push_str("        <entry>\r\n");
+            element(out, "          ", "uri", uri);
+            out.push_str("        </entry>\r\n");
+        }
+        out.push_str("      </associated-aors>\r\n");
+    }
     user.endpoints.iter().filter(|e| !(full && e.deleted)).for_each(|e| endpoint(out, e));
     out.push_str("    </user>\r\n");
 }
@@ -122,7 +138,7 @@ fn endpoint(out: &mut String, endpoint: &Endpoint<'_>) {
     out.push_str("      </endpoint>\r\n");
 }
 
-fn attribute(out: &mut String, name: &str, value: &str) {
+pub(super) fn attribute(out: &mut String, name: &str, value: &str) {
     out.push(' ');
     out.push_str(name);
     out.push_str("=\"");
@@ -168,6 +184,7 @@ mod tests {
             entity: "sip:alice@example.com",
             display_text: "Alice",
             nickname: Some("Alice \"of\" Wonderland"),
+            associated: &[],
             deleted: false,
             endpoints,
         }
@@ -180,6 +197,7 @@ mod tests {
             full: false,
             display_text: "Lobby",
             subject: "",
+            note: "",
             users,
             user_count: None,
         }
@@ -243,6 +261,20 @@ mod tests {
     }
 
     #[test]
+    fn other_addresses_and_a_note_stand_where_the_schema_has_them() {
+        let user = User { associated: &["sip:a@x?b=c&d", "tel:+1"], ..alice(&[PHONE]) };
+        let text = written(&Roster { full: true, note: "For <all>", subject: "Tea", ..partial(&[user]) })
+            .replace("\r\n", "");
+        assert!(
+            text.contains("<subject>Tea</subject>    <free-text>For &lt;all&gt;</free-text>    <conf-uris>"),
+            "{text}"
+        );
+        let aors = "</display-text>      <associated-aors>        <entry>          <uri>sip:a@x?b=c&amp;d</uri>        </entry>        \
+                    <entry>          <uri>tel:+1</uri>        </entry>      </associated-aors>      <endpoint";
+        assert!(text.contains(aors), "{text}");
+    }
+
+    #[test]
     fn every_user_has_a_name_to_show() {
         let user = User { display_text: "", ..alice(&[]) };
         let text = written(&partial(&[user, User { nickname: None, ..user }]));
@@ -259,11 +291,18 @@ mod tests {
             entity: evil,
             display_text: evil,
             nickname: Some(evil),
+            associated: &[evil],
             deleted: false,
             endpoints: &endpoints,
         }];
-        let roster =
-            Roster { full: true, entity: evil, display_text: evil, subject: evil, ..partial(&users) };
+        let roster = Roster {
+            full: true,
+            entity: evil,
+            display_text: evil,
+            subject: evil,
+            note: evil,
+            ..partial(&users)
+        };
         let update = read(written(&roster).as_bytes()).unwrap();
         let user = &update.users[0];
         assert_eq!((update.state, update.entity.as_str(), user.entity.as_str()), (State::Full, evil, evil));
