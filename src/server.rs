@@ -121,6 +121,7 @@ async fn serve(
         chatroom: policy.chatroom_tokens(),
         factory: config.factory.clone(),
         moderators: config.moderators.clone(),
+        roster_whole_max: policy.roster_whole_max,
         accounts: config.accounts.clone(),
     };
     let sip = Sip::bind(sip_config).await.map_err(ServerError::Sip)?;

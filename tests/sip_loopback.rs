@@ -43,6 +43,7 @@ async fn server() -> Server {
         chatroom: String::new(),
         factory: "conference".into(),
         moderators: Vec::new(),
+        roster_whole_max: 500,
         accounts: Accounts::default(),
     };
     let sip = Sip::bind(config).await.unwrap();

@@ -89,6 +89,8 @@ pub struct SipConfig {
     pub factory: String,
     /// Who may take anybody out of any room.
     pub moderators: Vec<Address>,
+    /// Participants up to which subscribers are told the whole roster; above, a summary.
+    pub roster_whole_max: usize,
     /// Who may come in, and how that is proved.
     pub accounts: Accounts,
 }
@@ -218,6 +220,7 @@ fn focus_config(config: &SipConfig, shared: &Shared, shards: u16) -> Config {
         chatroom: config.chatroom.clone(),
         factory: config.factory.clone(),
         moderators: config.moderators.clone(),
+        roster_whole_max: config.roster_whole_max,
         accounts: config.accounts.clone(),
         shards,
     }

@@ -34,6 +34,8 @@ pub struct Counters {
     pub stalled: AtomicU64,
     /// Datagrams that the system did not take.
     pub unsent: AtomicU64,
+    /// Requests that fit into no datagram and could not go over TCP; a notice is followed by a shorter one.
+    pub too_long: AtomicU64,
 }
 
 impl Counters {
