@@ -1,7 +1,8 @@
 //! What subscribers are told: the state of every document, its number and pace, and what a crowd costs.
 
 use super::*;
-use crate::base::limits::{NOTICE_PACE, NOTICE_TURN, NOTICES_TURN_MAX};
+use crate::base::limits::{NOTICE_PACE, NOTICE_TURN, NOTICES_TURN_BYTES_MAX, NOTICES_TURN_MAX};
+use crate::wire::digest::{Algorithm, Params, Question, secret};
 use conference::RosterUpdate;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -416,6 +417,172 @@ fn the_old_media_type_is_the_one_that_is_spoken() {
     w.request(&text("SUBSCRIBE", "watcher", 1, "", &only, ""));
     let refused = w.response();
     assert_eq!((refused.code, refused.headers.get("Accept")), (406, Some(old)));
+}
+
+#[test]
+fn a_subscription_lasts_as_long_as_asked_for_and_an_hour_at_most() {
+    // CONF-02, CONF-03
+    for (asked, granted) in [
+        ("", "3600"),
+        ("Expires: 99999\r\n", "3600"),
+        ("Expires: 3600\r\n", "3600"),
+        ("Expires: 60\r\n", "60"),
+        ("Expires: 59\r\n", ""),
+        ("Expires: 1\r\n", ""),
+    ] {
+        let mut w = world(500);
+        let request = parse(&text("SUBSCRIBE", "watcher", 1, "", &format!("{CONFERENCE}{asked}"), ""));
+        w.focus.handle(w.now, Input::Request { tx: TxId(7), request, flow: flow() });
+        // First the answer, then the notice.
+        let Some(Output::Respond { response, .. }) = w.focus.poll() else { panic!("no answer") };
+        let Some(Output::Send { id, request }) = w.focus.poll() else {
+            assert_eq!((response.code, response.headers.get("Min-Expires")), (423, Some("60")), "{asked}");
+            assert!(granted.is_empty());
+            continue;
+        };
+        assert_eq!((response.code, response.headers.get("Expires")), (200, Some(granted)), "{asked}");
+        assert_eq!(request.headers.get("Subscription-State"), Some(&*format!("active;expires={granted}")));
+        assert!(request.body.contains("state=\"full\" version=\"1\""), "{}", request.body);
+        w.input(Input::Answer { id, reply: Reply::bare(200) });
+        // A later one says what is left.
+        w.pass(Duration::from_secs(20));
+        w.presence("alice", 1, true);
+        w.pass(Duration::ZERO);
+        let left = granted.parse::<u32>().unwrap() - 20;
+        let (id, notify) = w.sent();
+        assert_eq!(notify.headers.get("Subscription-State"), Some(&*format!("active;expires={left}")));
+        w.input(Input::Answer { id, reply: Reply::bare(200) });
+        w.pass(Duration::from_secs(left.into()));
+        let (_, last) = w.sent();
+        assert_eq!(last.headers.get("Subscription-State"), Some("terminated;reason=timeout"));
+    }
+}
+
+#[test]
+fn who_pretends_to_be_somebody_else_is_told_nothing() {
+    // CONF-01
+    let mut w = world(500);
+    let mut config = w.focus.core.config.clone();
+    let hash = secret(Algorithm::Sha256, "alice", "chat.example", "pw");
+    config.accounts.users = accounts::Users::parse(&format!("alice@chat.example SHA-256:{hash}")).unwrap();
+    w.focus = Focus::new(config, Entropy::from_seed(2));
+    for (name, code) in [("alice", 200), ("mallory", 403)] {
+        let subscribe = |seq, lines: &str| {
+            let lines = format!("{CONFERENCE}{lines}");
+            text("SUBSCRIBE", name, seq, "", &lines, "").replace("@example.com", "@chat.example")
+        };
+        w.request(&subscribe(1, ""));
+        let refused = w.response();
+        assert_eq!(refused.code, 401);
+        let challenge = Params::parse(refused.headers.get("WWW-Authenticate").unwrap()).unwrap();
+        let nonce = challenge.get("nonce").unwrap();
+        let question = Question {
+            algorithm: Algorithm::Sha256,
+            nonce,
+            nc: "00000001",
+            cnonce: "c",
+            method: "SUBSCRIBE",
+            uri: ROOM,
+        };
+        let response = question.response(&hash);
+        let answer = format!(
+            "Authorization: Digest username=\"alice\", realm=\"chat.example\", nonce=\"{nonce}\", uri=\"{ROOM}\", \
+             qop=auth, nc=00000001, cnonce=\"c\", response=\"{response}\", algorithm=SHA-256\r\n"
+        );
+        assert_eq!(w.code(&subscribe(2, &answer)), code, "{name}");
+        assert_eq!(w.notices().len(), usize::from(code == 200));
+    }
+}
+
+#[test]
+fn devices_calls_of_the_room_and_removals_keep_the_documents_sound() {
+    // CONF-06
+    let mut w = world(500);
+    let mut follower = Follower::default();
+    w.watch("watcher", "");
+    let mut told = |w: &mut World| {
+        w.pass(NOTICE_PACE);
+        let about = |r: &Outgoing| r.headers.get("Event") == Some("conference");
+        let (notices, others) = std::mem::take(&mut w.sent).into_iter().partition(|(_, r)| about(r));
+        w.sent = notices;
+        w.notices().iter().for_each(|(_, document)| follower.take(document));
+        w.sent = others;
+        follower.users.clone()
+    };
+    told(&mut w);
+    w.call("alice");
+    // Her second device, at another address.
+    let second = invite("alice", 1, "", OFFER).replace("calice", "second").replace("talice", "t2");
+    let tx = w.request(&second.replace("alice@pc.example", "alice@phone.example"));
+    let endpoint = w.join().endpoint;
+    w.grant(endpoint);
+    let tag = w.response().to_tag.unwrap().into();
+    w.ack(&Caller { name: "alice", seq: 1, tag, endpoint }, tx, "");
+    w.input(Input::Shard(FromShard::Bound { endpoint }));
+    let users = told(&mut w);
+    assert_eq!((users.len(), users["sip:alice@example.com"].len()), (1, 2));
+    // A call of the room that is not taken tells nobody of carol; one that is taken does.
+    let (_, id, _) = w.ringing();
+    w.input(Input::Answer { id, reply: Reply::bare(486) });
+    w.left();
+    w.reports();
+    assert_eq!(told(&mut w), users);
+    let (endpoint, id, _) = w.ringing();
+    w.input(Input::Answer { id, reply: picked_up(OFFER) });
+    w.revise();
+    w.reports();
+    w.input(Input::Shard(FromShard::Bound { endpoint }));
+    assert_eq!(told(&mut w).len(), 2);
+    // Taken out, alice is gone with both devices.
+    w.request(&refer("mod", 1, "", "Refer-To: <sip:alice@example.com;method=BYE>\r\n"));
+    w.responses.clear();
+    let users = told(&mut w);
+    assert_eq!(users.keys().map(String::as_str).collect::<Vec<_>>(), ["sip:carol@192.0.2.7:5070"]);
+}
+
+#[test]
+fn the_subscribers_of_a_crowd_are_told_in_portions_and_the_longest_waiting_first() {
+    // CONF-07
+    let mut w = world(20);
+    for n in 0..=NOTICES_TURN_MAX {
+        w.watch(&format!("w{n}"), "");
+    }
+    w.notices();
+    w.pass(NOTICE_PACE);
+    (0..30).for_each(|n| w.presence(&format!("p{n}"), n, true));
+    w.pass(Duration::ZERO);
+    let told = w.notices();
+    assert_eq!(told.len(), NOTICES_TURN_MAX);
+    let last = format!("sip:w{NOTICES_TURN_MAX}@pc.example");
+    assert!(told.iter().all(|(to, _)| *to != last));
+    w.presence("p30", 30, true);
+    w.pass(NOTICE_TURN);
+    let told = w.notices();
+    assert_eq!((told.len(), &told[0].0), (1, &last));
+    assert!(told[0].1.contains("<user-count>31<"));
+}
+
+#[test]
+fn long_documents_are_told_to_a_few_in_one_turn() {
+    let mut w = world(500);
+    (0..400).for_each(|n| w.presence(&format!("p{n}"), n, true));
+    for n in 0..100 {
+        w.watch(&format!("w{n}"), "User-Agent: Blink 5.9.1\r\n");
+        w.notices();
+    }
+    w.pass(2 * NOTICE_PACE);
+    w.presence("p400", 400, true);
+    let (mut turns, mut told) = (0, 0);
+    while told < 100 {
+        w.pass(if turns == 0 { Duration::ZERO } else { NOTICE_TURN });
+        let notices = w.notices();
+        let octets: usize = notices.iter().map(|(_, document)| document.len()).sum();
+        let longest = notices.iter().map(|(_, document)| document.len()).max().unwrap();
+        assert!(octets < NOTICES_TURN_BYTES_MAX + longest, "{octets}");
+        told += notices.len();
+        turns += 1;
+    }
+    assert_eq!((told, turns), (100, 4));
 }
 
 /// Octets of documents.
