@@ -129,8 +129,8 @@ pub const QUEUE_BYTES_FILLING: usize = QUEUE_BYTES_SOFT / 2;
 /// Participants of one room.
 pub const ROOM_PARTICIPANTS_MAX: usize = 100_000;
 
-/// Participants up to which everybody is shown the whole roster. A document of this many is about 300 KiB;
-/// above, subscribers get a summary.
+/// Participants up to which everybody is shown the whole roster. A document of this many is about 200 KB, and
+/// all of them coming at once costs each as much; above, subscribers get a summary.
 pub const ROSTER_WHOLE_MAX: usize = 500;
 
 /// A room that is told as a summary is told whole again when it is smaller than [`ROSTER_WHOLE_MAX`] by this

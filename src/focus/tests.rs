@@ -1,6 +1,6 @@
 //! The focus by value: requests as text, a virtual clock, and shards that answer when told to.
 
-mod notices;
+mod subscribers;
 
 use super::signalling::{Transport, host_port};
 use super::strict::{Message, read};
