@@ -123,6 +123,7 @@ async fn serve(
         moderators: config.moderators.clone(),
         moderators_see_identity: config.moderators_see_identity,
         outbound_proxy: config.outbound_proxy.clone(),
+        roster_whole_max: policy.roster_whole_max,
         accounts: config.accounts.clone(),
     };
     let sip = Sip::bind(sip_config).await.map_err(ServerError::Sip)?;

@@ -45,6 +45,7 @@ async fn server() -> Server {
         moderators: Vec::new(),
         moderators_see_identity: false,
         outbound_proxy: None,
+        roster_whole_max: 500,
         accounts: Accounts::default(),
     };
     let sip = Sip::bind(config).await.unwrap();
@@ -520,6 +521,52 @@ async fn a_notice_too_long_for_a_datagram_travels_over_tcp() {
         "{notify}"
     );
     stream.accept(&notify).await;
+}
+
+#[tokio::test]
+async fn a_roster_too_long_for_any_datagram_comes_as_a_summary_to_whom_tcp_does_not_reach() {
+    // SIP-TRANS-01, CONF-02, CONF-03
+    let server = server().await;
+    let mut client = Client::udp(&server).await;
+    for n in 0..15 {
+        // Each is escaped to five octets.
+        let name = "&".repeat(1000);
+        let own = |text: String| {
+            text.replace("\"Al\" <sip:alice@example", &format!("\"{name}\" <sip:user{n}@example"))
+                .replace("call-", &format!("call{n}-"))
+                .replace("z9hG4bK", &format!("z9hG4bK{n}-"))
+        };
+        client.send(&own(client.invite())).await;
+        let ok = client.receive().await;
+        client.send(&own(client.request("ACK", &target(&ok), 1, header(&ok, "To"), "", ""))).await;
+    }
+    for (watch, expires, state) in
+        [("watch", 600, "active;expires="), ("fetch", 0, "terminated;reason=timeout")]
+    {
+        let extra = format!("Event: conference\r\nExpires: {expires}\r\n");
+        let subscribe = client.request("SUBSCRIBE", ROOM, 1, &format!("<{ROOM}>"), &extra, "");
+        let subscribe = subscribe.replace("call-", watch).replace("z9hG4bK", &format!("z9hG4bK{watch}"));
+        client.send(&subscribe).await;
+        assert!(client.receive().await.starts_with("SIP/2.0 200 "));
+        let notify = client.receive().await;
+        assert!(
+            notify.starts_with("NOTIFY sip:alice@") && header(&notify, "Via").contains("UDP"),
+            "{notify}"
+        );
+        assert!(header(&notify, "Subscription-State").starts_with(state), "{notify}");
+        assert!(notify.contains("<free-text>") && notify.contains("<user-count>15</user-count>"), "{notify}");
+        assert!(notify.contains(" state=\"full\" version=\"1\">") && notify.len() < 2500, "{notify}");
+        client.accept(&notify).await;
+    }
+    assert_eq!(server.counters.too_long.load(Ordering::Relaxed), 2);
+    // A change is told of, in as few octets.
+    client.join().await;
+    let notify = client.receive().await;
+    assert!(
+        notify.contains("state=\"partial\" version=\"2\"") && notify.contains("<user-count>16<"),
+        "{notify}"
+    );
+    assert!(notify.contains("<user entity=\"sip:alice@example.com\""), "{notify}");
 }
 
 #[tokio::test]

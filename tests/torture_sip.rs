@@ -117,6 +117,7 @@ fn fate(octets: &[u8]) -> Fate {
         moderators: Vec::new(),
         moderators_see_identity: false,
         outbound_proxy: None,
+        roster_whole_max: 500,
         accounts: Accounts::default(),
         shards: 1,
     };

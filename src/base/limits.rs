@@ -132,9 +132,20 @@ pub const QUEUE_BYTES_FILLING: usize = QUEUE_BYTES_SOFT / 2;
 /// Participants of one room.
 pub const ROOM_PARTICIPANTS_MAX: usize = 100_000;
 
-/// Participants up to which everybody is shown the whole roster. A document of this many is about 300 KiB;
-/// above, subscribers get a summary.
+/// Participants up to which everybody is shown the whole roster. A document of this many is about 200 KB, and
+/// all of them coming at once costs each as much; above, subscribers get a summary.
 pub const ROSTER_WHOLE_MAX: usize = 500;
+
+/// A room that is told as a summary is told whole again when it is smaller than [`ROSTER_WHOLE_MAX`] by this
+/// part, a fifth: the whole costs as much as some hundred changes, and at the edge somebody always comes or goes.
+pub const ROSTER_WHOLE_MARGIN: usize = 5;
+
+/// Moderators that a summary lists: the first of those configured. With the subscriber's own entry at most
+/// [`SUMMARY_ENTRY_BYTES_MAX`] each, a summary fits into a datagram.
+pub const SUMMARY_MODERATORS_MAX: usize = 16;
+
+/// Octets of an entry in a summary; a longer one is left out. Usual ones have 400 octets a device.
+pub const SUMMARY_ENTRY_BYTES_MAX: usize = 2 * 1024;
 
 /// Endpoints of one participant in a room. Beyond: 486.
 pub const PARTICIPANT_ENDPOINTS_MAX: usize = 16;
@@ -203,6 +214,25 @@ pub const DIALOGS_MAX: usize = 400_000;
 /// Server transactions at once; beyond, INVITE is answered 503 with Retry-After.
 pub const SIP_TRANSACTIONS_MAX: usize = 20_000;
 
+/// Between two notices of changes to one subscriber (RFC 4575 §3.9, CONF-07).
+pub const NOTICE_PACE: Duration = Duration::from_secs(5);
+
+/// How often the subscribers of a room are gone through for whom it is time. Those of one turn share what is
+/// written for them; a change after a quiet time is told without waiting for the next.
+pub const NOTICE_TURN: Duration = Duration::from_secs(1);
+
+/// Notices of changes to the subscribers of one room in one turn; who waits longest is first. A crowd of 20,000
+/// is told within 40 s, and costs the control plane some hundredths of its time.
+pub const NOTICES_TURN_MAX: usize = 500;
+
+/// Octets of documents in one such turn, and one document: everybody in a room of [`ROSTER_WHOLE_MAX`] told of
+/// everybody are 100 MiB. What waits is told with what comes meanwhile.
+pub const NOTICES_TURN_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Octets of the largest request in a datagram: 65,535 less the headers of IP and UDP. A longer one is not sent
+/// if TCP does not reach the peer; subscribers get a summary instead.
+pub const SIP_DATAGRAM_BYTES_MAX: usize = 65_535 - 20 - 8;
+
 /// Parameters of a digest header; the RFCs define 13.
 pub const DIGEST_PARAMS_MAX: usize = 32;
 
@@ -224,5 +254,8 @@ const _: () = assert!(QUEUE_BYTES_SOFT >= 2 * READ_BYTES);
 const _: () = assert!(UNREAD_BYTES_MAX >= READ_BYTES);
 /// A whole head must fit into what waits for the end of the wrapper.
 const _: () = assert!(HELD_BYTES_MAX >= WRAPPER_BYTES_MAX && HELD_BYTES_MAX >= PART_BYTES_MIN);
+/// A summary must fit into a datagram, with 16 KiB left for headers and what it says of the room.
+const _: () =
+    assert!((SUMMARY_MODERATORS_MAX + 1) * SUMMARY_ENTRY_BYTES_MAX + 16 * 1024 <= SIP_DATAGRAM_BYTES_MAX);
 /// A shard must be able to hold more than one queue at its hard watermark.
 const _: () = assert!(SHARD_QUEUE_BYTES_MAX >= 64 * QUEUE_BYTES_HARD);

@@ -93,6 +93,8 @@ pub struct SipConfig {
     pub moderators_see_identity: bool,
     /// The SIP URI of the proxy that our INVITEs go through.
     pub outbound_proxy: Option<String>,
+    /// Participants up to which subscribers are told the whole roster; above, a summary.
+    pub roster_whole_max: usize,
     /// Who may come in, and how that is proved.
     pub accounts: Accounts,
 }
@@ -224,6 +226,7 @@ fn focus_config(config: &SipConfig, shared: &Shared, shards: u16) -> Config {
         moderators: config.moderators.clone(),
         moderators_see_identity: config.moderators_see_identity,
         outbound_proxy: config.outbound_proxy.clone(),
+        roster_whole_max: config.roster_whole_max,
         accounts: config.accounts.clone(),
         shards,
     }

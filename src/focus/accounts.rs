@@ -295,6 +295,7 @@ mod tests {
             assert_eq!(users.len(), 2);
             let accounts = Accounts { users, md5, trusted: vec!["192.0.2.1".parse().unwrap()] };
             let config = Config {
+                roster_whole_max: 500,
                 domains: vec!["example.com".into()],
                 addresses: Vec::new(),
                 msrp_host: String::new(),

@@ -264,7 +264,7 @@ impl Dialogs {
         // A strict router stands in the Request-URI itself, so the next hop is there too.
         let first = dialog.routes.first().and_then(|r| NameAddr::parse(r)).map(|r| r.uri);
         let hop = first.unwrap_or(&dialog.target).into();
-        Some(Outgoing { method, uri, hop, flow: dialog.flow.clone(), headers, body, branch })
+        Some(Outgoing { method, uri, hop, flow: dialog.flow.clone(), headers, body, rest: None, branch })
     }
 
     /// Whether a dialog's flow is this link.

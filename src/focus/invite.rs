@@ -332,9 +332,9 @@ impl Calls {
         }
     }
 
-    /// The room of the call in a dialog.
-    pub(super) fn room_of(&self, dialog: DialogId) -> Option<Address> {
-        self.table.get(&dialog).map(|c| c.room.clone())
+    /// The room of a call, and who is in it by that call.
+    pub(super) fn place_of(&self, dialog: DialogId) -> Option<(Address, Address)> {
+        self.table.get(&dialog).map(|c| (c.room.clone(), c.who.participant.clone()))
     }
 
     /// Whether there is no call.

@@ -53,6 +53,7 @@ use roster::{Presence, Rosters};
 use signalling::{Flow, Headers, Method, Outgoing, Reply, Request, Response, SipUri};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use subscribe::{SubId, Subscriptions, WatchId};
 
@@ -94,6 +95,8 @@ pub struct Config {
     pub moderators_see_identity: bool,
     /// The SIP URI of the proxy that all our INVITEs go through; none sends each to where its target is.
     pub outbound_proxy: Option<String>,
+    /// Participants up to which subscribers are told the whole roster; above, a summary.
+    pub roster_whole_max: usize,
     /// Who may come in, and how that is proved.
     pub accounts: Accounts,
     /// How many shards there are.
@@ -253,7 +256,8 @@ impl Focus {
     #[must_use]
     pub fn new(config: Config, mut entropy: Entropy) -> Self {
         let gate = Gate::new(config.accounts.clone(), &mut entropy);
-        let rosters = Rosters::new(config.moderators_see_identity);
+        let rosters =
+            Rosters::new(config.roster_whole_max, &config.moderators, config.moderators_see_identity);
         let core = Core {
             now: Now(0),
             config,
@@ -295,7 +299,7 @@ impl Focus {
             Input::Drain => {
                 self.draining = true;
                 self.calls.drain(core);
-                self.subscriptions.drain(core, &self.rosters);
+                self.subscriptions.drain(core, &mut self.rosters);
             }
         }
         self.spread();
@@ -309,7 +313,7 @@ impl Focus {
                 break;
             }
             self.core.timers.pop_first();
-            let (core, rosters) = (&mut self.core, &self.rosters);
+            let (core, rosters) = (&mut self.core, &mut self.rosters);
             match timer {
                 Timer::Rebind(dialog) => self.calls.rebind_due(core, dialog),
                 Timer::Grant(dialog) => self.calls.grant_due(core, dialog),
@@ -388,8 +392,8 @@ impl Focus {
             Method::Refer => self.refer(tx, request, flow),
             Method::Subscribe if is_of_refer(request) => self.subscribe_report(tx, request, flow),
             Method::Subscribe => {
-                let calls = &self.calls;
-                self.subscriptions.subscribe(core, &self.rosters, tx, request, flow, |d| calls.room_of(d));
+                let (calls, rosters) = (&self.calls, &mut self.rosters);
+                self.subscriptions.subscribe(core, rosters, tx, request, flow, |d| calls.place_of(d));
             }
             Method::Update => self.calls.update(core, tx, request, flow),
             Method::Options => self.options(tx, request, flow, inside),
@@ -425,7 +429,7 @@ impl Focus {
             // Whatever the answer to a BYE, the dialog is over (RFC 3261 §15.1.1).
             Some(Sent::Bye) | None => {}
             Some(Sent::Notify(sub)) => {
-                self.subscriptions.answered(&mut self.core, &self.rosters, sub, reply.code);
+                self.subscriptions.answered(&mut self.core, &mut self.rosters, sub, reply.code);
             }
             Some(Sent::Dial(dialog)) => self.calls.dialed(&mut self.core, dialog, reply),
             Some(Sent::Report(report)) => self.reports.answered(&mut self.core, report, reply.code),
@@ -476,7 +480,7 @@ impl Focus {
                 }
                 News::Referred { report, code } => self.reports.over(&mut self.core, report, code),
                 News::RoomOver { room } => {
-                    self.subscriptions.room_over(&mut self.core, &self.rosters, &room);
+                    self.subscriptions.room_over(&mut self.core, &mut self.rosters, &room);
                     self.rosters.forget(&room);
                 }
             }
@@ -505,8 +509,21 @@ impl Core {
     }
 
     fn send(&mut self, dialog: DialogId, method: Method, headers: &Headers, body: String, about: Sent) {
+        self.send_shared(dialog, method, headers, (body, None), about);
+    }
+
+    /// Sends a request whose body has a part of its own, and one that others have too.
+    fn send_shared(
+        &mut self,
+        dialog: DialogId,
+        method: Method,
+        headers: &Headers,
+        (body, rest): (String, Option<Arc<str>>),
+        about: Sent,
+    ) {
         let branch = self.entropy.token();
-        let Some(request) = self.dialogs.request(dialog, method, headers, body, branch) else { return };
+        let Some(mut request) = self.dialogs.request(dialog, method, headers, body, branch) else { return };
+        request.rest = rest;
         self.last_request += 1;
         let id = RequestId(self.last_request);
         self.sent.insert(id, about);

@@ -294,10 +294,29 @@ pub struct Outgoing {
     pub flow: Flow,
     /// The header lines.
     pub headers: Headers,
-    /// The body.
+    /// The body, or its beginning.
     pub body: String,
+    /// The rest of the body, if it is shared with other requests.
+    pub rest: Option<Arc<str>>,
     /// What makes the branch of Via unique, without its magic cookie.
     pub branch: Token,
+}
+
+impl Outgoing {
+    /// Octets of the body.
+    #[must_use]
+    pub fn body_len(&self) -> usize {
+        self.body.len() + self.rest.as_ref().map_or(0, |rest| rest.len())
+    }
+
+    /// The body in one piece.
+    #[must_use]
+    pub fn whole_body(&self) -> String {
+        let mut body = String::with_capacity(self.body_len());
+        body.push_str(&self.body);
+        body.push_str(self.rest.as_deref().unwrap_or_default());
+        body
+    }
 }
 
 /// The standard phrase of a status code.

@@ -1,22 +1,26 @@
 //! The conference event package (RFC 4575 over RFC 6665): who watches a room, and what they are told.
 //!
 //! A subscriber gets the whole roster at once and after each refresh, then partial documents: at most one
-//! in [`PACE`], none while the last is unanswered, with all that changed in between (CONF-07). Clients
-//! built on the SDK of AG Projects take every document for the whole roster, so they get whole ones.
-//! A subscription lives apart from a call in the same dialog (CONF-09), and may begin before anybody
-//! is in the room.
+//! in [`NOTICE_PACE`], none while the last is unanswered, with all that changed in between (CONF-07). What the
+//! documents hold is told in `roster.rs`. Clients built on the SDK of AG Projects take every document for the
+//! whole roster, so they get whole ones. A subscription lives apart from a call in the same dialog
+//! (CONF-09), and may begin before anybody is in the room.
 //!
-//! Bounds: dialogs see `dialog.rs`; [`DIALOG_SUBSCRIPTIONS_MAX`] subscriptions in one dialog.
+//! The subscribers of a room wait in the order of their last notice, and are gone through in turns: see
+//! [`NOTICE_TURN`]. Whom a document does not reach because of its size (513) gets summaries from then on.
+//!
+//! Bounds: dialogs see `dialog.rs`; [`DIALOG_SUBSCRIPTIONS_MAX`] subscriptions in one dialog;
+//! [`NOTICES_TURN_MAX`] notices of changes and [`NOTICES_TURN_BYTES_MAX`] octets in one turn of a room.
 //! Proof: `tests.rs` beside this file.
 
 use super::code::misfit_response;
 use super::dialog::{DialogId, contact, remote_target};
-
-use super::roster::Rosters;
-use super::signalling::{Flow, Headers, Method, Request, Response, param};
+use super::roster::{Document, Rosters, View};
+use super::signalling::{Flow, Headers, Method, NameAddr, Request, Response, param};
 use super::{Core, Sent, Timer, TxId};
 use crate::base::address::Address;
 use crate::base::clock::Now;
+use crate::base::limits::{NOTICE_PACE, NOTICE_TURN, NOTICES_TURN_BYTES_MAX, NOTICES_TURN_MAX};
 use crate::wire::conference::MEDIA_TYPE;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -26,9 +30,6 @@ const EXPIRES: u32 = 3600;
 
 /// The fewest seconds worth the trouble. Below, but over 0: 423.
 const EXPIRES_MIN: u32 = 60;
-
-/// Between two notices to one subscriber.
-const PACE: Duration = Duration::from_secs(1);
 
 /// Subscriptions with different ids in one dialog.
 const DIALOG_SUBSCRIPTIONS_MAX: usize = 4;
@@ -44,26 +45,37 @@ pub(super) struct WatchId(u64);
 struct Subscription {
     dialog: DialogId,
     room: Address,
+    /// Who subscribes, as the roster may know them.
+    own: Option<Address>,
     /// The `id` of Event, if there was one.
     id: Option<Box<str>>,
     expires: Now,
     version: u32,
     /// The change of the room's roster up to which the subscriber knows.
     seen: u64,
+    /// The last change of `own` then; 0 if they were not there.
+    own_seen: u64,
     sent_at: Now,
     /// Notices without answer so far.
     unanswered: u32,
     whole_only: bool,
     /// The subscriber has proved to be a moderator.
     moderates: bool,
+    /// A document did not reach the subscriber because of its size: summaries only.
+    brief: bool,
+    /// The subscription has ended with this reason; only the answer to its last notice is waited for.
+    over: Option<&'static str>,
 }
 
 /// The subscriptions of one room.
 struct Watch {
     id: WatchId,
-    subscriptions: BTreeSet<SubId>,
-    /// A deadline to look at them is set.
-    armed: bool,
+    /// With the time of their last notice.
+    subscriptions: BTreeSet<(Now, SubId)>,
+    /// The deadline of the next turn, if one is set.
+    armed: Option<Now>,
+    /// The last turn.
+    turned: Option<Now>,
 }
 
 /// All subscriptions.
@@ -76,26 +88,21 @@ pub(super) struct Subscriptions {
     last: u64,
 }
 
-/// The states a notice can tell (RFC 6665 §4.1.3).
-enum State {
-    Active,
-    Terminated(&'static str),
-}
-
 impl Subscriptions {
-    /// A SUBSCRIBE, inside or outside a dialog. `room_of` names the room of a call's dialog.
+    /// A SUBSCRIBE, inside or outside a dialog. `place_of` names the room of a call's
+    /// dialog, and who is in it.
     pub(super) fn subscribe(
         &mut self,
         core: &mut Core,
-        rosters: &Rosters,
+        rosters: &mut Rosters,
         tx: TxId,
         request: &Request,
         flow: &Flow,
-        room_of: impl Fn(DialogId) -> Option<Address>,
+        place_of: impl Fn(DialogId) -> Option<(Address, Address)>,
     ) {
         let outcome = check(request).and_then(|(id, seconds)| {
             let sub = if request.to_tag().is_some() {
-                self.inside(core, request, flow, id, room_of)?
+                self.inside(core, request, flow, id, place_of)?
             } else {
                 self.outside(core, request, flow, id)?
             };
@@ -114,20 +121,20 @@ impl Subscriptions {
         request: &Request,
         flow: &Flow,
         id: Option<Box<str>>,
-        room_of: impl Fn(DialogId) -> Option<Address>,
+        place_of: impl Fn(DialogId) -> Option<(Address, Address)>,
     ) -> Result<SubId, Response> {
         let dialog = core.dialogs.enter(request, flow).map_err(misfit_response)?;
         let known = self.dialogs.get(&dialog).map_or(&[][..], Vec::as_slice);
-        let same = |sub: &&SubId| self.table.get(sub).is_some_and(|s| s.id == id);
+        let same = |sub: &&SubId| self.table.get(sub).is_some_and(|s| s.id == id && s.over.is_none());
         if let Some(&sub) = known.iter().find(same) {
             return Ok(sub);
         }
-        let room = room_of(dialog).ok_or_else(|| Response::new(481))?;
+        let (room, own) = place_of(dialog).ok_or_else(|| Response::new(481))?;
         if known.len() >= DIALOG_SUBSCRIPTIONS_MAX {
             return Err(Response::new(403));
         }
         core.dialogs.share(dialog);
-        Ok(self.create(core, dialog, room, id, request))
+        Ok(self.create(core, dialog, (room, Some(own)), id, request))
     }
 
     fn outside(
@@ -144,14 +151,16 @@ impl Subscriptions {
             .dialogs
             .create(request, &tag, &contact(&user, flow), flow.clone())
             .ok_or_else(|| Response::new(503).with("Retry-After", "30"))?;
-        Ok(self.create(core, dialog, room, id, request))
+        let from = || request.headers.get("From").and_then(NameAddr::parse);
+        let own = core.proved.clone().or_else(|| Address::parse(from()?.uri).ok());
+        Ok(self.create(core, dialog, (room, own), id, request))
     }
 
     fn create(
         &mut self,
         core: &Core,
         dialog: DialogId,
-        room: Address,
+        (room, own): (Address, Option<Address>),
         id: Option<Box<str>>,
         request: &Request,
     ) -> SubId {
@@ -160,28 +169,32 @@ impl Subscriptions {
         let subscription = Subscription {
             dialog,
             room: room.clone(),
+            own,
             id,
             expires: core.now,
             version: 0,
             seen: 0,
-            sent_at: Now(0),
+            own_seen: 0,
+            sent_at: core.now,
             unanswered: 0,
             whole_only: takes_whole_documents_only(request),
             moderates: core.moderator_asks(),
+            brief: false,
+            over: None,
         };
         self.table.insert(sub, subscription);
         self.dialogs.entry(dialog).or_default().push(sub);
         let watch_id = WatchId(self.last);
         let watch = self.rooms.entry(room.clone()).or_insert_with(|| {
             self.watches.insert(watch_id, room);
-            Watch { id: watch_id, subscriptions: BTreeSet::new(), armed: false }
+            Watch { id: watch_id, subscriptions: BTreeSet::new(), armed: None, turned: None }
         });
-        watch.subscriptions.insert(sub);
+        watch.subscriptions.insert((core.now, sub));
         sub
     }
 
     /// 200, then the whole roster (CONF-02).
-    fn accept(&mut self, core: &mut Core, rosters: &Rosters, tx: TxId, sub: SubId, seconds: u32) {
+    fn accept(&mut self, core: &mut Core, rosters: &mut Rosters, tx: TxId, sub: SubId, seconds: u32) {
         let Some(subscription) = self.table.get_mut(&sub) else { return };
         let Some(dialog) = core.dialogs.get(subscription.dialog) else { return };
         let mut response = Response::new(200).tagged(dialog.tag()).with("Expires", seconds.to_string());
@@ -197,134 +210,189 @@ impl Subscriptions {
             return;
         }
         core.arm(subscription.expires, Timer::Expire(sub));
-        self.notify(core, rosters, sub, true, &State::Active);
+        self.notify(core, rosters, sub, true);
     }
 
     /// Something changed in a room: its subscribers are looked at as soon as the pace allows.
     pub(super) fn changed(&mut self, core: &mut Core, room: &Address) {
         let Some(watch) = self.rooms.get_mut(room) else { return };
-        if !watch.armed {
-            watch.armed = true;
-            core.arm(core.now, Timer::Watch(watch.id));
-        }
+        watch.arm(core, watch.next(core.now));
     }
 
-    /// Tells those who may be told now; comes again for the others.
-    pub(super) fn due(&mut self, core: &mut Core, rosters: &Rosters, watch: WatchId) {
+    /// A turn: tells those whose time has come; comes again for the others.
+    pub(super) fn due(&mut self, core: &mut Core, rosters: &mut Rosters, watch: WatchId) {
         let Some(room) = self.watches.get(&watch).cloned() else { return };
         let Some(watch) = self.rooms.get_mut(&room) else { return };
-        watch.armed = false;
-        let id = watch.id;
+        watch.armed = None;
+        watch.turned = Some(core.now);
         let changes = rosters.changes(&room);
-        let (mut later, mut ready) = (None, Vec::new());
-        for &sub in &watch.subscriptions {
-            let Some(s) = self.table.get(&sub).filter(|s| s.seen != changes && s.unanswered == 0) else {
-                continue;
-            };
-            if s.sent_at + PACE <= core.now {
-                ready.push(sub);
+        let behind = |sub| self.table.get(sub).is_some_and(|s| s.seen != changes && s.unanswered == 0);
+        let mut waiting = watch.subscriptions.iter();
+        let (mut ready, mut later) = (Vec::new(), None);
+        while let Some((sent_at, sub)) = waiting.next() {
+            if *sent_at + NOTICE_PACE > core.now {
+                later = Some(*sent_at + NOTICE_PACE);
+            } else if behind(sub) {
+                if ready.len() < NOTICES_TURN_MAX {
+                    ready.push(*sub);
+                    continue;
+                }
+                later = Some(core.now);
             } else {
-                later = Some(later.map_or(s.sent_at + PACE, |at: Now| at.min(s.sent_at + PACE)));
+                continue;
             }
+            break;
         }
         if let Some(at) = later {
-            watch.armed = true;
-            core.arm(at, Timer::Watch(id));
+            watch.arm(core, watch.next(at));
         }
+        let mut octets = 0;
         for sub in ready {
-            self.notify(core, rosters, sub, false, &State::Active);
+            if octets >= NOTICES_TURN_BYTES_MAX {
+                self.changed(core, &room);
+                break;
+            }
+            octets += self.notify(core, rosters, sub, false);
         }
     }
 
     /// The answer to a notice (CONF-09).
-    pub(super) fn answered(&mut self, core: &mut Core, rosters: &Rosters, sub: SubId, code: u16) {
+    pub(super) fn answered(&mut self, core: &mut Core, rosters: &mut Rosters, sub: SubId, code: u16) {
         let Some(subscription) = self.table.get_mut(&sub) else { return };
         subscription.unanswered = subscription.unanswered.saturating_sub(1);
-        if matches!(code, 404 | 405 | 408 | 410 | 416 | 480..=485 | 489 | 501 | 503 | 604) {
+        if code == 513 && !subscription.brief {
+            subscription.brief = true;
+            self.notify(core, rosters, sub, true);
+        } else if subscription.over.is_some() {
+            if subscription.unanswered == 0 {
+                self.remove(core, sub);
+            }
+        } else if matches!(code, 404 | 405 | 408 | 410 | 416 | 480..=485 | 489 | 501 | 503 | 513 | 604) {
             self.remove(core, sub);
-        } else if subscription.seen != rosters.changes(&subscription.room) {
-            let room = subscription.room.clone();
-            self.changed(core, &room);
+        } else if subscription.seen != rosters.changes(&subscription.room)
+            && let Some(watch) = self.rooms.get_mut(&subscription.room)
+        {
+            watch.arm(core, watch.next(core.now.max(subscription.sent_at + NOTICE_PACE)));
         }
     }
 
     /// The time of a subscription is over (CONF-03).
-    pub(super) fn expire(&mut self, core: &mut Core, rosters: &Rosters, sub: SubId) {
+    pub(super) fn expire(&mut self, core: &mut Core, rosters: &mut Rosters, sub: SubId) {
         if self.table.get(&sub).is_some_and(|s| s.expires <= core.now) {
             self.end(core, rosters, sub, "timeout");
         }
     }
 
     /// The room has ended (CHAT-JOIN-10).
-    pub(super) fn room_over(&mut self, core: &mut Core, rosters: &Rosters, room: &Address) {
+    pub(super) fn room_over(&mut self, core: &mut Core, rosters: &mut Rosters, room: &Address) {
         let subscriptions = self.rooms.get(room).map(|w| w.subscriptions.clone()).unwrap_or_default();
-        for sub in subscriptions {
+        for (_, sub) in subscriptions {
             self.end(core, rosters, sub, "noresource");
         }
     }
 
     /// The server stops: come back later (RFC 6665 §4.1.3).
-    pub(super) fn drain(&mut self, core: &mut Core, rosters: &Rosters) {
-        let all: BTreeSet<SubId> = self.table.keys().copied().collect();
+    pub(super) fn drain(&mut self, core: &mut Core, rosters: &mut Rosters) {
+        let live = self.table.iter().filter(|(_, s)| s.over.is_none());
+        let all: BTreeSet<SubId> = live.map(|(sub, _)| *sub).collect();
         for sub in all {
             self.end(core, rosters, sub, "probation;retry-after=30");
         }
     }
 
-    fn end(&mut self, core: &mut Core, rosters: &Rosters, sub: SubId, reason: &'static str) {
-        self.notify(core, rosters, sub, true, &State::Terminated(reason));
-        self.remove(core, sub);
+    /// The last notice. If it does not reach the subscriber because of its size, a smaller one is the last.
+    fn end(&mut self, core: &mut Core, rosters: &mut Rosters, sub: SubId, reason: &'static str) {
+        self.retire(core, sub);
+        if let Some(subscription) = self.table.get_mut(&sub) {
+            subscription.over = Some(reason);
+        }
+        self.notify(core, rosters, sub, true);
     }
 
-    fn notify(&mut self, core: &mut Core, rosters: &Rosters, sub: SubId, whole: bool, state: &State) {
-        let Some(s) = self.table.get_mut(&sub) else { return };
+    /// Sends a notice; the octets of its document.
+    fn notify(&mut self, core: &mut Core, rosters: &mut Rosters, sub: SubId, whole: bool) -> usize {
+        let Some(s) = self.table.get_mut(&sub) else { return 0 };
         let changes = rosters.changes(&s.room);
         // A whole roster may repeat the number of the document that told the same (CONF-04).
         if s.version == 0 || s.seen != changes {
             s.version += 1;
         }
-        let since = (!whole && !s.whole_only).then_some(s.seen);
-        let shown = if s.moderates { rosters.for_moderators() } else { rosters };
-        let body = shown.document(&s.room, since, s.version);
+        let view = View {
+            room: &s.room,
+            seen: (!whole && !s.whole_only).then_some(s.seen),
+            own: s.own.as_ref(),
+            own_seen: s.own_seen,
+            brief: s.brief,
+        };
+        let shown = if s.moderates { rosters.for_moderators() } else { &mut *rosters };
+        let Document { own, shared } = shown.document(&view, s.version);
         s.seen = changes;
-        s.sent_at = core.now;
+        s.own_seen = s.own.as_ref().map_or(0, |own| rosters.changed(&s.room, own));
         s.unanswered += 1;
+        let before = std::mem::replace(&mut s.sent_at, core.now);
+        if let Some(watch) = self.rooms.get_mut(&s.room)
+            && watch.subscriptions.remove(&(before, sub))
+        {
+            watch.subscriptions.insert((core.now, sub));
+        }
         let mut headers = Headers::default();
         match &s.id {
             Some(id) => headers.push("Event", format!("conference;id={id}")),
             None => headers.push("Event", "conference"),
         }
-        match state {
-            State::Active => {
-                let left = core.now.until(s.expires).as_secs();
-                headers.push("Subscription-State", format!("active;expires={left}"));
-            }
-            State::Terminated(reason) => {
-                headers.push("Subscription-State", format!("terminated;reason={reason}"));
+        let state = match s.over {
+            None => format!("active;expires={}", core.now.until(s.expires).as_secs()),
+            Some(reason) => format!("terminated;reason={reason}"),
+        };
+        headers.push("Subscription-State", state);
+        headers.push("Content-Type", MEDIA_TYPE);
+        let octets = own.len() + shared.as_ref().map_or(0, |shared| shared.len());
+        core.send_shared(s.dialog, Method::Notify, &headers, (own, shared), Sent::Notify(sub));
+        octets
+    }
+
+    /// No further notice of changes.
+    fn retire(&mut self, core: &mut Core, sub: SubId) {
+        let Some(subscription) = self.table.get(&sub) else { return };
+        core.disarm(subscription.expires, Timer::Expire(sub));
+        if let Some(watch) = self.rooms.get_mut(&subscription.room) {
+            watch.subscriptions.remove(&(subscription.sent_at, sub));
+            if watch.subscriptions.is_empty() {
+                self.watches.remove(&watch.id);
+                self.rooms.remove(&subscription.room);
             }
         }
-        headers.push("Content-Type", MEDIA_TYPE);
-        let dialog = s.dialog;
-        core.send(dialog, Method::Notify, &headers, body, Sent::Notify(sub));
     }
 
     fn remove(&mut self, core: &mut Core, sub: SubId) {
+        self.retire(core, sub);
         let Some(subscription) = self.table.remove(&sub) else { return };
-        core.disarm(subscription.expires, Timer::Expire(sub));
         if let Some(known) = self.dialogs.get_mut(&subscription.dialog) {
             known.retain(|s| *s != sub);
             if known.is_empty() {
                 self.dialogs.remove(&subscription.dialog);
             }
         }
-        if let Some(watch) = self.rooms.get_mut(&subscription.room) {
-            watch.subscriptions.remove(&sub);
-            if watch.subscriptions.is_empty() {
-                self.watches.remove(&watch.id);
-                self.rooms.remove(&subscription.room);
-            }
-        }
         core.dialogs.release(subscription.dialog);
+    }
+}
+
+impl Watch {
+    /// When the next turn may be for those whose time comes at `at`.
+    fn next(&self, at: Now) -> Now {
+        self.turned.map_or(at, |last| at.max(last + NOTICE_TURN))
+    }
+
+    /// There is to be a turn at `at`, or earlier.
+    fn arm(&mut self, core: &mut Core, at: Now) {
+        if let Some(before) = self.armed {
+            if before <= at {
+                return;
+            }
+            core.disarm(before, Timer::Watch(self.id));
+        }
+        self.armed = Some(at);
+        core.arm(at, Timer::Watch(self.id));
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod phone;
 mod standard;
+mod storm;
 
 use openmsrp::client::call::{Call, Caller, Invite, Transport};
 use openmsrp::client::chat::{Client, Event, Events, Join, Room};

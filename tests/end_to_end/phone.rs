@@ -24,6 +24,9 @@ pub(crate) struct Phone {
     calls: u32,
     /// What came and was not asked for yet.
     came: VecDeque<String>,
+    /// NOTIFY requests that came, and their octets.
+    pub(crate) notices: usize,
+    pub(crate) notice_octets: usize,
 }
 
 /// A dialog as its requests need it.
@@ -61,7 +64,11 @@ impl Phone {
             }
             Transport::Tcp => Link::Tcp(TcpStream::connect(server).await.unwrap(), Vec::new()),
         };
-        Self { user: user.to_owned(), link, calls: 0, came: VecDeque::new() }
+        Self::of(user.to_owned(), link)
+    }
+
+    fn of(user: String, link: Link) -> Self {
+        Self { user, link, calls: 0, came: VecDeque::new(), notices: 0, notice_octets: 0 }
     }
 
     /// A phone that waits at a port of its own, and its address: it is called by the first who comes.
@@ -152,6 +159,10 @@ impl Phone {
         }
         loop {
             let message = timeout(WAIT, self.read()).await.expect("something comes");
+            if message.starts_with("NOTIFY ") {
+                self.notices += 1;
+                self.notice_octets += message.len();
+            }
             if !["SIP/2.0 ", "ACK ", "INVITE "].iter().any(|s| message.starts_with(s)) {
                 self.answer(&message, "200 OK", "", "").await;
             }
@@ -262,7 +273,7 @@ impl Waiting {
                 (user, Link::Tcp(stream, Vec::new()))
             }
         };
-        let mut phone = Phone { user, link, calls: 0, came: VecDeque::new() };
+        let mut phone = Phone::of(user, link);
         let invite = phone.until(|m| m.starts_with("INVITE ")).await;
         (phone, invite)
     }

@@ -8,7 +8,7 @@ use openmsrp::control::config::Raw;
 use openmsrp::wire::digest::{Algorithm, Params, Question, secret};
 
 const ROOM: &str = "sip:lobby@localhost";
-const CONFERENCE: &str = "Event: conference\r\nAccept: application/conference-info+xml\r\n";
+pub(crate) const CONFERENCE: &str = "Event: conference\r\nAccept: application/conference-info+xml\r\n";
 
 /// Runs a test on two shards with each driver there is, and for each over both transports.
 async fn everywhere(raw: Raw, test: impl AsyncFn(&Server, Transport)) {

@@ -34,6 +34,8 @@ pub struct Counters {
     pub stalled: AtomicU64,
     /// Datagrams that the system did not take.
     pub unsent: AtomicU64,
+    /// Requests that fit into no datagram and could not go over TCP; a notice is followed by a shorter one.
+    pub too_long: AtomicU64,
 }
 
 impl Counters {
@@ -77,8 +79,16 @@ pub(super) struct Shared {
     pub(super) events: mpsc::Sender<Event>,
     /// Everything ends with it.
     pub(super) over: CancellationToken,
-    conns: Mutex<HashMap<u64, Conn>>,
+    conns: Mutex<Conns>,
     last_link: AtomicU64,
+}
+
+/// The live connections.
+#[derive(Default)]
+struct Conns {
+    table: HashMap<u64, Conn>,
+    /// The newest connection to each peer.
+    by_peer: HashMap<SocketAddr, u64>,
 }
 
 /// Where a message came from.
@@ -106,40 +116,46 @@ impl Shared {
         }
     }
 
-    fn conns(&self) -> MutexGuard<'_, HashMap<u64, Conn>> {
+    fn conns(&self) -> MutexGuard<'_, Conns> {
         self.conns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Admits a connection; `None` if there are as many as there may be.
     pub(super) fn admit(&self, conn: Conn) -> Option<u64> {
         let mut conns = self.conns();
-        if conns.len() >= limits::SIP_CONNS_MAX {
+        if conns.table.len() >= limits::SIP_CONNS_MAX {
             Counters::add(&self.counters.crowded);
             return None;
         }
         let link = self.last_link.fetch_add(1, Ordering::Relaxed);
-        conns.insert(link, conn);
+        conns.by_peer.insert(conn.peer, link);
+        conns.table.insert(link, conn);
         Some(link)
     }
 
     pub(super) fn forget(&self, link: u64) {
-        if let Some(conn) = self.conns().remove(&link) {
+        let mut conns = self.conns();
+        if let Some(conn) = conns.table.remove(&link) {
+            if conns.by_peer.get(&conn.peer) == Some(&link) {
+                conns.by_peer.remove(&conn.peer);
+            }
             conn.closed.cancel();
         }
     }
 
     pub(super) fn conn(&self, link: u64) -> Option<Conn> {
-        self.conns().get(&link).filter(|c| !c.closed.is_cancelled()).cloned()
+        self.conns().table.get(&link).filter(|c| !c.closed.is_cancelled()).cloned()
     }
 
     /// A live connection to `peer`.
     pub(super) fn conn_to(&self, peer: SocketAddr) -> Option<Conn> {
-        self.conns().values().find(|c| c.peer == peer && !c.closed.is_cancelled()).cloned()
+        let link = *self.conns().by_peer.get(&peer)?;
+        self.conn(link)
     }
 
     pub(super) fn close(&self) {
         self.over.cancel();
-        self.conns().values().for_each(|c| c.closed.cancel());
+        self.conns().table.values().for_each(|c| c.closed.cancel());
     }
 
     /// Takes one whole message.

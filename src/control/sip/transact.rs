@@ -4,8 +4,9 @@
 //! within [`LOOKUP_WAIT`].
 
 use super::Event;
-use super::link::{Conn, Shared, library_transport};
+use super::link::{Conn, Counters, Shared, library_transport};
 use super::tcp;
+use crate::base::limits;
 use crate::focus::signalling::{
     Flow, Headers, Method, NameAddr, Outgoing, Reply, Request, Response, SipUri, Transport, phrase,
 };
@@ -31,8 +32,11 @@ const LIFE: Duration = Duration::from_secs(60);
 /// How long a name may take to become an address.
 const LOOKUP_WAIT: Duration = Duration::from_secs(5);
 
-/// A request longer than this is tried over TCP first (RFC 3261 §18.1.1).
-const UDP_BYTES_MAX: usize = 1300;
+/// A request longer than this is tried over TCP first: it may not fit into one packet (RFC 3261 §18.1.1).
+const PACKET_BYTES_MAX: usize = 1300;
+
+/// Octets of a request besides its body, more or less.
+const HEAD_BYTES: usize = 500;
 
 /// Header lines as the library keeps them.
 pub(super) fn library_headers(headers: &Headers) -> lib::Headers {
@@ -170,6 +174,9 @@ pub(super) async fn send(shared: Arc<Shared>, id: RequestId, request: Outgoing) 
 
 /// The final answer; `None` if the request could not be sent. The 2xx to an INVITE is acknowledged by
 /// the library.
+///
+/// A request that fits into no datagram is not sent in one, and one that fits into no packet may have been lost
+/// for its size if nobody answers: both end with 513, so that whoever sends it may try with less.
 async fn attempt(shared: &Arc<Shared>, request: &Outgoing) -> Option<Reply> {
     let road = road(shared, request).await?;
     let (connection, destination, conn) = match &road {
@@ -185,7 +192,14 @@ async fn attempt(shared: &Arc<Shared>, request: &Outgoing) -> Option<Reply> {
     };
     let local = conn.map_or(&request.flow.local, |c| &c.local);
     let transport = if conn.is_some() { Transport::Tcp } else { Transport::Udp };
+    let long = conn.is_none() && request.body_len() > PACKET_BYTES_MAX - HEAD_BYTES;
     let request = library_request(request, transport, local)?;
+    let octets = if long { request.to_string().len() } else { 0 };
+    if octets > limits::SIP_DATAGRAM_BYTES_MAX {
+        Counters::add(&shared.counters.too_long);
+        return Some(Reply::bare(513));
+    }
+    let silence = if octets > PACKET_BYTES_MAX { 513 } else { 408 };
     let key = TransactionKey::from_request(&request, TransactionRole::Client).ok()?;
     let mut transaction =
         Transaction::new_client(key, request, shared.endpoint.clone(), Some(connection.clone()));
@@ -196,10 +210,11 @@ async fn attempt(shared: &Arc<Shared>, request: &Outgoing) -> Option<Reply> {
             if let lib::SipMessage::Response(response) = message
                 && response.status_code.kind() != lib::StatusCodeKind::Provisional
             {
-                return Some(reply(&response, peer));
+                let reply = reply(&response, peer);
+                return Some(if reply.code == 408 { Reply::bare(silence) } else { reply });
             }
         }
-        Some(Reply::bare(408))
+        Some(Reply::bare(silence))
     };
     let broken = async {
         match conn {
@@ -208,7 +223,7 @@ async fn attempt(shared: &Arc<Shared>, request: &Outgoing) -> Option<Reply> {
         }
     };
     tokio::select! {
-        code = timeout(LIFE, answered) => code.unwrap_or_else(|_| Some(Reply::bare(408))),
+        code = timeout(LIFE, answered) => code.unwrap_or_else(|_| Some(Reply::bare(silence))),
         () = broken => None,
     }
 }
@@ -245,7 +260,7 @@ async fn road(shared: &Arc<Shared>, request: &Outgoing) -> Option<Road> {
     if hop.param("transport").is_some_and(|t| t.eq_ignore_ascii_case("tcp")) {
         return stream().await;
     }
-    if request.body.len() > UDP_BYTES_MAX - 500
+    if request.body_len() > PACKET_BYTES_MAX - HEAD_BYTES
         && let Some(road) = stream().await
     {
         return Some(road);
@@ -275,6 +290,6 @@ fn library_request(request: &Outgoing, transport: Transport, local: &str) -> Opt
         uri: parse_uri(&request.uri).ok()?,
         version: lib::Version::V2,
         headers,
-        body: request.body.clone().into_bytes(),
+        body: request.whole_body().into_bytes(),
     })
 }

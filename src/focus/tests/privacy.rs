@@ -26,7 +26,10 @@ impl World {
         self.pass(Duration::from_secs(6));
         let (_, update) = self.notice();
         let text = |u: &conference::UserUpdate| u.display_text.clone().unwrap_or_default();
-        update.users.iter().map(|u| (u.entity.clone(), u.state == State::Deleted, text(u))).collect()
+        let entry = |u: &conference::UserUpdate| (u.entity.clone(), u.state == State::Deleted, text(u));
+        let mut entries: Vec<_> = update.users.iter().map(entry).collect();
+        entries.sort();
+        entries
     }
 }
 
@@ -213,9 +216,11 @@ fn who_is_in_the_room_already_is_joined_by_the_device_that_discloses() {
     w.pass(Duration::from_secs(6));
     let (_, update) = w.notice();
     assert_eq!(update.users.len(), 2);
-    let devices: Vec<&str> = update.users[0].endpoints.iter().map(|e| e.entity.as_str()).collect();
+    let mut users = update.users;
+    users.sort_by(|a, b| a.entity.cmp(&b.entity));
+    let devices: Vec<&str> = users[0].endpoints.iter().map(|e| e.entity.as_str()).collect();
     assert_eq!(devices, ["sip:alice@pc.example", "sip:alice@pc1.example"]);
-    assert_eq!((&*update.users[1].entity, update.users[1].state), (ANONYMOUS, State::Deleted));
+    assert_eq!((&*users[1].entity, users[1].state), (ANONYMOUS, State::Deleted));
     for i in 1..limits::PARTICIPANT_ENDPOINTS_MAX - 1 {
         assert_eq!(discloses(&mut w, i).headers.get("Warning"), None);
         w.disclosed();
@@ -258,7 +263,7 @@ const MOD: &str = "sip:mod@example.com";
 
 /// The body of a request.
 pub(super) fn whole(out: &Outgoing) -> String {
-    out.body.clone()
+    out.whole_body()
 }
 
 /// Everything that left the focus since the last look; its notices are answered. To whom, and what.

@@ -14,7 +14,7 @@ mod xml;
 
 pub use list::{CopyControl, LIST_MEDIA_TYPE, RECIPIENTS_MAX, Recipient, history, recipients};
 pub use read::{EndpointUpdate, RosterUpdate, State, UserUpdate, read};
-pub use write::{Endpoint, Roster, User, write};
+pub use write::{END, Endpoint, Roster, USERS_END, User, begin, begin_users, count, describe, user, write};
 pub use xml::{ATTRIBUTES_MAX, DEPTH_MAX, NAMESPACES_MAX, XmlError};
 
 /// Octets of a document that is read: room for 1600 users at 640 octets. Beyond: refused.

@@ -55,44 +55,73 @@ pub struct Endpoint<'a> {
 }
 
 /// Writes a document. In a full one, deleted users and endpoints are left out (RFC 4575 §4.4).
+///
+/// Whoever has many subscribers writes the parts once and puts them together: [`begin`], in full documents
+/// [`describe`], [`count`], and between [`begin_users`] and [`USERS_END`] each [`user`]; then [`END`].
 pub fn write(out: &mut String, roster: &Roster<'_>) {
-    let state = if roster.full { "full" } else { "partial" };
+    let full = roster.full;
+    begin(out, roster.entity, full, roster.version);
+    if full {
+        describe(out, roster.entity, roster.display_text, roster.subject, roster.note);
+    }
+    roster.user_count.iter().for_each(|n| count(out, *n));
+    begin_users(out, full);
+    roster.users.iter().filter(|u| !(full && u.deleted)).for_each(|u| user(out, u, full));
+    out.push_str(USERS_END);
+    out.push_str(END);
+}
+
+/// Writes the beginning of a document, which alone differs from one subscription to the next.
+pub fn begin(out: &mut String, entity: &str, full: bool, version: u32) {
     out.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<conference-info");
     attribute(out, "xmlns", NAMESPACE);
     attribute(out, "xmlns:xcon", XCON_NAMESPACE);
-    attribute(out, "entity", roster.entity);
-    attribute(out, "state", state);
+    attribute(out, "entity", entity);
+    attribute(out, "state", state(full));
     // Writing to a String cannot fail.
-    let _ = write!(out, " version=\"{}\">\r\n", roster.version);
-    if roster.full {
-        description(out, roster);
-    }
-    if let Some(count) = roster.user_count {
-        let _ = write!(
-            out,
-            "  <conference-state><user-count>{count}</user-count><active>true</active></conference-state>\r\n"
-        );
-    }
-    let _ = write!(out, "  <users state=\"{state}\">\r\n");
-    roster.users.iter().filter(|u| !(roster.full && u.deleted)).for_each(|u| user(out, u, roster.full));
-    out.push_str("  </users>\r\n</conference-info>\r\n");
+    let _ = write!(out, " version=\"{version}\">\r\n");
 }
 
-/// In the order of the schema (RFC 4575 §7).
-fn description(out: &mut String, roster: &Roster<'_>) {
+/// Writes what a room is, in the order of the schema (RFC 4575 §5.3, §7). `note` is told to people about the
+/// room; none if empty.
+pub fn describe(out: &mut String, entity: &str, display_text: &str, subject: &str, note: &str) {
     out.push_str("  <conference-description>\r\n");
-    element(out, "    ", "display-text", roster.display_text);
-    element(out, "    ", "subject", roster.subject);
-    if !roster.note.is_empty() {
-        element(out, "    ", "free-text", roster.note);
+    element(out, "    ", "display-text", display_text);
+    element(out, "    ", "subject", subject);
+    if !note.is_empty() {
+        element(out, "    ", "free-text", note);
     }
     out.push_str("    <conf-uris>\r\n      <entry>\r\n");
-    element(out, "        ", "uri", roster.entity);
+    element(out, "        ", "uri", entity);
     element(out, "        ", "purpose", "participation");
     out.push_str("      </entry>\r\n    </conf-uris>\r\n  </conference-description>\r\n");
 }
 
-fn user(out: &mut String, user: &User<'_>, full: bool) {
+/// Writes how many users there are (RFC 4575 §5.5).
+pub fn count(out: &mut String, users: u32) {
+    let _ = write!(
+        out,
+        "  <conference-state><user-count>{users}</user-count><active>true</active></conference-state>\r\n"
+    );
+}
+
+/// Writes the beginning of the list of users.
+pub fn begin_users(out: &mut String, full: bool) {
+    let _ = write!(out, "  <users state=\"{}\">\r\n", state(full));
+}
+
+/// The end of the list of users.
+pub const USERS_END: &str = "  </users>\r\n";
+
+/// The end of a document.
+pub const END: &str = "</conference-info>\r\n";
+
+fn state(full: bool) -> &'static str {
+    if full { "full" } else { "partial" }
+}
+
+/// Writes a user. Without deleted endpoints the text is the same in full and partial documents.
+pub fn user(out: &mut String, user: &User<'_>, full: bool) {
     out.push_str("    <user");
     attribute(out, "entity", user.entity);
     if user.deleted {
@@ -101,7 +130,7 @@ fn user(out: &mut String, user: &User<'_>, full: bool) {
     }
     // A full parent has only full children (CONF-05).
     let partial = !full && user.endpoints.iter().any(|e| e.deleted);
-    attribute(out, "state", if partial { "partial" } else { "full" });
+    attribute(out, "state", state(!partial));
     user.nickname.iter().for_each(|nickname| attribute(out, "xcon:nickname", nickname));
     out.push_str(">\r\n");
     let names = [user.display_text, user.nickname.unwrap_or(""), user.entity];
