@@ -18,7 +18,8 @@
 //! what the owner asks for. A TCP connection that is lost takes its calls with it.
 //! Proved by: `agent_tests.rs` by value, `call_tests.rs` against a scripted server on loopback.
 
-use super::agent::{Agent, INVITE_WAIT, News, RESPONSE_WAIT};
+pub use super::account::Account;
+use super::agent::{Agent, Answer, INVITE_WAIT, Manner, News, RESPONSE_WAIT};
 use super::sip::{Framed, frame};
 use crate::base::clock::{Now, now};
 use crate::base::entropy::Entropy;
@@ -36,6 +37,10 @@ use tokio::sync::{mpsc, oneshot};
 /// Documents of a roster feed that were not taken yet. Beyond, new ones are dropped; the reader sees the
 /// gap in their versions and asks for the whole ([`RosterFeed::refresh`]).
 const DOCUMENTS_WAITING_MAX: usize = 64;
+
+/// News of a call that were not taken yet. Steps on the way are dropped beyond half of it; outcomes have the
+/// other half, and there are never so many.
+const NEWS_WAITING_MAX: usize = 512;
 
 /// Receive buffer of the UDP socket: answers to thousands of calls may come at once.
 const UDP_BUFFER_BYTES: usize = 4 * 1024 * 1024;
@@ -90,6 +95,22 @@ pub enum CallError {
     BadAnswer(&'static str),
     /// An address that is no SIP address.
     BadAddress(String),
+    /// The server asks for a password, and there is none here.
+    PasswordWanted {
+        /// Whose users it asks for, as it says.
+        realm: String,
+    },
+    /// The server did not take the password.
+    WrongPassword {
+        /// The user it was given for.
+        user: String,
+        /// Whose users it asks for, as it says.
+        realm: String,
+    },
+    /// The server asks for a proof of another kind than a password hashed with SHA-256 or MD5.
+    UnknownChallenge,
+    /// Too much of this kind is under way already.
+    Busy,
     /// The call is over, or the caller was stopped.
     Closed,
 }
@@ -103,7 +124,6 @@ impl fmt::Display for CallError {
                     write!(f, " ({text})")?;
                 }
                 match code {
-                    401 | 407 => write!(f, "; it wants a password, which this client cannot give"),
                     404 | 604 => write!(f, "; there is no such room"),
                     _ => Ok(()),
                 }
@@ -117,6 +137,17 @@ impl fmt::Display for CallError {
             Self::Connection(why) => write!(f, "cannot reach the server: {why}"),
             Self::BadAnswer(why) => write!(f, "the server's answer cannot be used: {why}"),
             Self::BadAddress(address) => write!(f, "not a SIP address: {address:?}"),
+            Self::PasswordWanted { realm } => write!(f, "the server wants a password (for {realm:?})"),
+            Self::WrongPassword { user, realm } => {
+                write!(f, "the server does not take this password of {user:?} (for {realm:?})")
+            }
+            Self::UnknownChallenge => {
+                write!(
+                    f,
+                    "the server asks for a proof that this client cannot give; it knows SHA-256 and MD5"
+                )
+            }
+            Self::Busy => write!(f, "too much of this is under way already"),
             Self::Closed => write!(f, "the call is over"),
         }
     }
@@ -145,6 +176,7 @@ pub struct Invite<'a> {
 pub struct Caller {
     commands: mpsc::UnboundedSender<Command>,
     local: SocketAddr,
+    manner: Manner,
 }
 
 /// What handles ask of the driver. The channel has no bound of its own: its users are in this process, and
@@ -155,7 +187,19 @@ enum Command {
         from: String,
         name: String,
         offer: String,
+        manner: Manner,
         reply: oneshot::Sender<Result<Answered, CallError>>,
+    },
+    Reveal {
+        call: Token,
+        number: u64,
+        offer: String,
+    },
+    Refer {
+        call: Token,
+        number: u64,
+        whom: String,
+        out: bool,
     },
     Bye {
         call: Token,
@@ -175,8 +219,10 @@ enum Command {
 
 struct Answered {
     call: Token,
-    answer: String,
+    answer: Answer,
     ended: oneshot::Receiver<String>,
+    /// Boxed: there are tens of thousands of calls, and hardly any asks for anything.
+    news: mpsc::Receiver<Box<CallNews>>,
 }
 
 struct Feed {
@@ -208,13 +254,33 @@ impl Caller {
         let agent = Agent::new(local.to_string(), transport, Entropy::from_system());
         let driver = Driver { agent, flow, waiting: HashMap::new() };
         tokio::spawn(driver.run(receiver));
-        Ok(Self { commands: sender, local })
+        Ok(Self { commands: sender, local, manner: Manner::default() })
     }
 
     /// Our end of the socket: an address at which the server's host can see this one.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// The same endpoint for calls that answer challenges with this account.
+    #[must_use]
+    pub fn with_account(mut self, account: Account) -> Self {
+        self.manner.account = Some(account);
+        self
+    }
+
+    /// The same endpoint for calls that ask to be anonymous to the others (RFC 3323, RFC 7701 §5.2). From stays
+    /// out of the request unless an account has to prove it.
+    #[must_use]
+    pub fn anonymous(mut self) -> Self {
+        self.manner.anonymous = true;
+        self
+    }
+
+    /// Whether calls ask to be anonymous.
+    pub(super) fn is_anonymous(&self) -> bool {
+        self.manner.anonymous
     }
 
     /// INVITE with an offer; resolves with the answer after 200 and ACK. Dropping the future gives the
@@ -229,11 +295,19 @@ impl Caller {
             from: request.from.to_string(),
             name: request.display_name.to_string(),
             offer: request.offer.to_string(),
+            manner: self.manner.clone(),
             reply,
         };
         self.commands.send(command).map_err(|_| CallError::Closed)?;
-        let Answered { call, answer, ended } = answered.await.map_err(|_| CallError::Closed)??;
-        Ok(Call { answer, id: call, commands: self.commands.clone(), ended: Some(ended) })
+        let Answered { call, answer, ended, news } = answered.await.map_err(|_| CallError::Closed)??;
+        Ok(Call {
+            answer: answer.sdp,
+            identity: answer.identity,
+            id: call,
+            commands: self.commands.clone(),
+            ended: Some(ended),
+            news,
+        })
     }
 }
 
@@ -242,13 +316,102 @@ impl Caller {
 pub struct Call {
     /// The session description of the answer.
     pub answer: String,
+    /// Who we are there, if the server says so (RFC 3325): of anonymous callers the address that others see.
+    pub identity: Option<String>,
     id: Token,
     commands: mpsc::UnboundedSender<Command>,
     /// `None` once the call has ended.
     ended: Option<oneshot::Receiver<String>>,
+    news: mpsc::Receiver<Box<CallNews>>,
+}
+
+/// How far an invitation or a removal is: a status line of RFC 3420.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Step {
+    /// A SIP response code: 100 to 199 under way, 200 to 299 done, the others failed.
+    pub code: u16,
+    /// The phrase beside it.
+    pub phrase: String,
+    /// There will be no further step.
+    pub last: bool,
+}
+
+/// What became of something asked within a call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CallNews {
+    /// The server knows now that we do not hide any more, or does not want to know.
+    Revealed {
+        /// The number given.
+        number: u64,
+        /// On success: who we are there if the server says so, and what it adds (Warning).
+        outcome: Result<(Option<String>, Option<String>), CallError>,
+    },
+    /// The server will try to bring somebody in or to take somebody out, or will not.
+    Referred {
+        /// The number given.
+        number: u64,
+        /// Why not.
+        outcome: Result<(), CallError>,
+    },
+    /// How far it is.
+    Step {
+        /// The number given.
+        number: u64,
+        /// The step.
+        step: Step,
+    },
 }
 
 impl Call {
+    /// Asks the room to bring somebody in (REFER with `method=INVITE`, RFC 4579 §5.5). What becomes of it is told
+    /// by [`Call::news`] under this number.
+    pub fn bring_in(&self, number: u64, whom: &str) {
+        self.refer(number, whom, false);
+    }
+
+    /// Asks the room to take somebody out (REFER with `method=BYE`, RFC 4579 §5.11).
+    pub fn take_out(&self, number: u64, whom: &str) {
+        self.refer(number, whom, true);
+    }
+
+    fn refer(&self, number: u64, whom: &str, out: bool) {
+        // A driver that is gone shows as the end of the call.
+        let _ = self.commands.send(Command::Refer { call: self.id, number, whom: whom.to_string(), out });
+    }
+
+    /// Lets the others learn who we are (re-INVITE with `Privacy: none`), with the offer of before.
+    pub fn reveal(&self, number: u64, offer: &str) {
+        // A driver that is gone shows as the end of the call.
+        let _ = self.commands.send(Command::Reveal { call: self.id, number, offer: offer.to_string() });
+    }
+
+    /// What became of something asked within the call. Pending for ever once the call is over. Cancel safe.
+    pub async fn news(&mut self) -> CallNews {
+        match self.news.recv().await {
+            Some(news) => *news,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The next end or news, whichever comes first. Cancel safe.
+    pub(super) async fn next(&mut self) -> Result<CallNews, String> {
+        // Both borrow different parts.
+        let Self { ended, news, .. } = self;
+        let over = async {
+            match ended {
+                Some(ended) => ended.await.unwrap_or_else(|_| "the caller was stopped".to_string()),
+                None => std::future::pending().await,
+            }
+        };
+        let why = tokio::select! {
+            biased;
+            Some(news) = news.recv() => return Ok(*news),
+            why = over => why,
+        };
+        self.ended = None;
+        Err(why)
+    }
+
     /// Ends the call; resolves when the BYE was answered or given up.
     pub async fn bye(mut self) {
         self.ended = None;
@@ -345,7 +508,7 @@ fn udp_socket(server: SocketAddr) -> io::Result<UdpSocket> {
 /// Who waits for news of a dialog.
 enum Waiting {
     Answer(oneshot::Sender<Result<Answered, CallError>>),
-    End(oneshot::Sender<String>),
+    End(oneshot::Sender<String>, mpsc::Sender<Box<CallNews>>),
     Gone(Option<oneshot::Sender<()>>),
     Subscription(oneshot::Sender<Result<Feed, CallError>>, mpsc::Sender<Bytes>, mpsc::Receiver<Bytes>),
     Documents(mpsc::Sender<Bytes>),
@@ -441,8 +604,9 @@ impl Driver {
 
     fn obey(&mut self, now: Now, command: Command) {
         match command {
-            Command::Invite { room, from, name, offer, reply } => {
-                match self.agent.invite(now, &room, &from, &name, &offer) {
+            Command::Invite { room, from, name, offer, manner, reply } => {
+                let ask = Invite { room: &room, from: &from, display_name: &name, offer: &offer };
+                match self.agent.invite(now, &ask, &manner) {
                     Ok(id) => drop(self.waiting.insert(id, Waiting::Answer(reply))),
                     // Nobody to tell is the only failure.
                     Err(e) => drop(reply.send(Err(e))),
@@ -452,6 +616,16 @@ impl Driver {
                 if self.waiting.contains_key(&call) {
                     self.agent.end(now, call);
                     self.waiting.insert(call, Waiting::Gone(done));
+                }
+            }
+            Command::Reveal { call, number, offer } => {
+                if let Err(e) = self.agent.reveal(now, call, number, &offer) {
+                    self.tell_call(call, CallNews::Revealed { number, outcome: Err(e) });
+                }
+            }
+            Command::Refer { call, number, whom, out } => {
+                if let Err(e) = self.agent.refer(now, call, number, &whom, out) {
+                    self.tell_call(call, CallNews::Referred { number, outcome: Err(e) });
                 }
             }
             Command::Subscribe { call, reply } => match self.agent.subscribe(now, call) {
@@ -490,7 +664,7 @@ impl Driver {
                     _ => {}
                 },
                 News::Ended(id, why) => match self.waiting.remove(&id) {
-                    Some(Waiting::End(ended)) => drop(ended.send(why)),
+                    Some(Waiting::End(ended, _)) => drop(ended.send(why)),
                     Some(Waiting::Gone(Some(done))) => drop(done.send(())),
                     _ => {}
                 },
@@ -500,15 +674,33 @@ impl Driver {
                     }
                 }
                 News::Unsubscribed(id, _) => drop(self.waiting.remove(&id)),
+                News::Revised(id, number, outcome) => {
+                    let outcome = outcome.map(|answer| (answer.identity, answer.warning));
+                    self.tell_call(id, CallNews::Revealed { number, outcome });
+                }
+                News::Referred(id, number, outcome) => {
+                    self.tell_call(id, CallNews::Referred { number, outcome });
+                }
+                News::Progress(id, number, step) => self.tell_call(id, CallNews::Step { number, step }),
             }
         }
     }
 
-    fn answered(&mut self, id: Token, answer: String) {
+    fn tell_call(&self, call: Token, news: CallNews) {
+        let Some(Waiting::End(_, sender)) = self.waiting.get(&call) else { return };
+        let outcome = !matches!(&news, CallNews::Step { step: Step { last: false, .. }, .. });
+        if outcome || sender.capacity() > NEWS_WAITING_MAX / 2 {
+            // A receiver that is gone has nothing to learn.
+            let _ = sender.try_send(Box::new(news));
+        }
+    }
+
+    fn answered(&mut self, id: Token, answer: Answer) {
         let Some(Waiting::Answer(reply)) = self.waiting.remove(&id) else { return };
         let (end, ended) = oneshot::channel();
-        match reply.send(Ok(Answered { call: id, answer, ended })) {
-            Ok(()) => drop(self.waiting.insert(id, Waiting::End(end))),
+        let (sender, news) = mpsc::channel(NEWS_WAITING_MAX);
+        match reply.send(Ok(Answered { call: id, answer, ended, news })) {
+            Ok(()) => drop(self.waiting.insert(id, Waiting::End(end, sender))),
             // The future was dropped: nobody wants this call.
             Err(_) => self.agent.end(now(), id),
         }

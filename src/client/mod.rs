@@ -30,6 +30,7 @@
 //! Runs on tokio, one thread is enough. Bounds are named in each file. Proved by the tests beside each
 //! file, against a scripted server on loopback, and by talking to the server of this crate.
 
+mod account;
 mod agent;
 #[cfg(test)]
 mod agent_tests;

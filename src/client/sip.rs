@@ -13,6 +13,9 @@ pub(super) const STREAM_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Octets of the head of such a message. Beyond: the connection is given up.
 const STREAM_HEAD_BYTES_MAX: usize = 64 * 1024;
 
+/// Who wants to be nobody in particular (RFC 3323 §4.1.1.3).
+pub(super) const NOBODY: &str = "sip:anonymous@anonymous.invalid";
+
 /// The first line of a message.
 #[derive(Debug)]
 pub(super) enum Line {
