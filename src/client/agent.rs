@@ -43,7 +43,8 @@ const ALLOW: &str = "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, NOTIFY, UPDATE\r\
 pub(crate) struct Answer {
     /// The session description.
     pub(crate) sdp: String,
-    /// Who we are there, if it says so (RFC 3325).
+    /// Who we are there, if it says so: a further address of ours (P-Associated-URI, RFC 7315 §4.1), or an
+    /// anonymous P-Asserted-Identity.
     pub(crate) identity: Option<String>,
     /// What a Warning header adds.
     pub(crate) warning: Option<String>,

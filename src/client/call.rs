@@ -278,6 +278,11 @@ impl Caller {
         self
     }
 
+    /// Whether calls can prove who makes them.
+    pub(super) fn has_account(&self) -> bool {
+        self.manner.account.is_some()
+    }
+
     /// Whether calls ask to be anonymous.
     pub(super) fn is_anonymous(&self) -> bool {
         self.manner.anonymous
@@ -316,7 +321,7 @@ impl Caller {
 pub struct Call {
     /// The session description of the answer.
     pub answer: String,
-    /// Who we are there, if the server says so (RFC 3325): of anonymous callers the address that others see.
+    /// Who we are there, if the server says so: of anonymous callers the address that others see.
     pub identity: Option<String>,
     id: Token,
     commands: mpsc::UnboundedSender<Command>,

@@ -8,7 +8,7 @@ use crate::base::clock::Now;
 use crate::base::id::Token;
 use crate::client::account::realm;
 use crate::client::call::{CallError, Transport};
-use crate::client::sip::{Incoming, is_sip_uri, list, param, quoted_text, uri};
+use crate::client::sip::{Incoming, is_nobody, is_sip_uri, list, param, quoted_text, uri};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -300,10 +300,14 @@ impl Dialog {
 
 impl Answer {
     pub(super) fn read(message: &Incoming) -> Self {
-        let identity = message.header("P-Asserted-Identity").map(uri).filter(|u| is_sip_uri(u));
+        // The other side's own identity stands in the second (RFC 3325), so only one of nobody in particular
+        // can be ours.
+        let associated = message.all("P-Associated-URI").flat_map(list).map(uri);
+        let asserted = message.all("P-Asserted-Identity").flat_map(list).map(uri);
+        let mut identities = associated.chain(asserted.filter(|u| is_nobody(u))).filter(|u| is_sip_uri(u));
         Self {
             sdp: String::from_utf8(message.body.clone()).unwrap_or_default(),
-            identity: identity.map(str::to_string),
+            identity: identities.next().map(str::to_string),
             warning: warning(message),
         }
     }

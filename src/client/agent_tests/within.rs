@@ -142,7 +142,9 @@ fn who_hides_says_nothing_of_themselves_unless_it_has_to_be_proved() {
     let (call, text) = invite_as(&mut a, &known(true));
     assert!(header(&text, "From").starts_with("\"Anonymous\" <sip:alice@example.com>;tag="));
     assert_eq!(header(&text, "Privacy"), "id");
-    let asserted = format!("{CONTACT}P-Asserted-Identity: <sip:anonymous7@anonymous.invalid>\r\n");
+    let asserted = format!(
+        "{CONTACT}P-Asserted-Identity: <sip:lobby@chat.example.com>, <sip:anonymous7@anonymous.invalid>\r\n"
+    );
     a.receive(at(1), answer(&text, "200 OK", &asserted, "v=0\r\n").as_bytes());
     sent(&mut a);
     let told = news(&mut a);
@@ -165,9 +167,8 @@ fn who_hid_is_revealed_by_a_new_offer() {
     assert!(again.starts_with("INVITE sip:focus@192.0.2.9:5070 SIP/2.0\r\n"));
     assert_eq!((header(&again, "Privacy"), header(&again, "CSeq")), ("none", "2 INVITE"));
     assert!(header(&again, "To").ends_with(";tag=srv") && again.ends_with("\r\n\r\nv=0\r\n"));
-    let extra = format!(
-        "{CONTACT}Warning: 399 x \"all see you\"\r\nP-Asserted-Identity: <sip:alice@example.com>\r\n"
-    );
+    let extra =
+        format!("{CONTACT}Warning: 399 x \"all see you\"\r\nP-Associated-URI: <sip:alice@example.com>\r\n");
     let ok = answer(&again, "200 OK", &extra, "v=0\r\n");
     a.receive(at(3), ok.as_bytes());
     assert_eq!(header(&sent(&mut a)[0], "CSeq"), "2 ACK");

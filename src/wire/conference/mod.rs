@@ -2,16 +2,18 @@
 //!
 //! [`write()`] makes them for subscribers, [`read`] takes them apart for our client. The writer escapes
 //! every value; the reader knows no DTD and no entities, minds namespaces and skips what it does not know.
-//! [`recipients`] reads lists of addresses with the same reader.
+//! [`recipients`] reads lists of addresses and [`Composing`] who is writing, with the same reader.
 //!
 //! Bounds of the reader: [`DOCUMENT_BYTES_MAX`], [`DEPTH_MAX`], [`ATTRIBUTES_MAX`], [`NAMESPACES_MAX`].
 //! Proof: the tests of this folder, the sample of the requirements octet by octet among them.
 
+mod composing;
 mod list;
 mod read;
 mod write;
 mod xml;
 
+pub use composing::{COMPOSING_MEDIA_TYPE, Composing};
 pub use list::{LIST_MEDIA_TYPE, RECIPIENTS_MAX, recipients};
 pub use read::{EndpointUpdate, RosterUpdate, State, UserUpdate, read};
 pub use write::{Endpoint, Roster, User, write};
