@@ -1,16 +1,22 @@
 //! One's part in a room: what was asked of it, what became of that, and whom a name means.
 //!
 //! Touches: the handle of the room. Bounds: the roster's; [`RECIPIENTS_MAX`] private messages at a time;
-//! what was asked and not answered, which the callers bound. Proved by: the tests below.
+//! what was asked and not answered, which the callers bound; [`EARLIER_MAX`]. Proved by: the tests below.
 
 use super::shown::{name, one_line, people, people_and_addresses};
 use super::wish::Wish;
+use super::words;
 use super::{has_scheme, with_scheme};
-use crate::client::chat::{Event, Message, Person, Room, Unasked};
-use std::collections::BTreeMap;
+use crate::client::call::CallError;
+use crate::client::chat::{Event, Message, Person, Room, Step, Unasked};
+use std::collections::{BTreeMap, VecDeque};
 
 /// Recipients of one line: fewer than the answers that may wait while we send.
 const RECIPIENTS_MAX: usize = 64;
+
+/// Messages that were accepted and may still be counted, or reported to have failed: as many as the library
+/// tells of. Beyond, they have no text any more.
+const EARLIER_MAX: usize = 256;
 
 /// The MSRP status code for a nickname that is reserved or in use (RFC 7701 §10.3).
 const NICKNAME_TAKEN: u16 = 425;
@@ -39,6 +45,9 @@ enum Asked {
         text: String,
     },
     Nickname(Option<String>),
+    BringIn(String),
+    TakeOut(String),
+    Reveal,
 }
 
 /// One's part in a room.
@@ -48,12 +57,22 @@ pub(super) struct Talk {
     asked: BTreeMap<u64, Asked>,
     display_name: String,
     nickname: Option<String>,
+    /// What was said and accepted, oldest first.
+    earlier: VecDeque<(u64, Asked)>,
+    writing: Vec<Person>,
 }
 
 impl Talk {
     /// The part of one who was not heard yet.
     pub(super) fn new(display_name: &str) -> Self {
-        Self { here: None, asked: BTreeMap::new(), display_name: name(display_name), nickname: None }
+        Self {
+            here: None,
+            asked: BTreeMap::new(),
+            display_name: name(display_name),
+            nickname: None,
+            earlier: VecDeque::new(),
+            writing: Vec::new(),
+        }
     }
 
     /// Requests without answer.
@@ -61,10 +80,24 @@ impl Talk {
         self.asked.len()
     }
 
+    /// Who is writing; nothing if nobody is.
+    pub(super) fn writing(&self) -> String {
+        match &self.writing[..] {
+            [] => String::new(),
+            [one] => format!("{} is typing", name(&one.name)),
+            [one, two] => format!("{} and {} are typing", name(&one.name), name(&two.name)),
+            more => format!("{} people are typing", more.len()),
+        }
+    }
+
     /// Whether a line can be understood only when it is known who is here.
     pub(super) fn is_too_early(&self, line: &str) -> bool {
         let named = |to: &String| !is_address(to);
-        self.here.is_none() && matches!(Wish::read(line), Wish::Tell { to, .. } if to.iter().any(named))
+        let names = match Wish::read(line) {
+            Wish::Tell { to, .. } | Wish::TakeOut(to) => to,
+            _ => return false,
+        };
+        self.here.is_none() && names.iter().any(named)
     }
 
     fn own_name(&self) -> &str {
@@ -94,6 +127,16 @@ impl Talk {
                 vec![Shown::Own(own)]
             }
             Wish::Tell { to, text } => self.tell(room, &to, text).await,
+            Wish::BringIn(all) => self.bring_in(room, &all).await,
+            Wish::TakeOut(all) => self.take_out(room, &all).await,
+            Wish::Reveal => self.reveal(room).await,
+            Wish::Counts(wanted) => vec![match room.count_deliveries(wanted) {
+                Ok(()) if wanted => {
+                    Shown::Status("from now on you are told how many have received what you say".to_string())
+                }
+                Ok(()) => Shown::Status("nobody counts any more who receives what you say".to_string()),
+                Err(why) => Shown::Trouble(why.to_string()),
+            }],
             Wish::Nickname(wished) => self.ask_for_nickname(room, wished).await,
         }
     }
@@ -130,6 +173,55 @@ impl Talk {
             shown.insert(0, Shown::Own(own));
         }
         shown
+    }
+
+    async fn bring_in(&mut self, room: &Room, all: &[&str]) -> Vec<Shown> {
+        if all.len() > RECIPIENTS_MAX {
+            return vec![Shown::Undelivered(format!(
+                "nobody is invited: at most {RECIPIENTS_MAX} people can be at a time"
+            ))];
+        }
+        let mut shown = Vec::new();
+        for typed in all {
+            if !is_address(typed) {
+                let text = format!("{} is not invited: write an address, sip:USER@DOMAIN", name(typed));
+                shown.push(Shown::Undelivered(text));
+            } else if let Ok(number) = room.bring_in(&with_scheme(typed)).await {
+                self.asked.insert(number, Asked::BringIn(one_line(&with_scheme(typed))));
+            }
+        }
+        shown
+    }
+
+    async fn take_out(&mut self, room: &Room, all: &[String]) -> Vec<Shown> {
+        if all.len() > RECIPIENTS_MAX {
+            return vec![Shown::Undelivered(format!(
+                "nobody is taken out: at most {RECIPIENTS_MAX} people can be at a time"
+            ))];
+        }
+        let mut shown = Vec::new();
+        for typed in all {
+            match self.whom(typed) {
+                Ok(who) => {
+                    if let Ok(number) = room.take_out(&who.address).await {
+                        self.asked.insert(number, Asked::TakeOut(name(&who.name)));
+                    }
+                }
+                Err(why) => shown.push(Shown::Undelivered(why)),
+            }
+        }
+        shown
+    }
+
+    async fn reveal(&mut self, room: &Room) -> Vec<Shown> {
+        match room.reveal().await {
+            Ok(number) => {
+                self.asked.insert(number, Asked::Reveal);
+                Vec::new()
+            }
+            Err(Unasked::NotInRoom) => Vec::new(),
+            Err(why) => vec![Shown::Trouble(why.to_string())],
+        }
     }
 
     async fn ask_for_nickname(&mut self, room: &Room, wished: Option<&str>) -> Vec<Shown> {
@@ -189,12 +281,35 @@ impl Talk {
             Event::Subject(text) => format!("subject: {}", one_line(&text)),
             Event::Message(message) => return Some(Shown::Message(message)),
             Event::Accepted { message } => match self.asked.remove(&message)? {
-                Asked::Said(_) => return None,
-                Asked::Told { to, .. } => format!("sent to {to}"),
+                Asked::Said(text) => {
+                    self.remember(message, Asked::Said(text));
+                    return None;
+                }
+                Asked::Told { to, text } => {
+                    let shown = format!("sent to {to}");
+                    self.remember(message, Asked::Told { to, text });
+                    shown
+                }
                 Asked::Nickname(nickname) => self.named(nickname),
+                // Not asked by MSRP.
+                Asked::BringIn(_) | Asked::TakeOut(_) | Asked::Reveal => return None,
             },
+            Event::Received { message, by, of } => self.received(message, by, of)?,
+            Event::Typing { who, writing } => {
+                self.writing.retain(|w| w.address != who.address);
+                if writing {
+                    self.writing.push(who);
+                }
+                return None;
+            }
+            Event::Step { request, step } => return self.step(request, &step),
+            Event::Revealed { request, address, warning } => {
+                self.asked.remove(&request);
+                return Some(revealed(&address, warning.as_deref()));
+            }
+            Event::Failed { request, error } => return self.failed(request, &error),
             Event::Refused { message, code, comment } => {
-                return Some(self.refused(message, code, &one_line(&comment)));
+                return Some(self.refused(message, code, &comment));
             }
             // The caller ends with it.
             Event::Closed { .. } => return None,
@@ -209,15 +324,61 @@ impl Talk {
         }
     }
 
+    /// Keeps what was accepted, to name it should more be heard of it.
+    fn remember(&mut self, number: u64, what: Asked) {
+        if self.earlier.len() == EARLIER_MAX {
+            self.earlier.pop_front();
+        }
+        self.earlier.push_back((number, what));
+    }
+
+    fn received(&self, number: u64, by: u32, of: u32) -> Option<String> {
+        let earlier = self.earlier.iter().find(|(n, _)| *n == number).map(|(_, what)| what);
+        let text = match self.asked.get(&number).or(earlier)? {
+            Asked::Said(text) | Asked::Told { text, .. } => text,
+            _ => return None,
+        };
+        Some(format!("\u{2713} received by {by} of {of}: {text:?}"))
+    }
+
+    fn step(&mut self, number: u64, step: &Step) -> Option<Shown> {
+        let (text, done) = match self.asked.get(&number)? {
+            Asked::BringIn(whom) => words::coming(whom, step),
+            Asked::TakeOut(whom) => words::going(whom, step),
+            _ => return None,
+        };
+        if step.last {
+            self.asked.remove(&number);
+        }
+        Some(if done == Some(false) { Shown::Undelivered(text) } else { Shown::Status(text) })
+    }
+
+    fn failed(&mut self, number: u64, error: &CallError) -> Option<Shown> {
+        match self.asked.remove(&number)? {
+            Asked::BringIn(whom) => Some(Shown::Undelivered(words::not_referred(&whom, false, error))),
+            Asked::TakeOut(whom) => Some(Shown::Undelivered(words::not_referred(&whom, true, error))),
+            Asked::Reveal => Some(Shown::Undelivered(words::not_revealed(error))),
+            _ => None,
+        }
+    }
+
     fn refused(&mut self, number: u64, code: u16, comment: &str) -> Shown {
-        let why = format!("{code} {comment}");
-        let why = why.trim_end();
         let asked = self.asked.remove(&number);
+        // Taken at first, and reported later.
+        let later = asked.is_none();
+        let earlier = self.earlier.iter().position(|(n, _)| *n == number).filter(|_| later);
+        let asked = asked.or_else(|| Some(self.earlier.remove(earlier?)?.1));
+        let private = matches!(&asked, Some(Asked::Told { .. }));
+        let to = if let Some(Asked::Told { to, .. }) = &asked { Some(to.as_str()) } else { None };
+        let what = if later && !private { "not delivered to everybody" } else { "not delivered" };
+        let reason = words::undelivered(to, code, comment);
+        let why = format!("{code} {}", one_line(comment));
+        let why = why.trim_end();
         let own = self.own_name();
         match asked {
-            Some(Asked::Said(text)) => Shown::Undelivered(format!("not delivered: {text:?} ({why})")),
+            Some(Asked::Said(text)) => Shown::Undelivered(format!("{what}: {text:?}: {reason}")),
             Some(Asked::Told { to, text }) => {
-                Shown::Undelivered(format!("not delivered to {to}: {text:?} ({why})"))
+                Shown::Undelivered(format!("{what} to {to}: {text:?}: {reason}"))
             }
             Some(Asked::Nickname(Some(nickname))) if code == NICKNAME_TAKEN => Shown::Trouble(format!(
                 "the nickname {nickname} is somebody else's or reserved: you are still {own} ({why})"
@@ -225,9 +386,24 @@ impl Talk {
             Some(Asked::Nickname(_)) => {
                 Shown::Trouble(format!("the room refused the nickname: you are still {own} ({why})"))
             }
-            // Taken at first, and reported later.
-            None => Shown::Undelivered(format!("not delivered: something said earlier ({why})")),
+            Some(Asked::BringIn(_) | Asked::TakeOut(_) | Asked::Reveal) | None => {
+                Shown::Undelivered(format!("{what}: something said earlier: {reason}"))
+            }
         }
+    }
+}
+
+/// What the room made of the wish to be anonymous no longer.
+fn revealed(address: &str, warning: Option<&str>) -> Shown {
+    let address = one_line(address);
+    let text = if address.to_lowercase().ends_with("@anonymous.invalid") {
+        format!("you are still anonymous, as {address}")
+    } else {
+        format!("everybody can see now that you are {address}")
+    };
+    match warning {
+        Some(warning) => Shown::Trouble(format!("{text}; the room says: {}", one_line(warning))),
+        None => Shown::Status(text),
     }
 }
 
@@ -299,9 +475,14 @@ mod tests {
         let (shown, _) = typed(&mut talk, true, "hello");
         assert_eq!(shown, [Shown::Own("Me: hello".to_string())]);
         let refused = || Event::Refused { message: 1, code: 403, comment: "No\u{1b}".to_string() };
-        assert_eq!(talk.happened(refused()), Some(undelivered("not delivered: \"hello\" (403 No)")));
+        assert_eq!(
+            talk.happened(refused()),
+            Some(undelivered("not delivered: \"hello\": the room does not let you say this (403 No)"))
+        );
         assert_eq!(talk.unanswered(), 0);
-        let later = undelivered("not delivered: something said earlier (403 No)");
+        let later =
+            "not delivered to everybody: something said earlier: the room does not let you say this (403 No)";
+        let later = undelivered(later);
         assert_eq!(talk.happened(refused()), Some(later));
         typed(&mut talk, true, "again");
         assert_eq!(talk.happened(Event::Accepted { message: 1 }), None);
@@ -322,7 +503,8 @@ mod tests {
         assert_eq!(shown, [Shown::Own(own.to_string()), nobody]);
         assert_eq!(talk.happened(Event::Accepted { message: 2 }), status("sent to Carol C"));
         let refused = Event::Refused { message: 3, code: 404, comment: String::new() };
-        let expected = undelivered("not delivered to sip:eve@y: \"psst\" (404)");
+        let text = "not delivered to sip:eve@y: \"psst\": sip:eve@y is not in the room (404)";
+        let expected = undelivered(text);
         assert_eq!(talk.happened(refused), Some(expected));
         assert_eq!(talk.unanswered(), 2);
     }
@@ -390,8 +572,115 @@ mod tests {
     }
 
     #[test]
+    fn what_fails_after_it_was_accepted_is_named() {
+        // MSRP-REP-07: it is told, and nothing of it is sent again by itself.
+        let mut talk = Talk::new("Me");
+        typed(&mut talk, true, "hello");
+        talk.happened(Event::Accepted { message: 1 });
+        let late = || Event::Refused { message: 1, code: 408, comment: String::new() };
+        let text = "not delivered to everybody: \"hello\": no answer, so it may have arrived or not (408)";
+        assert_eq!(talk.happened(late()), Some(undelivered(text)));
+        typed(&mut talk, true, "/msg b@x psst");
+        talk.happened(Event::Accepted { message: 1 });
+        let text = "not delivered to sip:b@x: \"psst\": no answer, so it may have arrived or not (408)";
+        assert_eq!(talk.happened(late()), Some(undelivered(text)));
+        for n in 2..1000 {
+            talk.asked.insert(n, Asked::Said("x".to_string()));
+            talk.happened(Event::Accepted { message: n });
+        }
+        assert_eq!(talk.earlier.len(), EARLIER_MAX);
+    }
+
+    #[test]
+    fn what_was_received_is_counted_with_its_text() {
+        let mut talk = Talk::new("Me");
+        let (shown, _) = typed(&mut talk, true, "/counts on");
+        assert!(matches!(&shown[..], [Shown::Status(_)]));
+        let (shown, _) = typed(&mut talk, false, "/counts on");
+        let none = "this room does not count who receives a message".to_string();
+        assert_eq!(shown, [Shown::Trouble(none)]);
+        typed(&mut talk, true, "hello");
+        let received = |by| Event::Received { message: 1, by, of: 3 };
+        assert_eq!(talk.happened(received(1)), status("\u{2713} received by 1 of 3: \"hello\""));
+        talk.happened(Event::Accepted { message: 1 });
+        assert_eq!(talk.happened(received(3)), status("\u{2713} received by 3 of 3: \"hello\""));
+        assert_eq!(talk.happened(Event::Received { message: 7, by: 1, of: 1 }), None);
+    }
+
+    #[test]
+    fn who_is_typing_is_told_until_they_stop() {
+        // COMP-03
+        let mut talk = Talk::new("Me");
+        let mut typing = |name: &str, writing| {
+            talk.happened(Event::Typing { who: person(&format!("sip:{name}@x"), name), writing });
+            talk.writing()
+        };
+        assert_eq!(typing("Bob\u{1b}", true), "Bob is typing");
+        assert_eq!(typing("Bob\u{1b}", true), "Bob is typing");
+        assert_eq!(typing("Al", true), "Bob and Al are typing");
+        assert_eq!(typing("Eve", true), "3 people are typing");
+        assert_eq!(typing("Al", false), "Bob and Eve are typing");
+        typing("Eve", false);
+        assert_eq!(typing("Bob\u{1b}", false), "");
+    }
+
+    #[test]
+    fn people_are_brought_in_and_taken_out_step_by_step() {
+        let mut talk = among(&[("sip:b@x", "Bob")]);
+        let (shown, all) = typed(&mut talk, true, "/invite sip:d@x e@y,zoe");
+        assert_eq!(all, heard(&["bring in sip:d@x", "bring in sip:e@y"]));
+        assert_eq!(shown, [undelivered("zoe is not invited: write an address, sip:USER@DOMAIN")]);
+        let step =
+            |request, code, last| Event::Step { request, step: Step { code, phrase: "P".to_string(), last } };
+        assert_eq!(talk.happened(step(1, 100, false)), status("calling sip:d@x"));
+        assert_eq!(talk.happened(step(1, 200, true)), status("sip:d@x accepted the invitation"));
+        assert_eq!(talk.happened(step(1, 200, true)), None);
+        let busy = undelivered("sip:e@y does not come: busy (486 P)");
+        assert_eq!(talk.happened(step(2, 486, true)), Some(busy));
+        assert_eq!(talk.unanswered(), 0);
+        let (shown, all) = typed(&mut talk, true, "/remove bob,zoe");
+        assert_eq!(all, heard(&["take out sip:b@x"]));
+        assert_eq!(shown, [undelivered("nobody here is called zoe; /who tells who is here")]);
+        let error = CallError::Refused { code: 403, phrase: "Forbidden".to_string(), warning: None };
+        let text = "Bob is not taken out: only moderators may take others out (403 Forbidden)";
+        assert_eq!(talk.happened(Event::Failed { request: 1, error }), Some(undelivered(text)));
+        assert_eq!(talk.unanswered(), 0);
+        let many = vec!["a@x"; RECIPIENTS_MAX + 1].join(",");
+        for line in [format!("/invite {many}"), format!("/remove {many}")] {
+            let (shown, all) = typed(&mut talk, true, &line);
+            assert_eq!((shown.len(), all.len()), (1, 0));
+        }
+    }
+
+    #[test]
+    fn who_came_anonymously_can_be_seen_when_the_room_says_so() {
+        let mut talk = Talk::new("Anonymous");
+        let (shown, all) = typed(&mut talk, true, "/reveal");
+        assert_eq!((shown, all), (vec![], heard(&["reveal"])));
+        let told = |address: &str, warning: Option<&str>| Event::Revealed {
+            request: 1,
+            address: address.to_string(),
+            warning: warning.map(str::to_string),
+        };
+        let seen = "everybody can see now that you are sip:alice@x";
+        assert_eq!(talk.happened(told("sip:alice@x", None)), status(seen));
+        assert_eq!(talk.unanswered(), 0);
+        let text =
+            "you are still anonymous, as sip:anonymous7@anonymous.invalid; the room says: Nobody knows";
+        let hidden = told("sip:anonymous7@anonymous.invalid", Some("Nobody knows"));
+        assert_eq!(talk.happened(hidden), Some(Shown::Trouble(text.to_string())));
+        typed(&mut talk, true, "/reveal");
+        let failed = talk.happened(Event::Failed { request: 1, error: CallError::Busy });
+        assert!(matches!(&failed, Some(Shown::Undelivered(t)) if t.starts_with("you are still anonymous: ")));
+        // Who is seen already has nothing to reveal.
+        let (shown, _) = typed(&mut talk, false, "/reveal");
+        assert_eq!(shown, [Shown::Trouble("everybody here can see who you are already".to_string())]);
+    }
+
+    #[test]
     fn names_wait_for_the_list_of_people_and_addresses_do_not() {
         let mut talk = Talk::new("Me");
+        assert!(talk.is_too_early("/remove bob") && !talk.is_too_early("/remove b@x"));
         assert!(talk.is_too_early("/msg bob psst") && talk.is_too_early("/msg b@x,bob psst"));
         assert!(["hello", "/msg b@x psst", "/nick bob"].iter().all(|line| !talk.is_too_early(line)));
         talk.happened(Event::Here(Vec::new()));
