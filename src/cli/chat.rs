@@ -148,7 +148,7 @@ async fn chat(args: &Args) -> Result<(), String> {
     let join = Join { room: &room, from: &from, display_name: nick };
     let joined = enter(client, &join, user, password).await;
     let (room, events) = joined.map_err(|e| explain(&e, server, args.transport))?;
-    let mut talk = Talk::new(if args.anonymous { "Anonymous" } else { nick });
+    let mut talk = if args.anonymous { Talk::hidden(nick) } else { Talk::new(nick) };
     let greeting = greet(args, &room);
     if args.nick.is_some() && room.has_nicknames() {
         for shown in talk.ask(&room, Wish::Nickname(Some(nick))).await {

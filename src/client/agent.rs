@@ -531,9 +531,8 @@ fn from_header(ask: &Invite<'_>, manner: &Manner) -> Result<String, CallError> {
     if let Some(bad) = [ask.room, from].into_iter().find(|u| !is_sip_uri(u)) {
         return Err(CallError::BadAddress(bad.to_string()));
     }
-    if manner.anonymous {
-        let from = if manner.account.is_some() { from } else { NOBODY };
-        return Ok(format!("\"Anonymous\" <{from}>"));
+    if manner.anonymous && manner.account.is_none() {
+        return Ok(format!("\"Anonymous\" <{NOBODY}>"));
     }
     Ok(if name.is_empty() { format!("<{from}>") } else { format!("{} <{from}>", quote(name)) })
 }

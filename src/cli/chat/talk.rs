@@ -56,6 +56,8 @@ pub(super) struct Talk {
     here: Option<Vec<Person>>,
     asked: BTreeMap<u64, Asked>,
     display_name: String,
+    /// What others call us once we are seen, while we hide.
+    hidden_name: Option<String>,
     nickname: Option<String>,
     /// What was said and accepted, oldest first.
     earlier: VecDeque<(u64, Asked)>,
@@ -69,10 +71,16 @@ impl Talk {
             here: None,
             asked: BTreeMap::new(),
             display_name: name(display_name),
+            hidden_name: None,
             nickname: None,
             earlier: VecDeque::new(),
             writing: Vec::new(),
         }
+    }
+
+    /// The part of one who hides and was not heard yet.
+    pub(super) fn hidden(display_name: &str) -> Self {
+        Self { hidden_name: Some(name(display_name)), ..Self::new("Anonymous") }
     }
 
     /// Requests without answer.
@@ -305,7 +313,7 @@ impl Talk {
             Event::Step { request, step } => return self.step(request, &step),
             Event::Revealed { request, address, warning } => {
                 self.asked.remove(&request);
-                return Some(revealed(&address, warning.as_deref()));
+                return Some(self.revealed(&address, warning.as_deref()));
             }
             Event::Failed { request, error } => return self.failed(request, &error),
             Event::Refused { message, code, comment } => {
@@ -353,6 +361,23 @@ impl Talk {
         Some(if done == Some(false) { Shown::Undelivered(text) } else { Shown::Status(text) })
     }
 
+    /// What the room made of the wish to be anonymous no longer.
+    fn revealed(&mut self, address: &str, warning: Option<&str>) -> Shown {
+        let address = one_line(address);
+        let text = if address.to_lowercase().ends_with("@anonymous.invalid") {
+            format!("you are still anonymous, as {address}")
+        } else {
+            if let Some(name) = self.hidden_name.take() {
+                self.display_name = name;
+            }
+            format!("everybody can see now that you are {address}")
+        };
+        match warning {
+            Some(warning) => Shown::Trouble(format!("{text}; the room says: {}", one_line(warning))),
+            None => Shown::Status(text),
+        }
+    }
+
     fn failed(&mut self, number: u64, error: &CallError) -> Option<Shown> {
         match self.asked.remove(&number)? {
             Asked::BringIn(whom) => Some(Shown::Undelivered(words::not_referred(&whom, false, error))),
@@ -390,20 +415,6 @@ impl Talk {
                 Shown::Undelivered(format!("{what}: something said earlier: {reason}"))
             }
         }
-    }
-}
-
-/// What the room made of the wish to be anonymous no longer.
-fn revealed(address: &str, warning: Option<&str>) -> Shown {
-    let address = one_line(address);
-    let text = if address.to_lowercase().ends_with("@anonymous.invalid") {
-        format!("you are still anonymous, as {address}")
-    } else {
-        format!("everybody can see now that you are {address}")
-    };
-    match warning {
-        Some(warning) => Shown::Trouble(format!("{text}; the room says: {}", one_line(warning))),
-        None => Shown::Status(text),
     }
 }
 
@@ -654,9 +665,10 @@ mod tests {
 
     #[test]
     fn who_came_anonymously_can_be_seen_when_the_room_says_so() {
-        let mut talk = Talk::new("Anonymous");
+        let mut talk = Talk::hidden("Alice");
         let (shown, all) = typed(&mut talk, true, "/reveal");
         assert_eq!((shown, all), (vec![], heard(&["reveal"])));
+        assert_eq!(talk.own_name(), "Anonymous");
         let told = |address: &str, warning: Option<&str>| Event::Revealed {
             request: 1,
             address: address.to_string(),
@@ -664,7 +676,7 @@ mod tests {
         };
         let seen = "everybody can see now that you are sip:alice@x";
         assert_eq!(talk.happened(told("sip:alice@x", None)), status(seen));
-        assert_eq!(talk.unanswered(), 0);
+        assert_eq!((talk.unanswered(), talk.own_name()), (0, "Alice"));
         let text =
             "you are still anonymous, as sip:anonymous7@anonymous.invalid; the room says: Nobody knows";
         let hidden = told("sip:anonymous7@anonymous.invalid", Some("Nobody knows"));

@@ -140,7 +140,7 @@ fn who_hides_says_nothing_of_themselves_unless_it_has_to_be_proved() {
     assert!(!text.contains("alice") && !text.contains("Al "), "{text}");
     let mut a = agent(Transport::Tcp);
     let (call, text) = invite_as(&mut a, &known(true));
-    assert!(header(&text, "From").starts_with("\"Anonymous\" <sip:alice@example.com>;tag="));
+    assert!(header(&text, "From").starts_with("\"Al \\\"x\\\"\" <sip:alice@example.com>;tag="));
     assert_eq!(header(&text, "Privacy"), "id");
     let asserted = format!(
         "{CONTACT}P-Asserted-Identity: <sip:lobby@chat.example.com>, <sip:anonymous7@anonymous.invalid>\r\n"
