@@ -18,6 +18,7 @@ mod task;
 pub use super::call::{Account, Step};
 use super::call::{CallError, Caller, Invite, Transport};
 use super::endpoint::Endpoint;
+use super::receipts::Receipts;
 pub use super::roster::Person;
 use super::roster::Roster;
 use super::sip::NOBODY;
@@ -261,6 +262,7 @@ impl Client {
             known: self.caller.has_account().then(|| (join.from.to_string(), join.display_name.to_string())),
             offer,
             typing_taken: media.wrapped_types().allows(COMPOSING_MEDIA_TYPE),
+            receipts: abilities.chatroom.private_messages.then(|| Receipts::new(Entropy::from_system())),
             own: OwnTyping::default(),
             others: OthersTyping::default(),
             message_bytes_max: media.max_size.unwrap_or(u64::MAX),
@@ -355,7 +357,8 @@ impl Room {
         Ok(self.send(|number| Command::Reveal { number }).await?)
     }
 
-    /// Whether the switch is to count who has what is said from now on; told by [`Event::Received`].
+    /// Whether the switch is to count who has what is said from now on; told by [`Event::Received`]. The
+    /// recipients of private messages are asked for a receipt themselves; told by [`Event::Notified`].
     ///
     /// # Errors
     /// [`Unasked::NoDeliveryCounts`] if the room does not offer it.

@@ -230,9 +230,10 @@ impl Endpoint {
         self.reportable.push_back((id, number));
     }
 
-    /// Sends a message/cpim of which nothing is to be heard again; not at all while others wait (COMP-01).
-    pub(super) fn hint(&mut self, octets: Vec<u8>) {
-        if self.bound && self.waiting.is_empty() {
+    /// Sends a message/cpim of which nothing is to be heard again; not at all while more than so many others wait
+    /// (COMP-01).
+    pub(super) fn hint(&mut self, octets: Vec<u8>, behind: usize) {
+        if self.bound && self.waiting.len() <= behind {
             let id = self.entropy.token();
             let sending = Sending { number: None, counted: false, id, octets, at: 0, chunk: None };
             self.waiting.push_back(Outgoing::Message(sending));

@@ -583,7 +583,7 @@ fn nothing_of_a_message_is_sent_again_when_a_report_says_that_it_failed() {
 fn a_hint_wants_no_answer_and_gives_way_to_messages() {
     // COMP-01
     let mut e = bound();
-    e.hint(b"typing".to_vec());
+    e.hint(b"typing".to_vec(), 0);
     let sent = text(&mut e);
     assert!(
         sent.contains("\r\nFailure-Report: no\r\n") && sent.contains("\r\n\r\ntyping\r\n-------"),
@@ -591,13 +591,13 @@ fn a_hint_wants_no_answer_and_gives_way_to_messages() {
     );
     assert_eq!(e.deadline(), Some(at(60_000)), "only the sign of life is waited for");
     e.say(1, b"hello".to_vec());
-    e.hint(b"typing".to_vec());
+    e.hint(b"typing".to_vec(), 0);
     let sent = text(&mut e);
     assert!(sent.contains("hello") && !sent.contains("typing"), "{sent}");
     receive(&mut e, answer(&sent, "200 OK"));
     assert_eq!(news(&mut e), [News::Accepted(1)]);
     let mut early = endpoint();
-    early.hint(b"typing".to_vec());
+    early.hint(b"typing".to_vec(), 0);
     assert!(!text(&mut early).contains("typing"));
 }
 

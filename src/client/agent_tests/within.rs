@@ -51,7 +51,7 @@ fn a_challenged_invite_is_sent_again_with_proof() {
         assert!(again.ends_with("\r\n\r\nv=0\r\n"));
         // The refusal repeated is acknowledged only.
         a.receive(at(20), refusal.as_bytes());
-        assert_eq!(sent(&mut a), [ack.clone()]);
+        assert_eq!(sent(&mut a), std::slice::from_ref(ack));
         a.receive(at(30), answer(again, "200 OK", CONTACT, "v=0\r\nanswer\r\n").as_bytes());
         assert_eq!(header(&sent(&mut a)[0], "CSeq"), "2 ACK");
         assert!(matches!(&news(&mut a)[..], [News::Answered(i, _)] if *i == id));

@@ -40,6 +40,15 @@ pub enum Event {
         /// How many were to have it.
         of: u32,
     },
+    /// The program of somebody whom we told something in private says that it has it, or could not take it.
+    Notified {
+        /// The number that [`Room::say_to`](super::Room::say_to) gave.
+        message: u64,
+        /// Who.
+        who: Person,
+        /// It has it.
+        delivered: bool,
+    },
     /// A message of ours was refused, or is lost probably (408), or for some, also after it was accepted; or a
     /// nickname was refused.
     Refused {

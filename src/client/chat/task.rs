@@ -6,9 +6,12 @@ use crate::base::clock::{Now, now, wall_seconds, wall_text};
 use crate::client::call::{Call, CallError, CallNews, RosterFeed};
 use crate::client::endpoint::{Endpoint, News};
 use crate::client::multipart::declared;
+use crate::client::receipts::Receipts;
 use crate::client::roster::{Change, Roster, Verdict};
 use crate::client::typing::{OthersTyping, OwnTyping};
-use crate::wire::conference::{self, COMPOSING_MEDIA_TYPE, Composing};
+use crate::wire::conference::{
+    self, COMPOSING_MEDIA_TYPE, Composing, NOTICE_MEDIA_TYPE, NOTICE_NAMESPACE, Notice,
+};
 use crate::wire::cpim;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -23,6 +26,9 @@ const LEAVE_WAIT: Duration = Duration::from_secs(5);
 
 /// After the switch closed the connection, how long the BYE that tells why may take.
 const REASON_WAIT: Duration = Duration::from_millis(500);
+
+/// The type of what is said.
+const TEXT: &str = "text/plain;charset=UTF-8";
 
 /// The task behind a [`Room`](super::Room).
 pub(super) struct Task {
@@ -40,6 +46,8 @@ pub(super) struct Task {
     pub(super) offer: String,
     /// The room passes on who is writing.
     pub(super) typing_taken: bool,
+    /// `None` where there are no private messages, and so no receipts (IMDN-03).
+    pub(super) receipts: Option<Receipts>,
     pub(super) own: OwnTyping,
     pub(super) others: OthersTyping,
     /// What the room says is its largest message.
@@ -214,7 +222,13 @@ impl Task {
         }
     }
 
-    fn wrap(&self, to: Option<&str>, content_type: &str, content: &[u8]) -> Vec<u8> {
+    fn wrap(
+        &self,
+        to: Option<&str>,
+        headers: &[(&str, &str)],
+        content_type: &str,
+        content: &[u8],
+    ) -> Vec<u8> {
         let mut octets = Vec::with_capacity(content.len() + 256);
         cpim::write(
             &mut octets,
@@ -224,7 +238,7 @@ impl Task {
                 to: to.unwrap_or(&self.room),
                 to_name: "",
                 date_time: &wall_text(wall_seconds()),
-                headers: &[],
+                headers,
                 content_type,
                 content,
             },
@@ -232,16 +246,38 @@ impl Task {
         octets
     }
 
+    /// Tells a sender that their message is here.
+    fn give_receipt(&mut self, to: &str, notice: &Notice) {
+        let Some(id) = self.receipts.as_mut().map(Receipts::message_id) else { return };
+        let space = notice_space();
+        let headers = [("NS", &*space), ("imdn.Message-ID", &*id)];
+        let mut octets = self.wrap(Some(to), &headers, NOTICE_MEDIA_TYPE, b"");
+        // A further header of the content, before the blank line that ends them.
+        octets.truncate(octets.len() - 2);
+        octets.extend_from_slice(b"Content-Disposition: notification\r\n\r\n");
+        octets.extend_from_slice(notice.write().as_bytes());
+        self.endpoint.hint(octets, COMMANDS_WAITING_MAX);
+    }
+
     /// Tells the others whether we are writing.
     fn tell_typing(&mut self, told: Option<Composing>) {
         if let Some(told) = told.filter(|_| self.typing_taken) {
-            let octets = self.wrap(None, COMPOSING_MEDIA_TYPE, told.write().as_bytes());
-            self.endpoint.hint(octets);
+            let octets = self.wrap(None, &[], COMPOSING_MEDIA_TYPE, told.write().as_bytes());
+            self.endpoint.hint(octets, 0);
         }
     }
 
     fn say(&mut self, number: u64, to: Option<&str>, text: &str, counted: bool) {
-        let octets = self.wrap(to, "text/plain;charset=UTF-8", text.as_bytes());
+        let asks = self.receipts.as_mut().filter(|_| counted && to.is_some());
+        let octets = match asks.map(|receipts| receipts.ask(number)) {
+            Some(id) => {
+                let space = notice_space();
+                let wanted = ("imdn.Disposition-Notification", "positive-delivery, negative-delivery");
+                let headers = [("NS", &*space), ("imdn.Message-ID", &*id), wanted];
+                self.wrap(to, &headers, TEXT, text.as_bytes())
+            }
+            None => self.wrap(to, &[], TEXT, text.as_bytes()),
+        };
         if to.is_none() {
             self.own.said();
         }
@@ -321,12 +357,22 @@ impl Task {
             let who = self.person(&from, &message.from.name);
             return news.map(|told| Event::Typing { who, writing: told.active }).into_iter().collect();
         }
-        let stopped = self.others.done(&from).then(|| self.person(&from, &message.from.name));
-        let stopped = stopped.map(|who| Event::Typing { who, writing: false });
         let to_room = match Address::parse(&self.room) {
             Ok(room) => message.to.iter().any(|to| room.is(to.uri)),
             Err(_) => true,
         };
+        if message.content_type.eq_ignore_ascii_case(NOTICE_MEDIA_TYPE) {
+            // One to everybody is a mistake of its sender, and none of ours was asked so.
+            let got = self.receipts.as_mut().filter(|_| !to_room).and_then(|r| r.got(message.content));
+            let who = self.person(&from, &message.from.name);
+            let event = got.map(|(message, delivered)| Event::Notified { message, who, delivered });
+            return event.into_iter().collect();
+        }
+        if let Some(notice) = self.receipts.as_mut().and_then(|receipts| receipts.give(&message)) {
+            self.give_receipt(message.from.uri, &notice);
+        }
+        let stopped = self.others.done(&from).then(|| self.person(&from, &message.from.name));
+        let stopped = stopped.map(|who| Event::Typing { who, writing: false });
         let (_, parameters) = declared(&octets[..octets.len() - message.content.len()]);
         let said = Message {
             from: message.from.uri.to_string(),
@@ -399,6 +445,11 @@ impl Task {
         }
         let _ = tokio::time::timeout(LEAVE_WAIT, self.call.bye()).await;
     }
+}
+
+/// The declaration of the headers of RFC 5438.
+fn notice_space() -> String {
+    format!("imdn <{NOTICE_NAMESPACE}>")
 }
 
 /// An address in the one spelling that all of its spellings have in common.

@@ -195,3 +195,57 @@ fn contents_in_parts_are_told_with_their_text() {
         }
     });
 }
+
+#[test]
+fn receipts_are_asked_for_and_given_in_private_only() {
+    // IMDN-02, IMDN-03
+    run(async {
+        let able = "a=chatroom:private-messages org.openmsrp.delivery-count\r\n";
+        let mut j = joined(able).await;
+        j.room.count_deliveries(true).unwrap();
+        assert!(!j.wrapped("to everybody").await.contains("imdn"));
+        let number = j.room.say_to("sip:bob@example.com", "psst").await.unwrap();
+        let request = j.switch.next().await;
+        j.switch.answer(&request, "200 OK").await;
+        assert_eq!(j.events.next().await, Some(Event::Accepted { message: number }));
+        assert!(
+            request.contains("\r\nNS: imdn <urn:ietf:params:imdn>\r\n") && request.contains("\r\nDateTime: ")
+        );
+        assert!(
+            request.contains("\r\nimdn.Disposition-Notification: positive-delivery, negative-delivery\r\n")
+        );
+        let id = path_of(&request, "imdn.Message-ID").to_string();
+        let notice = format!(
+            "<imdn xmlns='urn:ietf:params:xml:ns:imdn'><message-id>{id}</message-id><delivery-notification>\
+             <status><delivered/></status></delivery-notification></imdn>"
+        );
+        let from_bob = |to: &str, more: &str, kind: &str, content: &str| {
+            format!(
+                "From: Bob <sip:bob@example.com>\r\nTo: <{to}>\r\nDateTime: 2024-01-01T00:00:00Z\r\n{more}\r\nContent-Type: {kind}\r\n\r\n{content}"
+            )
+        };
+        // One that was sent to everybody is not looked at.
+        for (tid, to) in [("tid1", "sip:lobby@example.com"), ("tid2", "sip:alice@example.com")] {
+            j.switch.say(&j.bind, tid, &from_bob(to, "", "message/imdn+xml", &notice)).await;
+            assert!(j.switch.next().await.starts_with(&format!("MSRP {tid} 200 OK\r\n")));
+        }
+        let who = person("sip:bob@example.com", "Bob");
+        assert_eq!(j.events.next().await, Some(Event::Notified { message: number, who, delivered: true }));
+        // What everybody was told is confirmed to its sender alone.
+        let asks = "NS: x <urn:ietf:params:imdn>\r\nx.Message-ID: abc\r\nx.Disposition-Notification: positive-delivery\r\n";
+        let message = from_bob("sip:lobby@example.com", asks, "text/plain", "hi");
+        j.switch.say(&j.bind, "tid3", &message).await;
+        assert!(j.switch.next().await.starts_with("MSRP tid3 200 OK\r\n"));
+        let given = j.switch.next().await;
+        assert!(given.contains("\r\nTo: <sip:bob@example.com>\r\n") && given.contains("Failure-Report: no"));
+        let head = "\r\n\r\nContent-Type: message/imdn+xml\r\nContent-Disposition: notification\r\n\r\n<?xml";
+        assert!(given.contains(head) && given.contains("<message-id>abc</message-id>"), "{given}");
+        assert!(given.contains("\r\nimdn.Message-ID: ") && !given.contains("Disposition-Notification"));
+        // Where private messages are off there are no receipts.
+        let mut j = joined("").await;
+        j.switch.say(&j.bind, "tid4", &message).await;
+        assert!(j.switch.next().await.starts_with("MSRP tid4 200 OK\r\n"));
+        assert!(matches!(j.events.next().await, Some(Event::Message(_))));
+        assert!(!j.wrapped("hello").await.contains("imdn"));
+    });
+}
