@@ -30,16 +30,20 @@ const ADDRESSES_MAX: usize = 8;
 /// The port of SIP (RFC 3261 §19.1.2).
 const SIP_PORT: u16 = 5060;
 
+/// What stands below the options.
+const MORE: &str = "\
+At a terminal: type and press Enter, /help tells the rest.
+
+In a pipe: each line of input is sent as a message, each message that comes is printed as a line `name: text`; who
+joins and leaves, and what became of what was asked, goes to standard error. A line may begin with /msg NAME TEXT,
+/nick NAME, /invite ADDRESS and the like there too; // begins one that is to begin with /.
+
+A server that asks for a password gets it from --password-file, or from the environment variable
+OPENMSRP_PASSWORD, or asks you at the terminal.";
+
 /// Talk in a chat room.
-///
-/// At a terminal: type and press Enter, /help tells the rest. In a pipe: each line of input is sent as a
-/// message, each message that comes is printed as a line `name: text`; who joins and leaves goes to
-/// standard error. A line may begin with /msg NAME,NAME TEXT, /nick NAME, /invite ADDRESS and the like there
-/// too; // begins one that is to begin with /.
-///
-/// A server that asks for a password gets it from --password-file, or from the environment variable
-/// OPENMSRP_PASSWORD, or asks you at the terminal.
 #[derive(Parser, Debug)]
+#[command(after_long_help = MORE)]
 pub struct Args {
     /// The room: sip:ROOM@DOMAIN (`sip:` may be left out).
     #[arg(value_name = "sip:ROOM@DOMAIN")]

@@ -60,8 +60,8 @@ pub(super) enum News {
     Message(Vec<u8>),
     /// The switch took the message, or the nickname.
     Accepted(u64),
-    /// The switch counted who has the message: so many of so many.
-    Counted { message: u64, received: u32, recipients: u32 },
+    /// The switch counted who has the message: so many of so many, or nobody could count.
+    Counted { message: u64, count: Option<(u32, u32)> },
     /// The switch refused the message or nickname, reported its failure, or did not answer (408).
     Refused { message: u64, code: u16, comment: String },
     /// The session is of no further use.
@@ -532,20 +532,23 @@ impl Endpoint {
         let Some(&(_, number)) = about else { return };
         if !(200..300).contains(&status.code) {
             self.refused(number, status.code, &String::from_utf8_lossy(status.text));
-        } else if let Some((received, recipients)) = count(raw) {
-            self.news.push_back(News::Counted { message: number, received, recipients });
+        } else if let Some(count) = count(raw) {
+            self.news.push_back(News::Counted { message: number, count });
         }
     }
 }
 
-/// The value `K/N` of the header `Delivery-Count`, in the head of a REPORT.
-fn count(head: &[u8]) -> Option<(u32, u32)> {
+/// The value of the header `Delivery-Count` in the head of a REPORT: `K/N`, or `unknown`.
+fn count(head: &[u8]) -> Option<Option<(u32, u32)>> {
     const NAME: &[u8] = b"Delivery-Count:";
     let lines = head.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).skip(1).take_while(|l| !l.is_empty());
     let mut found = lines.filter(|l| l.get(..NAME.len()).is_some_and(|n| n.eq_ignore_ascii_case(NAME)));
     let value = std::str::from_utf8(&found.next()?[NAME.len()..]).ok()?;
+    if value.trim().eq_ignore_ascii_case("unknown") {
+        return Some(None);
+    }
     let (received, recipients) = value.trim().split_once('/')?;
     let number = |n: &str| n.bytes().all(|b| b.is_ascii_digit()).then(|| n.parse::<u32>().ok()).flatten();
     let (received, recipients) = (number(received)?, number(recipients)?);
-    (received <= recipients).then_some((received, recipients))
+    (received <= recipients).then_some(Some((received, recipients)))
 }

@@ -543,11 +543,12 @@ fn deliveries_are_counted_if_asked_for_whatever_octets_a_report_names() {
     assert!(request.contains("\r\nDelivery-Count: yes\r\n"), "{request}");
     receive(&mut e, answer(&request, "200 OK"));
     assert_eq!(news(&mut e), [News::Accepted(2)]);
-    let counted = |received, recipients| News::Counted { message: 2, received, recipients };
+    let counted = |received, recipients| News::Counted { message: 2, count: Some((received, recipients)) };
     for (range, more, expected) in [
         ("1-1/7", "Delivery-Count: 0/3\r\n", Some(counted(0, 3))),
         ("2-5/7", "delivery-count:1/3\r\n", Some(counted(1, 3))),
         ("4-9/*", "X: y\r\nDELIVERY-COUNT:  3/3 \r\n", Some(counted(3, 3))),
+        ("1-7/7", "Delivery-Count: unknown\r\n", Some(News::Counted { message: 2, count: None })),
         ("1-7/7", "", None),
         ("1-7/7", "Delivery-Count: 4/3\r\n", None),
         ("1-7/7", "Delivery-Count: +1/3\r\n", None),

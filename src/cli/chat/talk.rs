@@ -303,7 +303,7 @@ impl Talk {
                 // Not asked by MSRP.
                 Asked::BringIn(_) | Asked::TakeOut(_) | Asked::Reveal => return None,
             },
-            Event::Received { message, by, of } => self.received(message, by, of)?,
+            Event::Received { message, count } => self.received(message, count)?,
             Event::Notified { message, who, delivered } => {
                 return Some(self.notified(message, &name(&who.name), delivered));
             }
@@ -344,11 +344,14 @@ impl Talk {
         self.earlier.push_back((number, what));
     }
 
-    fn received(&self, number: u64, by: u32, of: u32) -> Option<String> {
+    fn received(&self, number: u64, count: Option<(u32, u32)>) -> Option<String> {
         let earlier = self.earlier.iter().find(|(n, _)| *n == number).map(|(_, what)| what);
         let what = self.asked.get(&number).or(earlier)?;
         let (Asked::Said(text) | Asked::Told { text, .. }) = what else { return None };
-        Some(format!("\u{2713} received by {by} of {of}: {text:?}"))
+        Some(match count {
+            Some((by, of)) => format!("\u{2713} received by {by} of {of}: {text:?}"),
+            None => format!("nobody could count who received {text:?}: the room has too much to do"),
+        })
     }
 
     fn notified(&self, number: u64, who: &str, delivered: bool) -> Shown {
@@ -412,7 +415,7 @@ impl Talk {
         let private = matches!(&asked, Some(Asked::Told { .. }));
         let to = if let Some(Asked::Told { to, .. }) = &asked { Some(to.as_str()) } else { None };
         let what = if later && !private { "not delivered to everybody" } else { "not delivered" };
-        let reason = words::undelivered(to, code, comment);
+        let reason = words::undelivered(to, code, comment, later);
         let why = format!("{code} {}", one_line(comment));
         let why = why.trim_end();
         let own = self.own_name();

@@ -6,9 +6,14 @@ use super::shown::one_line;
 use crate::client::call::CallError;
 use crate::client::chat::Step;
 
-/// Why a message was not delivered: to `whom` in private, or to everybody.
-pub(super) fn undelivered(whom: Option<&str>, code: u16, comment: &str) -> String {
+/// Why a message was not delivered: to `whom` in private, or to everybody. `later`: the room had taken it, so it
+/// was refused by whom it was for.
+pub(super) fn undelivered(whom: Option<&str>, code: u16, comment: &str, later: bool) -> String {
     let why = match (code, whom) {
+        (481 | 506, Some(whom)) if later => format!("{whom} is gone"),
+        (403, Some(whom)) if later => format!("{whom} takes no messages"),
+        (413, Some(whom)) if later => format!("it is too long for {whom}"),
+        (415, Some(whom)) => format!("{whom} takes no messages of this kind"),
         (404, Some(whom)) => format!("{whom} is not in the room"),
         (428, Some(whom)) => format!("{whom} cannot take private messages, or this room allows none"),
         (403, Some(_)) => "the room does not let you say this in private".to_string(),
@@ -96,6 +101,25 @@ mod tests {
 
     fn step(code: u16, phrase: &str, last: bool) -> Step {
         Step { code, phrase: phrase.to_string(), last }
+    }
+
+    #[test]
+    fn who_is_told_in_private_and_did_not_get_it_is_named() {
+        let table = [
+            (404, false, "bob is not in the room (404)"),
+            (428, false, "bob cannot take private messages, or this room allows none (428)"),
+            (403, false, "the room does not let you say this in private (403)"),
+            (481, false, "the room does not know this connection any more; leave and join again (481)"),
+            (481, true, "bob is gone (481)"),
+            (403, true, "bob takes no messages (403)"),
+            (413, true, "it is too long for bob (413)"),
+            (415, true, "bob takes no messages of this kind (415)"),
+            (408, true, "no answer, so it may have arrived or not (408)"),
+            (599, true, "599"),
+        ];
+        for (code, later, expected) in table {
+            assert_eq!(undelivered(Some("bob"), code, "", later), expected);
+        }
     }
 
     #[test]

@@ -31,14 +31,12 @@ pub enum Event {
         /// The number that [`Room::say`](super::Room::say) or [`Room::nickname`](super::Room::nickname) gave.
         message: u64,
     },
-    /// The switch counted who has a message of ours; may come several times, with higher counts.
+    /// The switch counted who has a message of ours.
     Received {
         /// The number that [`Room::say`](super::Room::say) gave.
         message: u64,
-        /// How many have it.
-        by: u32,
-        /// How many were to have it.
-        of: u32,
+        /// How many have it, and how many were to have it; `None`: the room had too much to do to count.
+        count: Option<(u32, u32)>,
     },
     /// The program of somebody whom we told something in private says that it has it, or could not take it.
     Notified {

@@ -333,9 +333,7 @@ impl Task {
                     }
                 }
                 News::Accepted(message) => self.tell(Event::Accepted { message }),
-                News::Counted { message, received, recipients } => {
-                    self.tell(Event::Received { message, by: received, of: recipients });
-                }
+                News::Counted { message, count } => self.tell(Event::Received { message, count }),
                 News::Refused { message, code, comment } => {
                     self.tell(Event::Refused { message, code, comment });
                 }

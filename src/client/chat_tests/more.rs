@@ -118,7 +118,7 @@ fn deliveries_are_counted_where_the_room_offers_it() {
             path_of(&request, "Message-ID"),
         );
         j.switch.stream.write_all(report.as_bytes()).await.unwrap();
-        assert_eq!(j.events.next().await, Some(Event::Received { message: 2, by: 2, of: 3 }));
+        assert_eq!(j.events.next().await, Some(Event::Received { message: 2, count: Some((2, 3)) }));
         j.room.count_deliveries(false).unwrap();
         assert!(!j.wrapped("hello").await.contains("Delivery-Count"));
         let none = joined("a=chatroom:nickname\r\n").await.room;

@@ -183,11 +183,13 @@ fn what_was_received_is_counted_with_its_text() {
     let none = "this room does not count who receives a message".to_string();
     assert_eq!(shown, [Shown::Trouble(none)]);
     typed(&mut talk, true, "hello");
-    let received = |by| Event::Received { message: 1, by, of: 3 };
+    let received = |by| Event::Received { message: 1, count: Some((by, 3)) };
     assert_eq!(talk.happened(received(1)), status("\u{2713} received by 1 of 3: \"hello\""));
     talk.happened(Event::Accepted { message: 1 });
     assert_eq!(talk.happened(received(3)), status("\u{2713} received by 3 of 3: \"hello\""));
-    assert_eq!(talk.happened(Event::Received { message: 7, by: 1, of: 1 }), None);
+    assert_eq!(talk.happened(Event::Received { message: 7, count: Some((1, 1)) }), None);
+    let text = "nobody could count who received \"hello\": the room has too much to do";
+    assert_eq!(talk.happened(Event::Received { message: 1, count: None }), status(text));
     typed(&mut talk, true, "/msg b@x psst");
     talk.happened(Event::Accepted { message: 1 });
     let notified = |message, delivered| {
