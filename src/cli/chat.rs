@@ -1,35 +1,49 @@
 //! `openmsrp chat`: talks in a room, at a terminal or in a pipe.
 //!
-//! Touches: standard streams, the environment variable `USER`, name resolution, what the client library
-//! touches. Bounds: those of `client::chat`. Proved by: the tests of this folder; by hand for the look.
+//! Touches: standard streams, signals, the environment variables `USER` and `OPENMSRP_PASSWORD`, name resolution,
+//! what the client library touches. Bounds: those of `client::chat`. Proved by: the tests of this folder; by hand for the look.
 
+mod password;
 mod pipe;
+mod prompt;
 mod shown;
 mod talk;
 mod terminal;
 mod wish;
+mod words;
 
 use crate::base::entropy::Entropy;
 use crate::client::call::{CallError, Transport};
-use crate::client::chat::{Client, Join, JoinError};
+use crate::client::chat::{Account, Client, Events, Join, JoinError, Room};
 use clap::{Parser, ValueEnum};
 use std::io::IsTerminal;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use talk::{Shown, Talk};
 use wish::Wish;
 
+/// Addresses of a server's name that are tried. Beyond: not tried.
+const ADDRESSES_MAX: usize = 8;
+
 /// The port of SIP (RFC 3261 §19.1.2).
 const SIP_PORT: u16 = 5060;
 
+/// What stands below the options.
+const MORE: &str = "\
+At a terminal: type and press Enter, /help tells the rest.
+
+In a pipe: each line of input is sent as a message, each message that comes is printed as a line `name: text`; who
+joins and leaves, and what became of what was asked, goes to standard error. A line may begin with /msg NAME TEXT,
+/nick NAME, /invite ADDRESS and the like there too; // begins one that is to begin with /.
+
+A server that asks for a password gets it from --password-file, or from the environment variable
+OPENMSRP_PASSWORD, or asks you at the terminal.";
+
 /// Talk in a chat room.
-///
-/// At a terminal: type and press Enter, /help tells the rest. In a pipe: each line of input is sent as a
-/// message, each message that comes is printed as a line `name: text`; who joins and leaves goes to
-/// standard error. A line may begin with /msg NAME,NAME TEXT or /nick NAME there too; // begins one that
-/// is to begin with /.
 #[derive(Parser, Debug)]
+#[command(after_long_help = MORE)]
 pub struct Args {
     /// The room: sip:ROOM@DOMAIN (`sip:` may be left out).
     #[arg(value_name = "sip:ROOM@DOMAIN")]
@@ -47,6 +61,19 @@ pub struct Args {
     /// of who you are and no nickname.
     #[arg(long, value_name = "NAME")]
     pub nick: Option<String>,
+    /// A file with your password, and nothing else in it.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// The others do not learn who you are, until you say /reveal. Without a password the server does not learn it
+    /// either, and there is nothing to reveal.
+    #[arg(long)]
+    pub anonymous: bool,
+    /// Be told how many have received what you say, if the room counts that.
+    #[arg(long)]
+    pub delivery_counts: bool,
+    /// Do not let the others see when you are typing.
+    #[arg(long)]
+    pub no_typing: bool,
     /// In a pipe: stay so long after the end of input, to hear what others say.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub linger: u64,
@@ -117,12 +144,16 @@ async fn chat(args: &Args) -> Result<(), String> {
     let (user, _) = user_and_host(&from)
         .ok_or_else(|| format!("{from:?} names nobody; write it as --as sip:USER@DOMAIN"))?;
     let nick = args.nick.as_deref().unwrap_or(user);
-    let server = resolve(args.server.as_deref().unwrap_or(domain)).await?;
-    let client = Client::new(server, args.transport.transport()).await;
-    let client = client.map_err(|e| unreachable(server, args.transport, &e.to_string()))?;
+    let variable = std::env::var(password::VARIABLE).ok();
+    let password = password::given(args.password_file.as_deref(), variable)?;
+    let found = resolve(args.server.as_deref().unwrap_or(domain)).await?;
+    let (client, server) = reach(&found, args.transport).await?;
+    let client = if args.anonymous { client.anonymous() } else { client };
     let join = Join { room: &room, from: &from, display_name: nick };
-    let (room, events) = client.join(&join).await.map_err(|e| explain(&e, server, args.transport))?;
-    let mut talk = Talk::new(nick);
+    let joined = enter(client, &join, user, password).await;
+    let (room, events) = joined.map_err(|e| explain(&e, server, args.transport))?;
+    let mut talk = if args.anonymous { Talk::hidden(nick) } else { Talk::new(nick) };
+    let greeting = greet(args, &room);
     if args.nick.is_some() && room.has_nicknames() {
         for shown in talk.ask(&room, Wish::Nickname(Some(nick))).await {
             if let Shown::Trouble(why) = shown {
@@ -131,11 +162,16 @@ async fn chat(args: &Args) -> Result<(), String> {
         }
     }
     if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
-        return match terminal::run(room, events, talk).await {
+        return match terminal::run(room, events, talk, greeting, !args.no_typing).await {
             Ok(None) => Ok(()),
             Ok(Some(why)) => Err(format!("out of the room: {why}")),
             Err(e) => Err(format!("the terminal failed: {e}; try it in a pipe: openmsrp chat … | cat")),
         };
+    }
+    for shown in greeting {
+        if let Shown::Status(text) | Shown::Trouble(text) = shown {
+            eprintln!("{text}");
+        }
     }
     let input = tokio::io::BufReader::new(tokio::io::stdin());
     let linger = Duration::from_secs(args.linger);
@@ -146,6 +182,59 @@ async fn chat(args: &Args) -> Result<(), String> {
         Err(pipe::Trouble::Closed(why)) => Err(format!("out of the room: {why}")),
         Err(pipe::Trouble::Streams(why)) => Err(format!("cannot go on reading and writing: {why}")),
     }
+}
+
+/// The first server of a name that answers.
+async fn reach(found: &[SocketAddr], by: By) -> Result<(Client, SocketAddr), String> {
+    let mut why = String::new();
+    for server in found {
+        match Client::new(*server, by.transport()).await {
+            Ok(client) => return Ok((client, *server)),
+            Err(e) => why = unreachable(*server, by, &e.to_string()),
+        }
+    }
+    Err(why)
+}
+
+/// Joins with the password given, or with the one that is typed when the server wants one.
+async fn enter(
+    client: Client,
+    join: &Join<'_>,
+    user: &str,
+    password: Option<String>,
+) -> Result<(Room, Events), JoinError> {
+    let account = |password: &str| {
+        Account::new(user, password)
+            .map_err(|why| JoinError::Session(format!("no password can be sent: {why}")))
+    };
+    let client = match &password {
+        Some(password) => client.with_account(account(password)?),
+        None => client,
+    };
+    match client.join(join).await {
+        Err(JoinError::Call(CallError::PasswordWanted { realm })) if password.is_none() => {
+            let typed = password::ask(user);
+            let typed = typed.map_err(|e| JoinError::Session(format!("cannot ask for a password: {e}")))?;
+            let wanted = || JoinError::Call(CallError::PasswordWanted { realm });
+            client.with_account(account(&typed.ok_or_else(wanted)?)?).join(join).await
+        }
+        joined => joined,
+    }
+}
+
+/// What is worth saying at the beginning.
+fn greet(args: &Args, room: &Room) -> Vec<Shown> {
+    let mut greeting = Vec::new();
+    if args.anonymous {
+        let address = shown::one_line(room.address());
+        greeting.push(Shown::Status(format!("you are anonymous here: the others see {address}")));
+    }
+    if args.delivery_counts
+        && let Err(why) = room.count_deliveries(true)
+    {
+        greeting.push(Shown::Trouble(why.to_string()));
+    }
+    greeting
 }
 
 fn unreachable(server: SocketAddr, by: By, why: &str) -> String {
@@ -167,6 +256,13 @@ fn explain(error: &JoinError, server: SocketAddr, by: By) -> String {
         }
         JoinError::Call(CallError::Refused { code: 403, .. }) => {
             format!("{error}; ask whoever runs the room, or come as somebody else with --as")
+        }
+        JoinError::Call(CallError::PasswordWanted { .. }) => format!(
+            "{error}; give it with --password-file FILE or in the environment variable {}",
+            password::VARIABLE
+        ),
+        JoinError::Call(CallError::WrongPassword { .. }) => {
+            format!("{error}; check the password, and who you are (--as)")
         }
         JoinError::Connect(..) => format!("{error}; a firewall may be in the way"),
         other => other.to_string(),
@@ -216,16 +312,21 @@ fn host_and_port(text: &str) -> Option<(&str, u16)> {
     (!host.is_empty()).then_some((host, port))
 }
 
-async fn resolve(server: &str) -> Result<SocketAddr, String> {
+/// All addresses of a server; at least one.
+async fn resolve(server: &str) -> Result<Vec<SocketAddr>, String> {
     let (host, port) = host_and_port(server)
         .ok_or_else(|| format!("{server:?} is no server; write it as --server HOST:PORT"))?;
     if host.eq_ignore_ascii_case("localhost") {
-        return Ok((Ipv4Addr::LOCALHOST, port).into());
+        return Ok(vec![(Ipv4Addr::LOCALHOST, port).into()]);
     }
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let unknown = || format!("no host named {host:?} is known; name the server with --server HOST:PORT");
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(vec![(ip, port).into()]);
+    }
     let found = tokio::net::lookup_host((host, port)).await;
-    found.ok().and_then(|mut all| all.next()).ok_or_else(unknown)
+    let found: Vec<SocketAddr> = found.map(|all| all.take(ADDRESSES_MAX).collect()).unwrap_or_default();
+    if found.is_empty() { Err(unknown()) } else { Ok(found) }
 }
 
 #[cfg(test)]

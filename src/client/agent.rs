@@ -7,13 +7,16 @@
 //! the same answer again.
 //!
 //! Touches: nothing; time and chance are arguments. Bounds: dialogs and transactions are made by the
-//! owner's commands only, a peer can make none; every transaction ends after [`INVITE_WAIT`] at most.
+//! owner's commands only, a peer can make none; every transaction ends after [`INVITE_WAIT`] at most, and is
+//! tried again only as often as `account.rs` allows.
 //! Proved by: the tests in `agent_tests.rs`, with a virtual clock.
 
 mod incoming;
+mod within;
 
-use super::call::{CallError, Transport};
-use super::sip::{Incoming, Line, is_sip_uri, list, quote, uri};
+use super::account::{Account, Proofs};
+use super::call::{CallError, Invite, Step, Transport};
+use super::sip::{Incoming, Line, NOBODY, is_sip_uri, list, quote, uri};
 use crate::base::clock::Now;
 use crate::base::entropy::Entropy;
 use crate::base::id::Token;
@@ -31,13 +34,36 @@ pub(super) const RESPONSE_WAIT: Duration = Duration::from_secs(32);
 pub(super) const INVITE_WAIT: Duration = Duration::from_secs(180);
 /// What we ask for when we subscribe, in seconds.
 const SUBSCRIBE_SECONDS: u64 = 3600;
+/// What asks that the others do not learn who calls (RFC 3323 §4.2, RFC 3325 §9.3).
+const PRIVATE: &str = "Privacy: id\r\n";
 const ALLOW: &str = "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, NOTIFY, UPDATE\r\n";
+
+/// What the server says to an INVITE that it accepts.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Answer {
+    /// The session description.
+    pub(crate) sdp: String,
+    /// Who we are there, if it says so: a further address of ours (P-Associated-URI, RFC 7315 §4.1), or an
+    /// anonymous P-Asserted-Identity.
+    pub(crate) identity: Option<String>,
+    /// What a Warning header adds.
+    pub(crate) warning: Option<String>,
+}
+
+/// How a call is made, besides who calls whom.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Manner {
+    /// Who answers challenges.
+    pub(super) account: Option<Account>,
+    /// The others shall not learn who calls (RFC 3323).
+    pub(super) anonymous: bool,
+}
 
 /// What the machine tells its owner. Every dialog is named by its Call-ID.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum News {
-    /// The call stands, ACK is sent; the answer's SDP.
-    Answered(Token, String),
+    /// The call stands, ACK is sent.
+    Answered(Token, Answer),
     /// The call or the subscription did not come about; the dialog is forgotten.
     Failed(Token, CallError),
     /// The other side ended the call, or it was lost; with the reason. The dialog is forgotten.
@@ -50,6 +76,12 @@ pub(super) enum News {
     Document(Token, Bytes),
     /// The subscription is over; the dialog is forgotten.
     Unsubscribed(Token, String),
+    /// What became of a re-INVITE, by its number.
+    Revised(Token, u64, Result<Answer, CallError>),
+    /// What became of a REFER, by its number: the server will try, or not.
+    Referred(Token, u64, Result<(), CallError>),
+    /// How far it is.
+    Progress(Token, u64, Step),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,6 +104,9 @@ struct Dialog {
     phase: Phase,
     /// The From header without tag.
     from: String,
+    /// The header line that asks for privacy, or nothing.
+    privacy: &'static str,
+    account: Option<Account>,
     room: String,
     local_tag: Token,
     remote_tag: Option<String>,
@@ -80,6 +115,10 @@ struct Dialog {
     routes: Vec<String>,
     cseq: u32,
     remote_cseq: Option<u32>,
+    /// A first request was accepted.
+    stood: bool,
+    /// REFERs whose outcome is not known: CSeq and the owner's number.
+    referred: Vec<(u32, u64)>,
 }
 
 #[derive(PartialEq, Eq)]
@@ -92,7 +131,7 @@ enum Progress {
 
 struct Transaction {
     dialog: Token,
-    method: &'static str,
+    asked: Asked,
     progress: Progress,
     /// The request, or the ACK once completed.
     octets: Vec<u8>,
@@ -101,10 +140,32 @@ struct Transaction {
     expires: Now,
 }
 
+/// A request as it can be sent once more.
+#[derive(Clone)]
+struct Asked {
+    method: &'static str,
+    /// The owner's number for it, if it has one.
+    number: u64,
+    /// Header lines of its own.
+    extra: String,
+    body: String,
+    /// `None`: nobody here knows a password.
+    proofs: Option<Proofs>,
+}
+
 #[derive(Clone, Copy)]
 enum Due {
     Transaction(Token),
     Refresh(Token),
+    /// No further news of a REFER are to be expected.
+    Reference(Token, u64),
+}
+
+impl Transaction {
+    /// No final response came yet.
+    fn is_open(&self) -> bool {
+        self.progress != Progress::Completed
+    }
 }
 
 /// The machine.
@@ -157,18 +218,12 @@ impl Agent {
     }
 
     /// Calls a room. The dialog's name, or why this cannot be tried.
-    pub(super) fn invite(
-        &mut self,
-        now: Now,
-        room: &str,
-        from: &str,
-        name: &str,
-        offer: &str,
-    ) -> Result<Token, CallError> {
-        let from_header = from_header(room, from, name)?;
-        let id = self.open(Kind::Call, from_header, room.to_string());
-        let extra = format!("{ALLOW}Content-Type: application/sdp\r\n");
-        self.send_request(now, id, "INVITE", &extra, offer);
+    pub(super) fn invite(&mut self, now: Now, ask: &Invite<'_>, manner: &Manner) -> Result<Token, CallError> {
+        let from = from_header(ask, manner)?;
+        let privacy = if manner.anonymous { PRIVATE } else { "" };
+        let id = self.open(Kind::Call, from, privacy, ask.room.to_string(), manner.account.clone());
+        let extra = format!("{privacy}{ALLOW}Content-Type: application/sdp\r\n");
+        self.send_request(now, id, "INVITE", 0, &extra, ask.offer);
         Ok(id)
     }
 
@@ -177,8 +232,8 @@ impl Agent {
         let Some(dialog) = self.dialogs.get(&call).filter(|d| d.phase == Phase::Up) else {
             return Err(CallError::Closed);
         };
-        let (from, room) = (dialog.from.clone(), dialog.room.clone());
-        let id = self.open(Kind::Subscription, from, room);
+        let (from, room, account) = (dialog.from.clone(), dialog.room.clone(), dialog.account.clone());
+        let id = self.open(Kind::Subscription, from, dialog.privacy, room, account);
         self.send_subscribe(now, id, SUBSCRIBE_SECONDS);
         Ok(id)
     }
@@ -197,7 +252,7 @@ impl Agent {
         match (dialog.kind, before) {
             // Without a dialog there is nothing to end yet: done when the answer comes.
             (_, Phase::Closing | Phase::Opening) => {}
-            (Kind::Call, Phase::Up) => self.send_request(now, id, "BYE", "", ""),
+            (Kind::Call, Phase::Up) => self.send_request(now, id, "BYE", 0, "", ""),
             (Kind::Subscription, Phase::Up) => self.send_subscribe(now, id, 0),
         }
     }
@@ -253,6 +308,7 @@ impl Agent {
             match entry.remove() {
                 Due::Transaction(branch) => self.transaction_due(now, branch),
                 Due::Refresh(id) => self.refresh(now, id),
+                Due::Reference(id, number) => self.reference_due(id, number),
             }
         }
     }
@@ -278,7 +334,7 @@ impl Agent {
         }
         self.out.push_back(t.octets.clone());
         let doubled = t.interval * 2;
-        t.interval = if t.method == "INVITE" { doubled } else { doubled.min(T2) };
+        t.interval = if t.asked.method == "INVITE" { doubled } else { doubled.min(T2) };
         let next = now + t.interval;
         t.repeat = Some(next);
         self.set_timer(next, Due::Transaction(branch));
@@ -287,9 +343,12 @@ impl Agent {
     /// A transaction came to nothing without a final response.
     fn fail(&mut self, branch: Token, error: &CallError) {
         let Some(t) = self.transactions.remove(&branch) else { return };
+        if self.dialogs.get(&t.dialog).is_some_and(|d| d.stood) && self.failed_within(&t, error) {
+            return;
+        }
         let Some(dialog) = self.dialogs.get(&t.dialog) else { return };
         let (id, opening) = (t.dialog, dialog.phase == Phase::Opening || dialog.remote_tag.is_none());
-        if t.method == "INVITE" && t.progress == Progress::Proceeding {
+        if t.asked.method == "INVITE" && t.progress == Progress::Proceeding {
             self.cancel(id, branch);
         }
         self.close(id, opening, error);
@@ -305,7 +364,14 @@ impl Agent {
         });
     }
 
-    fn open(&mut self, kind: Kind, from: String, room: String) -> Token {
+    fn open(
+        &mut self,
+        kind: Kind,
+        from: String,
+        privacy: &'static str,
+        room: String,
+        account: Option<Account>,
+    ) -> Token {
         let id = self.entropy.token();
         let local_tag = self.entropy.token();
         self.dialogs.insert(
@@ -314,6 +380,8 @@ impl Agent {
                 kind,
                 phase: Phase::Opening,
                 from,
+                privacy,
+                account,
                 room,
                 local_tag,
                 remote_tag: None,
@@ -321,6 +389,8 @@ impl Agent {
                 routes: Vec::new(),
                 cseq: 0,
                 remote_cseq: None,
+                stood: false,
+                referred: Vec::new(),
             },
         );
         id
@@ -331,26 +401,47 @@ impl Agent {
 
 impl Agent {
     fn send_subscribe(&mut self, now: Now, id: Token, seconds: u64) {
+        let privacy = self.dialogs.get(&id).map_or("", |d| d.privacy);
         let extra = format!(
-            "Event: conference\r\nAccept: application/conference-info+xml\r\nExpires: {seconds}\r\n{ALLOW}"
+            "{privacy}Event: conference\r\nAccept: application/conference-info+xml\r\nExpires: {seconds}\r\n{ALLOW}"
         );
-        self.send_request(now, id, "SUBSCRIBE", &extra, "");
+        self.send_request(now, id, "SUBSCRIBE", 0, &extra, "");
     }
 
     /// Sends a request with a transaction of its own.
-    fn send_request(&mut self, now: Now, id: Token, method: &'static str, extra: &str, body: &str) {
-        let branch = self.entropy.token();
+    fn send_request(
+        &mut self,
+        now: Now,
+        id: Token,
+        method: &'static str,
+        number: u64,
+        extra: &str,
+        body: &str,
+    ) {
+        let proofs = self.dialogs.get(&id).and_then(|d| d.account.clone()).map(Proofs::new);
+        let asked = Asked { method, number, extra: extra.to_string(), body: body.to_string(), proofs };
+        self.send_asked(now, id, asked);
+    }
+
+    fn send_asked(&mut self, now: Now, id: Token, mut asked: Asked) {
+        let (branch, cnonce) = (self.entropy.token(), self.entropy.token());
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
         dialog.cseq += 1;
         let cseq = dialog.cseq;
-        let contact = format!("Contact: <{}>\r\n", self.contact(id));
-        let octets = self.render(id, method, cseq, branch, &format!("{contact}{extra}"), body);
+        if asked.method == "REFER" {
+            dialog.referred.push((cseq, asked.number));
+        }
+        let target = dialog.target.as_deref().unwrap_or(&dialog.room);
+        let proofs = asked.proofs.as_mut();
+        let proofs = proofs.map(|p| p.lines(asked.method, target, &cnonce.to_string())).unwrap_or_default();
+        let extra = format!("Contact: <{}>\r\n{}{proofs}", self.contact(id), asked.extra);
+        let octets = self.render(id, asked.method, cseq, branch, &extra, &asked.body);
         self.out.push_back(octets.clone());
         let expires = now + RESPONSE_WAIT;
         let repeat = (self.transport == Transport::Udp).then(|| now + T1);
         let transaction = Transaction {
             dialog: id,
-            method,
+            asked,
             progress: Progress::Calling,
             octets,
             interval: T1,
@@ -434,9 +525,14 @@ impl Agent {
     }
 }
 
-fn from_header(room: &str, from: &str, name: &str) -> Result<String, CallError> {
-    if let Some(bad) = [room, from].into_iter().find(|u| !is_sip_uri(u)) {
+/// Who hides and need not prove anything is nobody in From too (RFC 3323 §4.1.1.3).
+fn from_header(ask: &Invite<'_>, manner: &Manner) -> Result<String, CallError> {
+    let (from, name) = (ask.from, ask.display_name);
+    if let Some(bad) = [ask.room, from].into_iter().find(|u| !is_sip_uri(u)) {
         return Err(CallError::BadAddress(bad.to_string()));
+    }
+    if manner.anonymous && manner.account.is_none() {
+        return Ok(format!("\"Anonymous\" <{NOBODY}>"));
     }
     Ok(if name.is_empty() { format!("<{from}>") } else { format!("{} <{from}>", quote(name)) })
 }

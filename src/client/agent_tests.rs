@@ -1,12 +1,14 @@
 //! The user agent by value: every octet in and out, and a clock that is a number.
 
-use super::agent::{Agent, News};
-use super::call::{CallError, Transport};
+use super::agent::{Agent, Answer, Manner, News};
+use super::call::{CallError, Invite, Transport};
 use super::sip::{Incoming, Line, param};
 use crate::base::clock::Now;
 use crate::base::entropy::Entropy;
 use crate::base::id::Token;
 use std::time::Duration;
+
+mod within;
 
 const ROOM: &str = "sip:lobby@chat.example.com";
 
@@ -27,7 +29,13 @@ fn news(agent: &mut Agent) -> Vec<News> {
 }
 
 fn invite(agent: &mut Agent) -> (Token, String) {
-    let id = agent.invite(at(0), ROOM, "sip:alice@example.com", "Al \"x\"", "v=0\r\n").unwrap();
+    invite_as(agent, &Manner::default())
+}
+
+fn invite_as(agent: &mut Agent, manner: &Manner) -> (Token, String) {
+    let ask =
+        Invite { room: ROOM, from: "sip:alice@example.com", display_name: "Al \"x\"", offer: "v=0\r\n" };
+    let id = agent.invite(at(0), &ask, manner).unwrap();
     (id, sent(agent).remove(0))
 }
 
@@ -158,7 +166,8 @@ fn an_answer_is_acknowledged_at_its_contact_along_its_route_each_time_it_comes()
         assert!(ack.contains("Route: <sip:p3;lr>\r\nRoute: <sip:p2;lr>\r\nRoute: <sip:p1;lr>\r\n"), "{ack}");
         assert!(ack.contains("\r\nCSeq: 1 ACK\r\n") && ack.contains(";tag=srv\r\n"), "{ack}");
     }
-    assert_eq!(news(&mut a), [News::Answered(id, "v=0\r\nanswer\r\n".to_string())]);
+    let answer = Answer { sdp: "v=0\r\nanswer\r\n".to_string(), ..Answer::default() };
+    assert_eq!(news(&mut a), [News::Answered(id, answer)]);
     assert!(a.is_quiet());
     a.wake(at(60_000));
     assert_eq!(sent(&mut a), [""; 0]);
@@ -396,7 +405,11 @@ fn a_refused_datagram_fails_only_what_had_no_response() {
 fn an_address_that_is_none_is_not_called() {
     let mut a = agent(Transport::Udp);
     let bad = "sip:x\r\nEvil: y";
-    assert_eq!(a.invite(at(0), bad, "sip:a@b", "", ""), Err(CallError::BadAddress(bad.to_string())));
-    assert!(a.invite(at(0), ROOM, "alice", "", "").is_err());
+    let mut call = |room, from| {
+        let ask = Invite { room, from, display_name: "", offer: "" };
+        a.invite(at(0), &ask, &Manner::default())
+    };
+    assert_eq!(call(bad, "sip:a@b"), Err(CallError::BadAddress(bad.to_string())));
+    assert!(call(ROOM, "alice").is_err());
     assert_eq!(sent(&mut a), [""; 0]);
 }

@@ -18,30 +18,27 @@
 //! what the owner asks for. A TCP connection that is lost takes its calls with it.
 //! Proved by: `agent_tests.rs` by value, `call_tests.rs` against a scripted server on loopback.
 
-use super::agent::{Agent, INVITE_WAIT, News, RESPONSE_WAIT};
-use super::sip::{Framed, frame};
-use crate::base::clock::{Now, now};
+mod driver;
+
+pub use super::account::Account;
+use super::agent::{Agent, Answer, INVITE_WAIT, Manner, RESPONSE_WAIT};
 use crate::base::entropy::Entropy;
 use crate::base::id::Token;
-use bytes::{Buf, Bytes, BytesMut};
-use std::collections::HashMap;
+use bytes::{Bytes, BytesMut};
+use driver::{Driver, Flow, udp_socket};
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use tokio::io::AsyncReadExt;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpStream, UdpSocket};
+use std::net::SocketAddr;
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 
 /// Documents of a roster feed that were not taken yet. Beyond, new ones are dropped; the reader sees the
 /// gap in their versions and asks for the whole ([`RosterFeed::refresh`]).
 const DOCUMENTS_WAITING_MAX: usize = 64;
 
-/// Receive buffer of the UDP socket: answers to thousands of calls may come at once.
-const UDP_BUFFER_BYTES: usize = 4 * 1024 * 1024;
-
-/// Messages read in a row before commands and timers have their turn.
-const READS_MAX: usize = 256;
+/// News of a call that were not taken yet. Steps on the way are dropped beyond half of it; outcomes have the
+/// other half, and there are never so many.
+const NEWS_WAITING_MAX: usize = 512;
 
 /// How SIP travels.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,6 +87,22 @@ pub enum CallError {
     BadAnswer(&'static str),
     /// An address that is no SIP address.
     BadAddress(String),
+    /// The server asks for a password, and there is none here.
+    PasswordWanted {
+        /// Whose users it asks for, as it says.
+        realm: String,
+    },
+    /// The server did not take the password.
+    WrongPassword {
+        /// The user it was given for.
+        user: String,
+        /// Whose users it asks for, as it says.
+        realm: String,
+    },
+    /// The server asks for a proof of another kind than a password hashed with SHA-256 or MD5.
+    UnknownChallenge,
+    /// Too much of this kind is under way already.
+    Busy,
     /// The call is over, or the caller was stopped.
     Closed,
 }
@@ -103,7 +116,6 @@ impl fmt::Display for CallError {
                     write!(f, " ({text})")?;
                 }
                 match code {
-                    401 | 407 => write!(f, "; it wants a password, which this client cannot give"),
                     404 | 604 => write!(f, "; there is no such room"),
                     _ => Ok(()),
                 }
@@ -117,6 +129,17 @@ impl fmt::Display for CallError {
             Self::Connection(why) => write!(f, "cannot reach the server: {why}"),
             Self::BadAnswer(why) => write!(f, "the server's answer cannot be used: {why}"),
             Self::BadAddress(address) => write!(f, "not a SIP address: {address:?}"),
+            Self::PasswordWanted { realm } => write!(f, "the server wants a password (for {realm:?})"),
+            Self::WrongPassword { user, realm } => {
+                write!(f, "the server does not take this password of {user:?} (for {realm:?})")
+            }
+            Self::UnknownChallenge => {
+                write!(
+                    f,
+                    "the server asks for a proof that this client cannot give; it knows SHA-256 and MD5"
+                )
+            }
+            Self::Busy => write!(f, "too much of this is under way already"),
             Self::Closed => write!(f, "the call is over"),
         }
     }
@@ -145,6 +168,7 @@ pub struct Invite<'a> {
 pub struct Caller {
     commands: mpsc::UnboundedSender<Command>,
     local: SocketAddr,
+    manner: Manner,
 }
 
 /// What handles ask of the driver. The channel has no bound of its own: its users are in this process, and
@@ -155,7 +179,19 @@ enum Command {
         from: String,
         name: String,
         offer: String,
+        manner: Manner,
         reply: oneshot::Sender<Result<Answered, CallError>>,
+    },
+    Reveal {
+        call: Token,
+        number: u64,
+        offer: String,
+    },
+    Refer {
+        call: Token,
+        number: u64,
+        whom: String,
+        out: bool,
     },
     Bye {
         call: Token,
@@ -175,8 +211,10 @@ enum Command {
 
 struct Answered {
     call: Token,
-    answer: String,
+    answer: Answer,
     ended: oneshot::Receiver<String>,
+    /// Boxed: there are tens of thousands of calls, and hardly any asks for anything.
+    news: mpsc::Receiver<Box<CallNews>>,
 }
 
 struct Feed {
@@ -206,15 +244,39 @@ impl Caller {
         };
         let (sender, receiver) = mpsc::unbounded_channel();
         let agent = Agent::new(local.to_string(), transport, Entropy::from_system());
-        let driver = Driver { agent, flow, waiting: HashMap::new() };
-        tokio::spawn(driver.run(receiver));
-        Ok(Self { commands: sender, local })
+        tokio::spawn(Driver::new(agent, flow).run(receiver));
+        Ok(Self { commands: sender, local, manner: Manner::default() })
     }
 
     /// Our end of the socket: an address at which the server's host can see this one.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// The same endpoint for calls that answer challenges with this account.
+    #[must_use]
+    pub fn with_account(mut self, account: Account) -> Self {
+        self.manner.account = Some(account);
+        self
+    }
+
+    /// The same endpoint for calls that ask to be anonymous to the others (RFC 3323, RFC 7701 §5.2). From stays
+    /// out of the request unless an account has to prove it.
+    #[must_use]
+    pub fn anonymous(mut self) -> Self {
+        self.manner.anonymous = true;
+        self
+    }
+
+    /// Whether calls can prove who makes them.
+    pub(super) fn has_account(&self) -> bool {
+        self.manner.account.is_some()
+    }
+
+    /// Whether calls ask to be anonymous.
+    pub(super) fn is_anonymous(&self) -> bool {
+        self.manner.anonymous
     }
 
     /// INVITE with an offer; resolves with the answer after 200 and ACK. Dropping the future gives the
@@ -229,11 +291,19 @@ impl Caller {
             from: request.from.to_string(),
             name: request.display_name.to_string(),
             offer: request.offer.to_string(),
+            manner: self.manner.clone(),
             reply,
         };
         self.commands.send(command).map_err(|_| CallError::Closed)?;
-        let Answered { call, answer, ended } = answered.await.map_err(|_| CallError::Closed)??;
-        Ok(Call { answer, id: call, commands: self.commands.clone(), ended: Some(ended) })
+        let Answered { call, answer, ended, news } = answered.await.map_err(|_| CallError::Closed)??;
+        Ok(Call {
+            answer: answer.sdp,
+            identity: answer.identity,
+            id: call,
+            commands: self.commands.clone(),
+            ended: Some(ended),
+            news,
+        })
     }
 }
 
@@ -242,13 +312,102 @@ impl Caller {
 pub struct Call {
     /// The session description of the answer.
     pub answer: String,
+    /// Who we are there, if the server says so: of anonymous callers the address that others see.
+    pub identity: Option<String>,
     id: Token,
     commands: mpsc::UnboundedSender<Command>,
     /// `None` once the call has ended.
     ended: Option<oneshot::Receiver<String>>,
+    news: mpsc::Receiver<Box<CallNews>>,
+}
+
+/// How far an invitation or a removal is: a status line of RFC 3420.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Step {
+    /// A SIP response code: 100 to 199 under way, 200 to 299 done, the others failed.
+    pub code: u16,
+    /// The phrase beside it.
+    pub phrase: String,
+    /// There will be no further step.
+    pub last: bool,
+}
+
+/// What became of something asked within a call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CallNews {
+    /// The server knows now that we do not hide any more, or does not want to know.
+    Revealed {
+        /// The number given.
+        number: u64,
+        /// On success: who we are there if the server says so, and what it adds (Warning).
+        outcome: Result<(Option<String>, Option<String>), CallError>,
+    },
+    /// The server will try to bring somebody in or to take somebody out, or will not.
+    Referred {
+        /// The number given.
+        number: u64,
+        /// Why not.
+        outcome: Result<(), CallError>,
+    },
+    /// How far it is.
+    Step {
+        /// The number given.
+        number: u64,
+        /// The step.
+        step: Step,
+    },
 }
 
 impl Call {
+    /// Asks the room to bring somebody in (REFER with `method=INVITE`, RFC 4579 §5.5). What becomes of it is told
+    /// by [`Call::news`] under this number.
+    pub fn bring_in(&self, number: u64, whom: &str) {
+        self.refer(number, whom, false);
+    }
+
+    /// Asks the room to take somebody out (REFER with `method=BYE`, RFC 4579 §5.11).
+    pub fn take_out(&self, number: u64, whom: &str) {
+        self.refer(number, whom, true);
+    }
+
+    fn refer(&self, number: u64, whom: &str, out: bool) {
+        // A driver that is gone shows as the end of the call.
+        let _ = self.commands.send(Command::Refer { call: self.id, number, whom: whom.to_string(), out });
+    }
+
+    /// Lets the others learn who we are (re-INVITE with `Privacy: none`), with the offer of before.
+    pub fn reveal(&self, number: u64, offer: &str) {
+        // A driver that is gone shows as the end of the call.
+        let _ = self.commands.send(Command::Reveal { call: self.id, number, offer: offer.to_string() });
+    }
+
+    /// What became of something asked within the call. Pending for ever once the call is over. Cancel safe.
+    pub async fn news(&mut self) -> CallNews {
+        match self.news.recv().await {
+            Some(news) => *news,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The next end or news, whichever comes first. Cancel safe.
+    pub(super) async fn next(&mut self) -> Result<CallNews, String> {
+        // Both borrow different parts.
+        let Self { ended, news, .. } = self;
+        let over = async {
+            match ended {
+                Some(ended) => ended.await.unwrap_or_else(|_| "the caller was stopped".to_string()),
+                None => std::future::pending().await,
+            }
+        };
+        let why = tokio::select! {
+            biased;
+            Some(news) = news.recv() => return Ok(*news),
+            why = over => why,
+        };
+        self.ended = None;
+        Err(why)
+    }
+
     /// Ends the call; resolves when the BYE was answered or given up.
     pub async fn bye(mut self) {
         self.ended = None;
@@ -325,256 +484,5 @@ impl Drop for RosterFeed {
     fn drop(&mut self) {
         // A driver that is gone has no subscription to end.
         let _ = self.commands.send(Command::Unsubscribe { feed: self.id });
-    }
-}
-
-/// A connected UDP socket with room for a burst of answers.
-fn udp_socket(server: SocketAddr) -> io::Result<UdpSocket> {
-    let any: SocketAddr = match server {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let socket = std::net::UdpSocket::bind(any)?;
-    socket.connect(server)?;
-    socket.set_nonblocking(true)?;
-    // The system may give less than asked for; repetitions make up for what is lost then.
-    let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(UDP_BUFFER_BYTES);
-    UdpSocket::from_std(socket)
-}
-
-/// Who waits for news of a dialog.
-enum Waiting {
-    Answer(oneshot::Sender<Result<Answered, CallError>>),
-    End(oneshot::Sender<String>),
-    Gone(Option<oneshot::Sender<()>>),
-    Subscription(oneshot::Sender<Result<Feed, CallError>>, mpsc::Sender<Bytes>, mpsc::Receiver<Bytes>),
-    Documents(mpsc::Sender<Bytes>),
-}
-
-/// The task behind a [`Caller`]: moves octets, commands and time into the machine and news out of it.
-struct Driver {
-    agent: Agent,
-    flow: Flow,
-    waiting: HashMap<Token, Waiting>,
-}
-
-impl Driver {
-    async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
-        let mut open = true;
-        while open || !self.agent.is_quiet() {
-            let deadline = self.agent.deadline();
-            tokio::select! {
-                command = commands.recv(), if open => match command {
-                    Some(command) => self.obey(now(), command),
-                    None => open = false,
-                },
-                read = self.flow.ready() => {
-                    if let Err(e) = read.and_then(|()| self.take_messages()) && self.broken(&e) {
-                        break;
-                    }
-                }
-                () = sleep_until(deadline) => {}
-            }
-            self.agent.wake(now());
-            if let Err(e) = self.send().await
-                && self.broken(&e)
-            {
-                break;
-            }
-            self.tell();
-        }
-        self.tell();
-    }
-
-    /// Hands every whole message that was read to the machine.
-    fn take_messages(&mut self) -> io::Result<()> {
-        let now = now();
-        match &mut self.flow {
-            Flow::Udp { socket, datagram } => {
-                for _ in 0..READS_MAX {
-                    match socket.try_recv(datagram) {
-                        Ok(length) => self.agent.receive(now, &datagram[..length]),
-                        Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                        Err(e) => return Err(e),
-                    }
-                }
-            }
-            Flow::Tcp { unread, .. } => loop {
-                match frame(unread) {
-                    Framed::Partial => break,
-                    Framed::Whole(from, to) => {
-                        self.agent.receive(now, &unread[from..to]);
-                        unread.advance(to);
-                    }
-                    Framed::Broken => {
-                        return Err(io::Error::other("the server sent something that is no SIP"));
-                    }
-                }
-            },
-        }
-        Ok(())
-    }
-
-    async fn send(&mut self) -> io::Result<()> {
-        let mut first_error = Ok(());
-        while let Some(message) = self.agent.take_message() {
-            let sent = self.flow.send(&message).await;
-            first_error = first_error.and(sent);
-        }
-        first_error.and(self.flow.flush())
-    }
-
-    /// Whether an error of the socket is the end of it. Over UDP it is an ICMP message about one datagram.
-    fn broken(&mut self, error: &io::Error) -> bool {
-        match &self.flow {
-            Flow::Udp { .. } => {
-                self.agent.refused(&error.to_string());
-                self.tell();
-                false
-            }
-            Flow::Tcp { .. } => {
-                self.agent.lost(&format!("the connection to the server broke: {error}"));
-                true
-            }
-        }
-    }
-
-    fn obey(&mut self, now: Now, command: Command) {
-        match command {
-            Command::Invite { room, from, name, offer, reply } => {
-                match self.agent.invite(now, &room, &from, &name, &offer) {
-                    Ok(id) => drop(self.waiting.insert(id, Waiting::Answer(reply))),
-                    // Nobody to tell is the only failure.
-                    Err(e) => drop(reply.send(Err(e))),
-                }
-            }
-            Command::Bye { call, done } => {
-                if self.waiting.contains_key(&call) {
-                    self.agent.end(now, call);
-                    self.waiting.insert(call, Waiting::Gone(done));
-                }
-            }
-            Command::Subscribe { call, reply } => match self.agent.subscribe(now, call) {
-                Ok(id) => {
-                    let (sender, receiver) = mpsc::channel(DOCUMENTS_WAITING_MAX);
-                    self.waiting.insert(id, Waiting::Subscription(reply, sender, receiver));
-                }
-                Err(e) => drop(reply.send(Err(e))),
-            },
-            Command::Refresh { feed } => self.agent.refresh(now, feed),
-            Command::Unsubscribe { feed } => {
-                self.agent.end(now, feed);
-                self.waiting.remove(&feed);
-            }
-        }
-    }
-
-    /// Passes the machine's news on to whoever waits for them.
-    fn tell(&mut self) {
-        while let Some(news) = self.agent.take_news() {
-            match news {
-                News::Answered(id, answer) => self.answered(id, answer),
-                News::Subscribed(id) => self.subscribed(id),
-                News::Document(id, xml) => {
-                    if let Some(Waiting::Subscription(_, sender, _) | Waiting::Documents(sender)) =
-                        self.waiting.get(&id)
-                    {
-                        // A full feed shows as a gap in the versions of its documents.
-                        let _ = sender.try_send(xml);
-                    }
-                }
-                // From here on, a receiver that is gone has nothing to learn.
-                News::Failed(id, error) => match self.waiting.remove(&id) {
-                    Some(Waiting::Answer(reply)) => drop(reply.send(Err(error))),
-                    Some(Waiting::Subscription(reply, ..)) => drop(reply.send(Err(error))),
-                    _ => {}
-                },
-                News::Ended(id, why) => match self.waiting.remove(&id) {
-                    Some(Waiting::End(ended)) => drop(ended.send(why)),
-                    Some(Waiting::Gone(Some(done))) => drop(done.send(())),
-                    _ => {}
-                },
-                News::Gone(id) => {
-                    if let Some(Waiting::Gone(Some(done))) = self.waiting.remove(&id) {
-                        let _ = done.send(());
-                    }
-                }
-                News::Unsubscribed(id, _) => drop(self.waiting.remove(&id)),
-            }
-        }
-    }
-
-    fn answered(&mut self, id: Token, answer: String) {
-        let Some(Waiting::Answer(reply)) = self.waiting.remove(&id) else { return };
-        let (end, ended) = oneshot::channel();
-        match reply.send(Ok(Answered { call: id, answer, ended })) {
-            Ok(()) => drop(self.waiting.insert(id, Waiting::End(end))),
-            // The future was dropped: nobody wants this call.
-            Err(_) => self.agent.end(now(), id),
-        }
-    }
-
-    fn subscribed(&mut self, id: Token) {
-        let Some(Waiting::Subscription(reply, sender, documents)) = self.waiting.remove(&id) else { return };
-        match reply.send(Ok(Feed { id, documents })) {
-            Ok(()) => drop(self.waiting.insert(id, Waiting::Documents(sender))),
-            Err(_) => self.agent.end(now(), id),
-        }
-    }
-}
-
-async fn sleep_until(deadline: Option<Now>) {
-    match deadline {
-        Some(at) => tokio::time::sleep(now().until(at)).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// The one way to the server.
-enum Flow {
-    Udp { socket: UdpSocket, datagram: Box<[u8]> },
-    Tcp { read: OwnedReadHalf, write: OwnedWriteHalf, unread: BytesMut, unsent: BytesMut },
-}
-
-impl Flow {
-    /// Waits until there is something to take, or room for what waits to be sent. Cancel safe.
-    async fn ready(&mut self) -> io::Result<()> {
-        match self {
-            Self::Udp { socket, .. } => socket.readable().await,
-            Self::Tcp { read, write, unread, unsent } => {
-                // Never wait to write without reading: the server may do the same.
-                let read = tokio::select! {
-                    read = read.read_buf(unread) => read?,
-                    writable = write.writable(), if !unsent.is_empty() => return writable,
-                };
-                if read == 0 {
-                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed it"));
-                }
-                Ok(())
-            }
-        }
-    }
-
-    async fn send(&mut self, message: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Udp { socket, .. } => socket.send(message).await.map(drop),
-            Self::Tcp { unsent, .. } => {
-                unsent.extend_from_slice(message);
-                Ok(())
-            }
-        }
-    }
-
-    /// Writes what has gathered, as far as it goes.
-    fn flush(&mut self) -> io::Result<()> {
-        let Self::Tcp { write, unsent, .. } = self else { return Ok(()) };
-        while !unsent.is_empty() {
-            match write.try_write(unsent) {
-                Ok(written) => unsent.advance(written),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(())
     }
 }

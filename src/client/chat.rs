@@ -11,27 +11,31 @@
 //! A task that both speaks and takes events must not have more messages under way than the events hold,
 //! since each is answered by one. Proved by: `chat_tests.rs` against a scripted server on loopback; the machine by `endpoint_tests.rs`.
 
+mod connect;
+mod event;
 mod task;
 
+pub use super::call::{Account, Step};
 use super::call::{CallError, Caller, Invite, Transport};
 use super::endpoint::Endpoint;
+use super::receipts::Receipts;
 pub use super::roster::Person;
 use super::roster::Roster;
+use super::sip::NOBODY;
+use super::typing::{OthersTyping, OwnTyping};
 use crate::base::clock::now;
 use crate::base::entropy::Entropy;
-use crate::base::limits::CONNECT_WAIT;
-use crate::wire::msrp::uri::{MsrpUri, path};
+use crate::wire::conference::COMPOSING_MEDIA_TYPE;
 use crate::wire::nickname::{self, BadNickname};
-use crate::wire::sdp::{self, Chatroom, Description, MessageMedia, Setup};
-use bytes::Bytes;
-use std::borrow::Cow;
+use crate::wire::sdp::{self, Chatroom, Setup};
+use connect::{connect, counts_deliveries, usable};
+pub use event::{Event, Message};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use task::Task;
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 
 /// The largest message taken (also `a=max-size` in our offer). Beyond: 413.
@@ -86,76 +90,6 @@ impl fmt::Display for JoinError {
 
 impl std::error::Error for JoinError {}
 
-/// What happens in a room.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Event {
-    /// Everybody who is there, told once.
-    Here(Vec<Person>),
-    /// Somebody came.
-    Joined(Person),
-    /// Somebody went.
-    Left(Person),
-    /// Somebody has another name now.
-    Renamed {
-        /// Who, with the new name.
-        who: Person,
-        /// The name before.
-        before: String,
-    },
-    /// What the room is about.
-    Subject(String),
-    /// Somebody said something.
-    Message(Message),
-    /// The switch took a message of ours, or gave us the nickname.
-    Accepted {
-        /// The number that [`Room::say`] or [`Room::nickname`] gave.
-        message: u64,
-    },
-    /// A message of ours was refused, or probably lost (408); or a nickname was.
-    Refused {
-        /// The number that [`Room::say`] or [`Room::nickname`] gave.
-        message: u64,
-        /// The MSRP status code.
-        code: u16,
-        /// What the switch says to it.
-        comment: String,
-    },
-    /// We are out of the room; the last event.
-    Closed {
-        /// Why.
-        why: String,
-    },
-}
-
-/// What somebody said. Names and texts may hold any character: whoever shows them to a terminal cleans them.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Message {
-    /// The sender's URI, for which the room vouches.
-    pub from: String,
-    /// The sender's name by the roster, or else as the message says, or else the address.
-    pub name: String,
-    /// A private message.
-    pub to_me: bool,
-    /// When it was sent, as its sender says (RFC 3339).
-    pub date_time: Option<String>,
-    /// The media type, without parameters.
-    pub content_type: String,
-    /// The content.
-    pub content: Bytes,
-    /// Headers that the sender says must be understood and that we do not (RFC 3862 §3.5): not to be
-    /// shown as if they were.
-    pub not_understood: Vec<String>,
-}
-
-impl Message {
-    /// The content if it is text; `None` for everything else.
-    #[must_use]
-    pub fn text(&self) -> Option<Cow<'_, str>> {
-        let kind = self.content_type.get(..5)?;
-        kind.eq_ignore_ascii_case("text/").then(|| String::from_utf8_lossy(&self.content))
-    }
-}
-
 /// We are not in the room any more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NotInRoom;
@@ -179,6 +113,10 @@ pub enum Unasked {
     NoPrivateMessages,
     /// No room would take this nickname.
     BadNickname(BadNickname),
+    /// The room does not offer to count who has a message.
+    NoDeliveryCounts,
+    /// Everybody knows already who we are.
+    NotAnonymous,
 }
 
 impl fmt::Display for Unasked {
@@ -188,6 +126,8 @@ impl fmt::Display for Unasked {
             Self::NoNicknames => f.write_str("this room has no nicknames"),
             Self::NoPrivateMessages => f.write_str("this room has no private messages"),
             Self::BadNickname(why) => why.fmt(f),
+            Self::NoDeliveryCounts => f.write_str("this room does not count who receives a message"),
+            Self::NotAnonymous => f.write_str("everybody here can see who you are already"),
         }
     }
 }
@@ -205,11 +145,25 @@ enum Command {
         number: u64,
         to: Option<String>,
         text: String,
+        counted: bool,
     },
     /// The empty name is to have none.
     Nickname {
         number: u64,
         name: String,
+    },
+    /// To be brought in, or taken out.
+    Refer {
+        number: u64,
+        whom: String,
+        out: bool,
+    },
+    Reveal {
+        number: u64,
+    },
+    /// A key was pressed; or what was written is thrown away.
+    Typing {
+        writing: bool,
     },
     Leave {
         done: oneshot::Sender<()>,
@@ -221,7 +175,18 @@ enum Command {
 pub struct Room {
     commands: mpsc::Sender<Command>,
     said: AtomicU64,
-    abilities: Chatroom,
+    abilities: Abilities,
+    /// Messages from now on are to be counted.
+    counting: AtomicBool,
+    address: String,
+    anonymous: bool,
+}
+
+/// What the room can do besides letting people talk.
+#[derive(Clone, Copy, Default, Debug)]
+struct Abilities {
+    chatroom: Chatroom,
+    delivery_counts: bool,
 }
 
 /// What happens in the room, in order.
@@ -246,6 +211,19 @@ impl Client {
         Ok(Self { caller: Caller::new(server, transport).await? })
     }
 
+    /// The same endpoint for rooms that want to know who comes in: challenges are answered with this account.
+    #[must_use]
+    pub fn with_account(self, account: Account) -> Self {
+        Self { caller: self.caller.with_account(account) }
+    }
+
+    /// The same endpoint for rooms to be joined without the others learning who we are (RFC 7701 §5.2). Without
+    /// an account the server does not learn it either, so that nothing can be revealed later.
+    #[must_use]
+    pub fn anonymous(self) -> Self {
+        Self { caller: self.caller.anonymous() }
+    }
+
     /// Joins a room: the call, the connection to its switch, the session on it.
     ///
     /// # Errors
@@ -260,7 +238,17 @@ impl Client {
         let media = usable(&call.answer)?;
         let stream = connect(&media.path).await?;
         let endpoint = Endpoint::new(now(), &local, &media.path, MESSAGE_BYTES_MAX, entropy);
-        let abilities = media.chatroom.unwrap_or_default();
+        let abilities = Abilities {
+            chatroom: media.chatroom.unwrap_or_default(),
+            delivery_counts: counts_deliveries(&call.answer),
+        };
+        let anonymous = self.caller.is_anonymous();
+        let (address, name) = match &call.identity {
+            // The general address is understood for whoever was told no other (RFC 3323 §4.1.1.3).
+            identity if anonymous => (identity.as_deref().unwrap_or(NOBODY), "Anonymous"),
+            _ => (join.from, join.display_name),
+        };
+        let address = address.to_string();
         let (events, receive_events) = mpsc::channel(EVENTS_WAITING_MAX);
         let (commands, receive_commands) = mpsc::channel(COMMANDS_WAITING_MAX);
         let mut task = Task {
@@ -269,20 +257,37 @@ impl Client {
             call,
             roster: Roster::default(),
             room: join.room.to_string(),
-            from: join.from.to_string(),
-            name: join.display_name.to_string(),
+            from: address.clone(),
+            name: name.to_string(),
+            known: self.caller.has_account().then(|| (join.from.to_string(), join.display_name.to_string())),
+            offer,
+            typing_taken: media.wrapped_types().allows(COMPOSING_MEDIA_TYPE),
+            receipts: abilities.chatroom.private_messages.then(|| Receipts::new(Entropy::from_system())),
+            own: OwnTyping::default(),
+            others: OthersTyping::default(),
             message_bytes_max: media.max_size.unwrap_or(u64::MAX),
             events,
             waiting: VecDeque::new(),
         };
         task.bind().await?;
         tokio::spawn(task.run(receive_commands));
-        let room = Room { commands, said: AtomicU64::new(0), abilities };
+        let room = Room::new(commands, abilities, address, anonymous);
         Ok((room, Events { events: receive_events }))
     }
 }
 
 impl Room {
+    fn new(commands: mpsc::Sender<Command>, abilities: Abilities, address: String, anonymous: bool) -> Self {
+        let (said, counting) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self { commands, said, abilities, counting, address, anonymous }
+    }
+
+    /// The address that the others see at the beginning: of who is anonymous a made up one.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Says something to everybody. The number names the message in [`Event::Accepted`] and
     /// [`Event::Refused`]; the first is 1.
     ///
@@ -320,16 +325,74 @@ impl Room {
         Ok(self.send(|number| Command::Nickname { number, name }).await?)
     }
 
+    /// Asks the room to bring somebody in, who is named by a SIP address. The number names it in
+    /// [`Event::Step`] and [`Event::Failed`].
+    ///
+    /// # Errors
+    /// [`NotInRoom`], the events tell why.
+    pub async fn bring_in(&self, whom: &str) -> Result<u64, NotInRoom> {
+        let whom = whom.to_string();
+        self.send(|number| Command::Refer { number, whom, out: false }).await
+    }
+
+    /// Asks the room to take somebody out, who is named by address. The number names it in [`Event::Step`] and
+    /// [`Event::Failed`].
+    ///
+    /// # Errors
+    /// [`NotInRoom`], the events tell why.
+    pub async fn take_out(&self, whom: &str) -> Result<u64, NotInRoom> {
+        let whom = whom.to_string();
+        self.send(|number| Command::Refer { number, whom, out: true }).await
+    }
+
+    /// Lets the others see who we are, if we came anonymously. There is no way back. The number names it in
+    /// [`Event::Revealed`] and [`Event::Failed`].
+    ///
+    /// # Errors
+    /// Why it was not asked for.
+    pub async fn reveal(&self) -> Result<u64, Unasked> {
+        if !self.anonymous {
+            return Err(Unasked::NotAnonymous);
+        }
+        Ok(self.send(|number| Command::Reveal { number }).await?)
+    }
+
+    /// Whether the switch is to count who has what is said from now on; told by [`Event::Received`]. The
+    /// recipients of private messages are asked for a receipt themselves; told by [`Event::Notified`].
+    ///
+    /// # Errors
+    /// [`Unasked::NoDeliveryCounts`] if the room does not offer it.
+    pub fn count_deliveries(&self, wanted: bool) -> Result<(), Unasked> {
+        if wanted && !self.abilities.delivery_counts {
+            return Err(Unasked::NoDeliveryCounts);
+        }
+        self.counting.store(wanted, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// A key was pressed in something that is to be said to everybody, or, with `false`, it was thrown away. The
+    /// others are told now and then (RFC 3994); what is said tells enough. Call it as often as you like.
+    pub fn typing(&self, writing: bool) {
+        // A hint: lost if there is much else to do.
+        let _ = self.commands.try_send(Command::Typing { writing });
+    }
+
     /// Whether the room lets participants have nicknames (CHAT-NICK-02).
     #[must_use]
     pub fn has_nicknames(&self) -> bool {
-        self.abilities.nickname
+        self.abilities.chatroom.nickname
     }
 
     /// Whether the room lets participants talk in private (CHAT-PRIV-07).
     #[must_use]
     pub fn has_private_messages(&self) -> bool {
-        self.abilities.private_messages
+        self.abilities.chatroom.private_messages
+    }
+
+    /// Whether the room counts who has a message.
+    #[must_use]
+    pub fn has_delivery_counts(&self) -> bool {
+        self.abilities.delivery_counts
     }
 
     /// Leaves: what was said is sent, then the call is ended.
@@ -343,7 +406,8 @@ impl Room {
 
     async fn say_as(&self, to: Option<String>, text: &str) -> Result<u64, NotInRoom> {
         let text = text.to_string();
-        self.send(|number| Command::Say { number, to, text }).await
+        let counted = self.counting.load(Ordering::Relaxed);
+        self.send(|number| Command::Say { number, to, text, counted }).await
     }
 
     async fn send(&self, command: impl FnOnce(u64) -> Command) -> Result<u64, NotInRoom> {
@@ -367,17 +431,26 @@ impl Script {
     pub(crate) fn room(able: bool) -> (Room, Events, Self) {
         let (events, receive_events) = mpsc::channel(8);
         let (commands, receive_commands) = mpsc::channel(8);
-        let abilities = Chatroom { nickname: able, private_messages: able };
-        let room = Room { commands, said: AtomicU64::new(0), abilities };
+        let chatroom = Chatroom { nickname: able, private_messages: able };
+        let abilities = Abilities { chatroom, delivery_counts: able };
+        let room = Room::new(commands, abilities, "sip:me@x".to_string(), able);
         (room, Events { events: receive_events }, Self { commands: receive_commands, events })
     }
 
-    /// The next thing said or asked: `text`, `to ADDRESS: text`, `nickname NAME`; `None` when the room is
-    /// left.
+    /// The next thing said or asked: `text`, `to ADDRESS: text`, `nickname NAME`, `bring in` or `take out
+    /// ADDRESS`, `reveal`, with `counted` before what is to be counted; `None` when the room is left. Keys are
+    /// number 0.
     pub(crate) async fn heard(&mut self) -> Option<(u64, String)> {
         match self.commands.recv().await? {
-            Command::Say { number, to: None, text } => Some((number, text)),
-            Command::Say { number, to: Some(to), text } => Some((number, format!("to {to}: {text}"))),
+            Command::Say { number, to, text, counted } => {
+                let to = to.map_or(String::new(), |to| format!("to {to}: "));
+                Some((number, format!("{}{to}{text}", if counted { "counted " } else { "" })))
+            }
+            Command::Refer { number, whom, out } => {
+                Some((number, format!("{} {whom}", if out { "take out" } else { "bring in" })))
+            }
+            Command::Reveal { number } => Some((number, "reveal".to_string())),
+            Command::Typing { writing } => Some((0, format!("typing {writing}"))),
             Command::Nickname { number, name } => Some((number, format!("nickname {name}"))),
             Command::Leave { done } => {
                 let _ = done.send(());
@@ -409,33 +482,4 @@ fn offer(host: IpAddr, path: &str, entropy: &mut Entropy) -> String {
         chatroom: Some("nickname private-messages"),
         secure: false,
     })
-}
-
-/// The media of an answer, if we can use it.
-fn usable(answer: &str) -> Result<MessageMedia, JoinError> {
-    let description = Description::parse(answer.as_bytes()).map_err(|e| JoinError::Answer(e.to_string()))?;
-    let media = description.chat().map_err(|e| JoinError::Answer(e.to_string()))?;
-    if media.secure {
-        return Err(JoinError::Answer("it wants TLS, which this client does not speak".to_string()));
-    }
-    if media.setup == Some(Setup::Active) {
-        return Err(JoinError::Answer("it wants to connect to us".to_string()));
-    }
-    Ok(media.clone())
-}
-
-/// Connects to the leftmost URI of a path (SDP-03).
-async fn connect(remote: &str) -> Result<TcpStream, JoinError> {
-    let unusable = |what: &str| JoinError::Answer(format!("{what} in its path: {remote}"));
-    let first = path(remote.as_bytes()).next().unwrap_or_default();
-    let uri = MsrpUri::parse(first).map_err(|e| unusable(&e.to_string()))?;
-    let host = std::str::from_utf8(uri.host).map_err(|_| unusable("bad host"))?;
-    let port = uri.port.ok_or_else(|| unusable("no port"))?;
-    let found = tokio::net::lookup_host((host, port)).await;
-    let to = found.ok().and_then(|mut all| all.next()).ok_or_else(|| unusable("unknown host"))?;
-    let connected = tokio::time::timeout(CONNECT_WAIT, TcpStream::connect(to)).await;
-    let stream = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-    let stream = stream.map_err(|e| JoinError::Connect(to, e))?;
-    stream.set_nodelay(true).map_err(|e| JoinError::Connect(to, e))?;
-    Ok(stream)
 }

@@ -1,13 +1,15 @@
 //! Being in a room of a scripted server on loopback: SIP over UDP, MSRP over TCP.
 
 use super::call::{CallError, Transport};
-use super::chat::{Client, Event, Events, Join, JoinError, Person, Room, Unasked};
+use super::chat::{Account, Client, Event, Events, Join, JoinError, Person, Room, Step, Unasked};
 use super::sip::{Incoming, Line};
 use crate::wire::nickname::BadNickname;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+
+mod more;
 
 const JOIN: Join<'_> =
     Join { room: "sip:lobby@example.com", from: "sip:alice@example.com", display_name: "Alice" };
@@ -55,8 +57,13 @@ impl Focus {
     }
 
     async fn accept(&mut self, answer: &str) -> Incoming {
+        self.accept_with("", answer).await
+    }
+
+    async fn accept_with(&mut self, headers: &str, answer: &str) -> Incoming {
         let invite = self.request("INVITE").await;
-        let ok = invite.response(200, "OK", "srv", "Contact: <sip:focus@127.0.0.1>;isfocus\r\n");
+        let headers = format!("Contact: <sip:focus@127.0.0.1>;isfocus\r\n{headers}");
+        let ok = invite.response(200, "OK", "srv", &headers);
         let ok = String::from_utf8(ok).unwrap();
         let length = format!("Content-Length: {}\r\n\r\n{answer}", answer.len());
         self.send(ok.replace("Content-Length: 0\r\n\r\n", &length).as_bytes()).await;
@@ -135,9 +142,10 @@ fn path_of<'a>(message: &'a str, header: &str) -> &'a str {
 }
 
 fn answer_sdp(port: u16, more: &str) -> String {
+    let wrapped = if more.contains("wrapped") { "" } else { "a=accept-wrapped-types:*\r\n" };
     format!(
         "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
-         m=message {port} TCP/MSRP *\r\na=accept-types:message/cpim\r\na=accept-wrapped-types:*\r\n\
+         m=message {port} TCP/MSRP *\r\na=accept-types:message/cpim\r\n{wrapped}\
          a=setup:passive\r\na=path:msrp://127.0.0.1:{port}/server01234567890123;tcp\r\n{more}"
     )
 }
@@ -153,12 +161,17 @@ struct Joined {
 }
 
 async fn joined(more: &str) -> Joined {
+    joined_as(|client| client, "", more).await
+}
+
+/// Joined by such a client, with these headers in the 200 and these lines in its description.
+async fn joined_as(such: impl FnOnce(Client) -> Client, headers: &str, more: &str) -> Joined {
     let (mut focus, addr) = Focus::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let client = Client::new(addr, Transport::Udp).await.unwrap();
+    let client = such(Client::new(addr, Transport::Udp).await.unwrap());
     let serve = async {
-        let invite = focus.accept(&answer_sdp(port, more)).await;
+        let invite = focus.accept_with(headers, &answer_sdp(port, more)).await;
         let mut switch = Switch { stream: listener.accept().await.unwrap().0, unread: String::new() };
         let bind = switch.next().await;
         switch.answer(&bind, "200 OK").await;

@@ -1,7 +1,7 @@
 //! The MSRP side of one endpoint in a room as a machine: octets and messages in, octets and news out.
 //!
 //! ```text
-//!  say ──▶ waiting ──▶ sending ──▶ output ──▶ (socket) ──▶ wrote: the answer timers start
+//!  say, hint ──▶ waiting ──▶ sending ──▶ output ──▶ (socket) ──▶ wrote: the answer timers start
 //!                        ▲ cut with `+` when an answer or report waits (RFC 4975 §7.1.1)
 //!  receive ──▶ Framer ──▶ Assembly ──▶ News::Message, and the answer
 //! ```
@@ -60,6 +60,8 @@ pub(super) enum News {
     Message(Vec<u8>),
     /// The switch took the message, or the nickname.
     Accepted(u64),
+    /// The switch counted who has the message: so many of so many, or nobody could count.
+    Counted { message: u64, count: Option<(u32, u32)> },
     /// The switch refused the message or nickname, reported its failure, or did not answer (408).
     Refused { message: u64, code: u16, comment: String },
     /// The session is of no further use.
@@ -77,9 +79,10 @@ enum Outgoing {
 }
 
 impl Outgoing {
-    fn number(&self) -> u64 {
+    fn is(&self, wanted: u64) -> bool {
         match self {
-            Self::Message(Sending { number, .. }) | Self::Nickname { number, .. } => *number,
+            Self::Message(Sending { number, .. }) => *number == Some(wanted),
+            Self::Nickname { number, .. } => *number == wanted,
         }
     }
 
@@ -91,7 +94,10 @@ impl Outgoing {
 
 /// A message to be sent.
 struct Sending {
-    number: u64,
+    /// `None`: nobody wants to know what becomes of it, and nobody tells.
+    number: Option<u64>,
+    /// The switch is asked to count who has it.
+    counted: bool,
     id: Token,
     octets: Vec<u8>,
     /// Octets that were put into chunks.
@@ -205,13 +211,33 @@ impl Endpoint {
 
     /// Sends a message/cpim. News speak of it by `number`, which no other message may have.
     pub(super) fn say(&mut self, number: u64, octets: Vec<u8>) {
+        self.queue(number, octets, false);
+    }
+
+    /// The same, and the switch is asked to tell how many have it.
+    pub(super) fn say_counted(&mut self, number: u64, octets: Vec<u8>) {
+        self.queue(number, octets, true);
+    }
+
+    fn queue(&mut self, number: u64, octets: Vec<u8>, counted: bool) {
         let id = self.entropy.token();
-        self.waiting.push_back(Outgoing::Message(Sending { number, id, octets, at: 0, chunk: None }));
+        let sending = Sending { number: Some(number), counted, id, octets, at: 0, chunk: None };
+        self.waiting.push_back(Outgoing::Message(sending));
         self.sent.insert(number, Sent { unanswered: 0, whole: false });
         if self.reportable.len() >= REPORTABLE_MAX {
             self.reportable.pop_front();
         }
         self.reportable.push_back((id, number));
+    }
+
+    /// Sends a message/cpim of which nothing is to be heard again; not at all while more than so many others wait
+    /// (COMP-01).
+    pub(super) fn hint(&mut self, octets: Vec<u8>, behind: usize) {
+        if self.bound && self.waiting.len() <= behind {
+            let id = self.entropy.token();
+            let sending = Sending { number: None, counted: false, id, octets, at: 0, chunk: None };
+            self.waiting.push_back(Outgoing::Message(sending));
+        }
     }
 
     /// Asks for a nickname, or with an empty one to have none. News speak of it as of a message.
@@ -380,20 +406,25 @@ impl Endpoint {
                 end: (rest.len() <= CHUNK_BYTES_UNCUT_MAX).then_some(total),
                 total: Some(total),
             },
-            failure_report: FailureReport::Yes,
+            failure_report: if message.number.is_some() { FailureReport::Yes } else { FailureReport::No },
             success_report: false,
             content_type: Some(b"message/cpim"),
         };
         let mut head = Vec::with_capacity(512);
         send_start(&mut head, tid.as_bytes());
         head.extend_from_slice(&self.preamble);
+        if message.counted {
+            head.extend_from_slice(b"Delivery-Count: yes\r\n");
+        }
         send_tail_head(&mut head, &tail);
         message.chunk = Some(tid);
         let (number, uncut) = (message.number, rest.len() <= CHUNK_BYTES_UNCUT_MAX);
-        if let Some(sent) = self.sent.get_mut(&number) {
-            sent.unanswered += 1;
+        if let Some(number) = number {
+            if let Some(sent) = self.sent.get_mut(&number) {
+                sent.unanswered += 1;
+            }
+            self.unanswered.insert(tid, Purpose::Message(number));
         }
-        self.unanswered.insert(tid, Purpose::Message(number));
         self.put(&head);
         if uncut {
             // Its end is promised: nothing may come between.
@@ -422,10 +453,12 @@ impl Endpoint {
         let mut line = Vec::with_capacity(32);
         end_line(&mut line, tid.as_bytes(), flag, true);
         self.put(&line);
-        self.timed.push_back(Timed { tid, end: self.queued, deadline: None });
+        if number.is_some() {
+            self.timed.push_back(Timed { tid, end: self.queued, deadline: None });
+        }
         if flag != Flag::More {
             self.waiting.pop_front();
-            if let Some(sent) = self.sent.get_mut(&number) {
+            if let Some(sent) = number.and_then(|number| self.sent.get_mut(&number)) {
                 sent.whole = true;
             }
         }
@@ -454,7 +487,7 @@ impl Endpoint {
         if self.sent.remove(&number).is_none() && !reported {
             return;
         }
-        if let Some(at) = self.waiting.iter().position(|m| m.number() == number) {
+        if let Some(at) = self.waiting.iter().position(|m| m.is(number)) {
             if self.waiting[at].is_open() {
                 self.end_chunk(Flag::Abort);
             } else {
@@ -491,14 +524,31 @@ impl Endpoint {
         }
     }
 
-    /// A REPORT about one of our messages. Success was not asked for; failure may follow a 200.
-    fn on_report(&mut self, head: &Head<'_>) {
-        let Some(status) = head.status.filter(|s| s.namespace == 0 && !(200..300).contains(&s.code)) else {
-            return;
-        };
+    /// A REPORT about one of our messages: a count that was asked for, or a failure, which may follow a 200.
+    /// Whatever octets it names, it is about the whole message (MSRP-REP-06). `raw`: its head as it came.
+    fn on_report(&mut self, head: &Head<'_>, raw: &[u8]) {
+        let Some(status) = head.status.filter(|s| s.namespace == 0) else { return };
         let about = self.reportable.iter().find(|(id, _)| Some(id.as_bytes()) == head.message_id);
-        if let Some(&(_, number)) = about {
+        let Some(&(_, number)) = about else { return };
+        if !(200..300).contains(&status.code) {
             self.refused(number, status.code, &String::from_utf8_lossy(status.text));
+        } else if let Some(count) = count(raw) {
+            self.news.push_back(News::Counted { message: number, count });
         }
     }
+}
+
+/// The value of the header `Delivery-Count` in the head of a REPORT: `K/N`, or `unknown`.
+fn count(head: &[u8]) -> Option<Option<(u32, u32)>> {
+    const NAME: &[u8] = b"Delivery-Count:";
+    let lines = head.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).skip(1).take_while(|l| !l.is_empty());
+    let mut found = lines.filter(|l| l.get(..NAME.len()).is_some_and(|n| n.eq_ignore_ascii_case(NAME)));
+    let value = std::str::from_utf8(&found.next()?[NAME.len()..]).ok()?;
+    if value.trim().eq_ignore_ascii_case("unknown") {
+        return Some(None);
+    }
+    let (received, recipients) = value.trim().split_once('/')?;
+    let number = |n: &str| n.bytes().all(|b| b.is_ascii_digit()).then(|| n.parse::<u32>().ok()).flatten();
+    let (received, recipients) = (number(received)?, number(recipients)?);
+    (received <= recipients).then_some(Some((received, recipients)))
 }

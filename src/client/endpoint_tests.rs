@@ -522,3 +522,113 @@ fn without_answer_a_nickname_fails_after_30_seconds() {
     let told = news(&mut e);
     assert!(matches!(&told[..], [News::Refused { message: 1, code: 408, .. }]), "{told:?}");
 }
+
+/// A REPORT with this range, status and further headers.
+fn report(request: &str, range: &str, status: &str, more: &str) -> String {
+    let id = request.split("Message-ID: ").nth(1).unwrap().split("\r\n").next().unwrap();
+    format!(
+        "MSRP rep1 REPORT\r\nTo-Path: {LOCAL}\r\nFrom-Path: {REMOTE}\r\nMessage-ID: {id}\r\n\
+         Byte-Range: {range}\r\nStatus: {status}\r\n{more}-------rep1$\r\n"
+    )
+}
+
+#[test]
+fn deliveries_are_counted_if_asked_for_whatever_octets_a_report_names() {
+    // MSRP-REP-06
+    let mut e = bound();
+    e.say(1, b"not counted".to_vec());
+    assert!(!text(&mut e).contains("Delivery-Count"));
+    e.say_counted(2, b"counted".to_vec());
+    let request = text(&mut e);
+    assert!(request.contains("\r\nDelivery-Count: yes\r\n"), "{request}");
+    receive(&mut e, answer(&request, "200 OK"));
+    assert_eq!(news(&mut e), [News::Accepted(2)]);
+    let counted = |received, recipients| News::Counted { message: 2, count: Some((received, recipients)) };
+    for (range, more, expected) in [
+        ("1-1/7", "Delivery-Count: 0/3\r\n", Some(counted(0, 3))),
+        ("2-5/7", "delivery-count:1/3\r\n", Some(counted(1, 3))),
+        ("4-9/*", "X: y\r\nDELIVERY-COUNT:  3/3 \r\n", Some(counted(3, 3))),
+        ("1-7/7", "Delivery-Count: unknown\r\n", Some(News::Counted { message: 2, count: None })),
+        ("1-7/7", "", None),
+        ("1-7/7", "Delivery-Count: 4/3\r\n", None),
+        ("1-7/7", "Delivery-Count: +1/3\r\n", None),
+        ("1-7/7", "Delivery-Count: 1\r\n", None),
+        ("1-7/7", "Delivery-Count: /\r\n", None),
+        ("1-7/7", "X-Delivery-Count: 1/3\r\n", None),
+    ] {
+        receive(&mut e, report(&request, range, "000 200 received", more));
+        assert_eq!(news(&mut e), expected.into_iter().collect::<Vec<_>>(), "{more}");
+    }
+    // A failure of some octets is a failure of the message.
+    receive(&mut e, report(&request, "3-3/7", "000 413 Too much", "Delivery-Count: 1/3\r\n"));
+    assert!(matches!(&news(&mut e)[..], [News::Refused { message: 2, code: 413, .. }]));
+}
+
+#[test]
+fn nothing_of_a_message_is_sent_again_when_a_report_says_that_it_failed() {
+    // MSRP-REP-07
+    let mut e = bound();
+    e.say(1, vec![b'x'; 100_000]);
+    let mut request = String::from_utf8(e.output().to_vec()).unwrap();
+    let some = request.len();
+    e.wrote(at(0), some);
+    receive(&mut e, report(&request, "1-10/100000", "000 408 Late", ""));
+    request.push_str(&text(&mut e));
+    assert!(request.ends_with("#\r\n") && request.len() < 60_000);
+    e.wake(at(29_000));
+    assert_eq!(text(&mut e), "");
+    assert!(matches!(&news(&mut e)[..], [News::Refused { message: 1, code: 408, .. }]));
+}
+
+#[test]
+fn a_hint_wants_no_answer_and_gives_way_to_messages() {
+    // COMP-01
+    let mut e = bound();
+    e.hint(b"typing".to_vec(), 0);
+    let sent = text(&mut e);
+    assert!(
+        sent.contains("\r\nFailure-Report: no\r\n") && sent.contains("\r\n\r\ntyping\r\n-------"),
+        "{sent}"
+    );
+    assert_eq!(e.deadline(), Some(at(60_000)), "only the sign of life is waited for");
+    e.say(1, b"hello".to_vec());
+    e.hint(b"typing".to_vec(), 0);
+    let sent = text(&mut e);
+    assert!(sent.contains("hello") && !sent.contains("typing"), "{sent}");
+    receive(&mut e, answer(&sent, "200 OK"));
+    assert_eq!(news(&mut e), [News::Accepted(1)]);
+    let mut early = endpoint();
+    early.hint(b"typing".to_vec(), 0);
+    assert!(!text(&mut early).contains("typing"));
+}
+
+#[test]
+fn a_wrapper_is_cut_as_a_whole_and_every_chunk_names_its_type() {
+    // MSRP-CHUNK-12
+    let mut e = bound();
+    let whole = wrapped(&"x".repeat(60_000));
+    e.say(1, whole.clone().into_bytes());
+    let mut all = Vec::new();
+    for ask in 0..3 {
+        all.extend_from_slice(e.output());
+        let some = e.output().len();
+        e.wrote(at(0), some);
+        receive(
+            &mut e,
+            send(
+                &format!("ask{ask}"),
+                "Message-ID: abcd\r\nFailure-Report: no\r\nSuccess-Report: yes\r\n",
+                &wrapped("x"),
+                '$',
+            ),
+        );
+    }
+    all.extend(output(&mut e, at(0)));
+    let stream = String::from_utf8(all).unwrap();
+    let chunks = stream.matches(" SEND\r\n").count();
+    assert!(chunks > 1, "{chunks}");
+    assert_eq!(stream.matches("\r\nContent-Type: message/cpim\r\n\r\n").count(), chunks);
+    let reports = stream.matches(" REPORT\r\n").count();
+    assert_eq!((reports, stream.matches("From: <sip:").count()), (3, 1));
+    assert!(stream.find("From: <sip:").unwrap() < stream.find("-------").unwrap());
+}

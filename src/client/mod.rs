@@ -25,11 +25,13 @@
 //! ```
 //!
 //! Inside, two machines without sockets, clocks or chance of their own do the work: `agent.rs` for SIP and
-//! `endpoint.rs` for MSRP; `assembly.rs` joins chunks, `roster.rs` knows who is there.
+//! `endpoint.rs` for MSRP; `account.rs` proves who we are, `assembly.rs` joins chunks, `roster.rs` knows who is
+//! there, `typing.rs` who is writing, `receipts.rs` who has a private message, `multipart.rs` finds the text of a content.
 //!
 //! Runs on tokio, one thread is enough. Bounds are named in each file. Proved by the tests beside each
 //! file, against a scripted server on loopback, and by talking to the server of this crate.
 
+mod account;
 mod agent;
 #[cfg(test)]
 mod agent_tests;
@@ -43,5 +45,8 @@ mod chat_tests;
 mod endpoint;
 #[cfg(test)]
 mod endpoint_tests;
+mod multipart;
+mod receipts;
 mod roster;
 mod sip;
+mod typing;

@@ -4,6 +4,7 @@
 //! (framing of a TCP stream, addresses that carry line ends) is done here. Bounds: [`STREAM_BYTES_MAX`].
 //! Proved by: the tests below and those of `agent.rs`.
 
+use crate::base::address::Address;
 use rsipstack::sip::{Header, SipMessage};
 
 /// Octets of one SIP message on a TCP stream. A roster of 10,000 participants is about 4 MiB, so
@@ -12,6 +13,14 @@ pub(super) const STREAM_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Octets of the head of such a message. Beyond: the connection is given up.
 const STREAM_HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Who wants to be nobody in particular (RFC 3323 §4.1.1.3).
+pub(super) const NOBODY: &str = "sip:anonymous@anonymous.invalid";
+
+/// Whether an address stands for nobody in particular.
+pub(super) fn is_nobody(address: &str) -> bool {
+    Address::parse(address).is_ok_and(|a| a.host() == "anonymous.invalid")
+}
 
 /// The first line of a message.
 #[derive(Debug)]

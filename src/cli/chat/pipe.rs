@@ -161,11 +161,9 @@ mod tests {
         Event::Message(Message {
             from: "sip:bob@x".to_string(),
             name: "Bob".to_string(),
-            to_me: false,
-            date_time: None,
             content_type: "text/plain".to_string(),
             content: Bytes::copy_from_slice(text.as_bytes()),
-            not_understood: Vec::new(),
+            ..Message::default()
         })
     }
 
@@ -214,7 +212,10 @@ mod tests {
             assert_eq!(s.heard().await, None);
         });
         assert_eq!(result, Err(Trouble::Undelivered(1)));
-        assert_eq!(errors, "not delivered: \"one\" (413 Message too large)\n");
+        assert_eq!(
+            errors,
+            "not delivered: \"one\": it is too long, or too much for now (413 Message too large)\n"
+        );
     }
 
     #[test]

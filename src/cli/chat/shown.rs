@@ -58,10 +58,16 @@ fn content(message: &Message) -> String {
         return format!("[cannot be shown: it needs {}]", message.not_understood.join(", "));
     }
     match message.text() {
-        Some(text) if message.content_type.eq_ignore_ascii_case("text/plain") => text.into_owned(),
+        // Of a content in parts the text says itself what is what.
+        Some(text) if is_plain(&message.content_type) => text.into_owned(),
         Some(text) => format!("[{}] {text}", message.content_type),
         None => format!("[{}, {} octets]", message.content_type, message.content.len()),
     }
+}
+
+fn is_plain(content_type: &str) -> bool {
+    let begin = content_type.split('/').next().unwrap_or_default();
+    content_type.eq_ignore_ascii_case("text/plain") || !begin.eq_ignore_ascii_case("text")
 }
 
 fn speaker(message: &Message) -> String {
@@ -114,11 +120,9 @@ mod tests {
         Message {
             from: "sip:bob@example.com".to_string(),
             name: "Bob".to_string(),
-            to_me: false,
-            date_time: None,
             content_type: "text/plain".to_string(),
             content: Bytes::copy_from_slice(text.as_bytes()),
-            not_understood: Vec::new(),
+            ..Message::default()
         }
     }
 

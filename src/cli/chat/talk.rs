@@ -1,16 +1,26 @@
 //! One's part in a room: what was asked of it, what became of that, and whom a name means.
 //!
 //! Touches: the handle of the room. Bounds: the roster's; [`RECIPIENTS_MAX`] private messages at a time;
-//! what was asked and not answered, which the callers bound. Proved by: the tests below.
+//! what was asked and not answered, which the callers bound; [`EARLIER_MAX`]. Proved by: `tests.rs` beside
+//! this file.
+
+#[cfg(test)]
+mod tests;
 
 use super::shown::{name, one_line, people, people_and_addresses};
 use super::wish::Wish;
+use super::words;
 use super::{has_scheme, with_scheme};
-use crate::client::chat::{Event, Message, Person, Room, Unasked};
-use std::collections::BTreeMap;
+use crate::client::call::CallError;
+use crate::client::chat::{Event, Message, Person, Room, Step, Unasked};
+use std::collections::{BTreeMap, VecDeque};
 
 /// Recipients of one line: fewer than the answers that may wait while we send.
 const RECIPIENTS_MAX: usize = 64;
+
+/// Messages that were accepted and may still be counted, or reported to have failed: as many as the library
+/// tells of. Beyond, they have no text any more.
+const EARLIER_MAX: usize = 256;
 
 /// The MSRP status code for a nickname that is reserved or in use (RFC 7701 §10.3).
 const NICKNAME_TAKEN: u16 = 425;
@@ -39,6 +49,9 @@ enum Asked {
         text: String,
     },
     Nickname(Option<String>),
+    BringIn(String),
+    TakeOut(String),
+    Reveal,
 }
 
 /// One's part in a room.
@@ -47,13 +60,31 @@ pub(super) struct Talk {
     here: Option<Vec<Person>>,
     asked: BTreeMap<u64, Asked>,
     display_name: String,
+    /// What others call us once we are seen, while we hide.
+    hidden_name: Option<String>,
     nickname: Option<String>,
+    /// What was said and accepted, oldest first.
+    earlier: VecDeque<(u64, Asked)>,
+    writing: Vec<Person>,
 }
 
 impl Talk {
     /// The part of one who was not heard yet.
     pub(super) fn new(display_name: &str) -> Self {
-        Self { here: None, asked: BTreeMap::new(), display_name: name(display_name), nickname: None }
+        Self {
+            here: None,
+            asked: BTreeMap::new(),
+            display_name: name(display_name),
+            hidden_name: None,
+            nickname: None,
+            earlier: VecDeque::new(),
+            writing: Vec::new(),
+        }
+    }
+
+    /// The part of one who hides and was not heard yet.
+    pub(super) fn hidden(display_name: &str) -> Self {
+        Self { hidden_name: Some(name(display_name)), ..Self::new("Anonymous") }
     }
 
     /// Requests without answer.
@@ -61,10 +92,21 @@ impl Talk {
         self.asked.len()
     }
 
+    /// Who is writing; nothing if nobody is.
+    pub(super) fn writing(&self) -> String {
+        match &self.writing[..] {
+            [] => String::new(),
+            [one] => format!("{} is typing", name(&one.name)),
+            [one, two] => format!("{} and {} are typing", name(&one.name), name(&two.name)),
+            more => format!("{} people are typing", more.len()),
+        }
+    }
+
     /// Whether a line can be understood only when it is known who is here.
     pub(super) fn is_too_early(&self, line: &str) -> bool {
         let named = |to: &String| !is_address(to);
-        self.here.is_none() && matches!(Wish::read(line), Wish::Tell { to, .. } if to.iter().any(named))
+        let (Wish::Tell { to: names, .. } | Wish::TakeOut(names)) = Wish::read(line) else { return false };
+        self.here.is_none() && names.iter().any(named)
     }
 
     fn own_name(&self) -> &str {
@@ -94,6 +136,16 @@ impl Talk {
                 vec![Shown::Own(own)]
             }
             Wish::Tell { to, text } => self.tell(room, &to, text).await,
+            Wish::BringIn(all) => self.bring_in(room, &all).await,
+            Wish::TakeOut(all) => self.take_out(room, &all).await,
+            Wish::Reveal => self.reveal(room).await,
+            Wish::Counts(wanted) => vec![match room.count_deliveries(wanted) {
+                Ok(()) if wanted => {
+                    Shown::Status("from now on you are told how many have received what you say".to_string())
+                }
+                Ok(()) => Shown::Status("nobody counts any more who receives what you say".to_string()),
+                Err(why) => Shown::Trouble(why.to_string()),
+            }],
             Wish::Nickname(wished) => self.ask_for_nickname(room, wished).await,
         }
     }
@@ -130,6 +182,55 @@ impl Talk {
             shown.insert(0, Shown::Own(own));
         }
         shown
+    }
+
+    async fn bring_in(&mut self, room: &Room, all: &[&str]) -> Vec<Shown> {
+        if all.len() > RECIPIENTS_MAX {
+            return vec![Shown::Undelivered(format!(
+                "nobody is invited: at most {RECIPIENTS_MAX} people can be at a time"
+            ))];
+        }
+        let mut shown = Vec::new();
+        for typed in all {
+            if !is_address(typed) {
+                let text = format!("{} is not invited: write an address, sip:USER@DOMAIN", name(typed));
+                shown.push(Shown::Undelivered(text));
+            } else if let Ok(number) = room.bring_in(&with_scheme(typed)).await {
+                self.asked.insert(number, Asked::BringIn(one_line(&with_scheme(typed))));
+            }
+        }
+        shown
+    }
+
+    async fn take_out(&mut self, room: &Room, all: &[String]) -> Vec<Shown> {
+        if all.len() > RECIPIENTS_MAX {
+            return vec![Shown::Undelivered(format!(
+                "nobody is taken out: at most {RECIPIENTS_MAX} people can be at a time"
+            ))];
+        }
+        let mut shown = Vec::new();
+        for typed in all {
+            match self.whom(typed) {
+                Ok(who) => {
+                    if let Ok(number) = room.take_out(&who.address).await {
+                        self.asked.insert(number, Asked::TakeOut(name(&who.name)));
+                    }
+                }
+                Err(why) => shown.push(Shown::Undelivered(why)),
+            }
+        }
+        shown
+    }
+
+    async fn reveal(&mut self, room: &Room) -> Vec<Shown> {
+        match room.reveal().await {
+            Ok(number) => {
+                self.asked.insert(number, Asked::Reveal);
+                Vec::new()
+            }
+            Err(Unasked::NotInRoom) => Vec::new(),
+            Err(why) => vec![Shown::Trouble(why.to_string())],
+        }
     }
 
     async fn ask_for_nickname(&mut self, room: &Room, wished: Option<&str>) -> Vec<Shown> {
@@ -189,12 +290,38 @@ impl Talk {
             Event::Subject(text) => format!("subject: {}", one_line(&text)),
             Event::Message(message) => return Some(Shown::Message(message)),
             Event::Accepted { message } => match self.asked.remove(&message)? {
-                Asked::Said(_) => return None,
-                Asked::Told { to, .. } => format!("sent to {to}"),
+                Asked::Said(text) => {
+                    self.remember(message, Asked::Said(text));
+                    return None;
+                }
+                Asked::Told { to, text } => {
+                    let shown = format!("sent to {to}");
+                    self.remember(message, Asked::Told { to, text });
+                    shown
+                }
                 Asked::Nickname(nickname) => self.named(nickname),
+                // Not asked by MSRP.
+                Asked::BringIn(_) | Asked::TakeOut(_) | Asked::Reveal => return None,
             },
+            Event::Received { message, count } => self.received(message, count)?,
+            Event::Notified { message, who, delivered } => {
+                return Some(self.notified(message, &name(&who.name), delivered));
+            }
+            Event::Typing { who, writing } => {
+                self.writing.retain(|w| w.address != who.address);
+                if writing {
+                    self.writing.push(who);
+                }
+                return None;
+            }
+            Event::Step { request, step } => return self.step(request, &step),
+            Event::Revealed { request, address, warning } => {
+                self.asked.remove(&request);
+                return Some(self.revealed(&address, warning.as_deref()));
+            }
+            Event::Failed { request, error } => return self.failed(request, &error),
             Event::Refused { message, code, comment } => {
-                return Some(self.refused(message, code, &one_line(&comment)));
+                return Some(self.refused(message, code, &comment));
             }
             // The caller ends with it.
             Event::Closed { .. } => return None,
@@ -209,15 +336,93 @@ impl Talk {
         }
     }
 
+    /// Keeps what was accepted, to name it should more be heard of it.
+    fn remember(&mut self, number: u64, what: Asked) {
+        if self.earlier.len() == EARLIER_MAX {
+            self.earlier.pop_front();
+        }
+        self.earlier.push_back((number, what));
+    }
+
+    fn received(&self, number: u64, count: Option<(u32, u32)>) -> Option<String> {
+        let earlier = self.earlier.iter().find(|(n, _)| *n == number).map(|(_, what)| what);
+        let what = self.asked.get(&number).or(earlier)?;
+        let (Asked::Said(text) | Asked::Told { text, .. }) = what else { return None };
+        Some(match count {
+            Some((by, of)) => format!("\u{2713} received by {by} of {of}: {text:?}"),
+            None => format!("nobody could count who received {text:?}: the room has too much to do"),
+        })
+    }
+
+    fn notified(&self, number: u64, who: &str, delivered: bool) -> Shown {
+        let all = self.earlier.iter().map(|(n, what)| (n, what)).chain(self.asked.iter());
+        let text = all.filter(|(n, _)| **n == number).find_map(|(_, what)| match what {
+            Asked::Told { text, .. } => Some(format!(": {text:?}")),
+            _ => None,
+        });
+        let text = text.unwrap_or_default();
+        if delivered {
+            Shown::Status(format!("\u{2713} received by {who}{text}"))
+        } else {
+            Shown::Undelivered(format!("the program of {who} could not take it{text}"))
+        }
+    }
+
+    fn step(&mut self, number: u64, step: &Step) -> Option<Shown> {
+        let (text, done) = match self.asked.get(&number)? {
+            Asked::BringIn(whom) => words::coming(whom, step),
+            Asked::TakeOut(whom) => words::going(whom, step),
+            _ => return None,
+        };
+        if step.last {
+            self.asked.remove(&number);
+        }
+        Some(if done == Some(false) { Shown::Undelivered(text) } else { Shown::Status(text) })
+    }
+
+    /// What the room made of the wish to be anonymous no longer.
+    fn revealed(&mut self, address: &str, warning: Option<&str>) -> Shown {
+        let address = one_line(address);
+        let text = if address.to_lowercase().ends_with("@anonymous.invalid") {
+            format!("you are still anonymous, as {address}")
+        } else {
+            if let Some(name) = self.hidden_name.take() {
+                self.display_name = name;
+            }
+            format!("everybody can see now that you are {address}")
+        };
+        match warning {
+            Some(warning) => Shown::Trouble(format!("{text}; the room says: {}", one_line(warning))),
+            None => Shown::Status(text),
+        }
+    }
+
+    fn failed(&mut self, number: u64, error: &CallError) -> Option<Shown> {
+        match self.asked.remove(&number)? {
+            Asked::BringIn(whom) => Some(Shown::Undelivered(words::not_referred(&whom, false, error))),
+            Asked::TakeOut(whom) => Some(Shown::Undelivered(words::not_referred(&whom, true, error))),
+            Asked::Reveal => Some(Shown::Undelivered(words::not_revealed(error))),
+            _ => None,
+        }
+    }
+
     fn refused(&mut self, number: u64, code: u16, comment: &str) -> Shown {
-        let why = format!("{code} {comment}");
-        let why = why.trim_end();
         let asked = self.asked.remove(&number);
+        // Taken at first, and reported later.
+        let later = asked.is_none();
+        let earlier = self.earlier.iter().position(|(n, _)| *n == number).filter(|_| later);
+        let asked = asked.or_else(|| Some(self.earlier.remove(earlier?)?.1));
+        let private = matches!(&asked, Some(Asked::Told { .. }));
+        let to = if let Some(Asked::Told { to, .. }) = &asked { Some(to.as_str()) } else { None };
+        let what = if later && !private { "not delivered to everybody" } else { "not delivered" };
+        let reason = words::undelivered(to, code, comment, later);
+        let why = format!("{code} {}", one_line(comment));
+        let why = why.trim_end();
         let own = self.own_name();
         match asked {
-            Some(Asked::Said(text)) => Shown::Undelivered(format!("not delivered: {text:?} ({why})")),
+            Some(Asked::Said(text)) => Shown::Undelivered(format!("{what}: {text:?}: {reason}")),
             Some(Asked::Told { to, text }) => {
-                Shown::Undelivered(format!("not delivered to {to}: {text:?} ({why})"))
+                Shown::Undelivered(format!("{what} to {to}: {text:?}: {reason}"))
             }
             Some(Asked::Nickname(Some(nickname))) if code == NICKNAME_TAKEN => Shown::Trouble(format!(
                 "the nickname {nickname} is somebody else's or reserved: you are still {own} ({why})"
@@ -225,8 +430,9 @@ impl Talk {
             Some(Asked::Nickname(_)) => {
                 Shown::Trouble(format!("the room refused the nickname: you are still {own} ({why})"))
             }
-            // Taken at first, and reported later.
-            None => Shown::Undelivered(format!("not delivered: something said earlier ({why})")),
+            Some(Asked::BringIn(_) | Asked::TakeOut(_) | Asked::Reveal) | None => {
+                Shown::Undelivered(format!("{what}: something said earlier: {reason}"))
+            }
         }
     }
 }
@@ -237,164 +443,4 @@ fn is_address(typed: &str) -> bool {
 
 fn beginning(text: &str) -> String {
     one_line(&text.chars().take(40).collect::<String>())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::client::chat::Script;
-
-    fn person(address: &str, name: &str) -> Person {
-        Person { address: address.to_string(), name: name.to_string() }
-    }
-
-    fn among(people: &[(&str, &str)]) -> Talk {
-        let mut talk = Talk::new("Me");
-        talk.happened(Event::Here(people.iter().map(|(address, name)| person(address, name)).collect()));
-        talk
-    }
-
-    fn status(text: &str) -> Option<Shown> {
-        Some(Shown::Status(text.to_string()))
-    }
-
-    fn undelivered(text: &str) -> Shown {
-        Shown::Undelivered(text.to_string())
-    }
-
-    /// What a line shows, and what the room hears of it.
-    fn typed(talk: &mut Talk, able: bool, line: &str) -> (Vec<Shown>, Vec<(u64, String)>) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let (room, _events, mut script) = Script::room(able);
-            let shown = talk.ask(&room, Wish::read(line)).await;
-            drop(room);
-            let mut heard = Vec::new();
-            while let Some(next) = script.heard().await {
-                heard.push(next);
-            }
-            (shown, heard)
-        })
-    }
-
-    fn heard(all: &[&str]) -> Vec<(u64, String)> {
-        (1..).zip(all.iter().map(|text| (*text).to_string())).collect()
-    }
-
-    #[test]
-    fn who_is_here_follows_what_happened() {
-        let mut talk = among(&[("sip:a@x", "Al")]);
-        talk.happened(Event::Joined(person("sip:b@x", "Bo")));
-        let renamed = Event::Renamed { who: person("sip:b@x", "Bob"), before: "Bo".to_string() };
-        assert_eq!(talk.happened(renamed), status("Bo is now Bob"));
-        assert_eq!(talk.happened(Event::Left(person("sip:a@x", "Al"))), status("Al left"));
-        assert_eq!(talk.here.as_deref().unwrap(), [person("sip:b@x", "Bob")]);
-        let (shown, _) = typed(&mut talk, true, "/who");
-        assert_eq!(shown, [Shown::Status("1 is here:\n    Bob <sip:b@x>".to_string())]);
-    }
-
-    #[test]
-    fn what_was_not_delivered_is_named() {
-        let mut talk = Talk::new("Me");
-        let (shown, _) = typed(&mut talk, true, "hello");
-        assert_eq!(shown, [Shown::Own("Me: hello".to_string())]);
-        let refused = || Event::Refused { message: 1, code: 403, comment: "No\u{1b}".to_string() };
-        assert_eq!(talk.happened(refused()), Some(undelivered("not delivered: \"hello\" (403 No)")));
-        assert_eq!(talk.unanswered(), 0);
-        let later = undelivered("not delivered: something said earlier (403 No)");
-        assert_eq!(talk.happened(refused()), Some(later));
-        typed(&mut talk, true, "again");
-        assert_eq!(talk.happened(Event::Accepted { message: 1 }), None);
-        assert_eq!(talk.unanswered(), 0);
-    }
-
-    #[test]
-    fn several_are_told_one_by_one_and_each_has_a_result() {
-        // CHAT-PRIV-07
-        let mut talk = among(&[("sip:b@x", "Bob"), ("sip:c@x", "Carol C"), ("sip:d@x", "Dan")]);
-        let (shown, all) = typed(&mut talk, true, "/msg bob,\"carol c\",eve@y,B@x,eve@y,Zoe psst");
-        assert_eq!(
-            all,
-            heard(&["to sip:b@x: psst", "to sip:c@x: psst", "to sip:eve@y: psst", "to sip:B@x: psst"])
-        );
-        let own = "Me (to Bob, Carol C, sip:eve@y, sip:B@x): psst";
-        let nobody = undelivered("nobody here is called Zoe; /who tells who is here");
-        assert_eq!(shown, [Shown::Own(own.to_string()), nobody]);
-        assert_eq!(talk.happened(Event::Accepted { message: 2 }), status("sent to Carol C"));
-        let refused = Event::Refused { message: 3, code: 404, comment: String::new() };
-        let expected = undelivered("not delivered to sip:eve@y: \"psst\" (404)");
-        assert_eq!(talk.happened(refused), Some(expected));
-        assert_eq!(talk.unanswered(), 2);
-    }
-
-    #[test]
-    fn a_name_that_means_several_means_nobody_and_no_name_is_an_address() {
-        let mut talk = among(&[("sip:b@x", "Bob"), ("sip:e@y", "bob"), ("sip:f@y", "sip:d@x")]);
-        let (shown, all) = typed(&mut talk, true, "/msg Bob psst");
-        assert_eq!(all, []);
-        assert_eq!(shown, [undelivered("several are called Bob, name an address: sip:b@x, sip:e@y")]);
-        let (_, all) = typed(&mut talk, true, "/msg sip:d@x,d@x psst");
-        assert_eq!(all, heard(&["to sip:d@x: psst"]));
-    }
-
-    #[test]
-    fn more_people_than_can_be_told_are_not_told() {
-        let mut talk = Talk::new("Me");
-        let many = vec!["a@x"; RECIPIENTS_MAX + 1].join(",");
-        let (shown, all) = typed(&mut talk, true, &format!("/msg {many} psst"));
-        assert_eq!((shown.len(), all.len(), talk.unanswered()), (1, 0, 0));
-    }
-
-    #[test]
-    fn a_nickname_is_ours_when_the_room_says_so_and_until_it_is_given_back() {
-        // CHAT-NICK-08
-        let mut talk = Talk::new("Me");
-        let (shown, all) = typed(&mut talk, true, "/nick White Rabbit");
-        assert_eq!((shown, all), (vec![], heard(&["nickname White Rabbit"])));
-        assert_eq!(talk.own_name(), "Me");
-        assert_eq!(talk.happened(Event::Accepted { message: 1 }), status("your nickname is White Rabbit"));
-        assert_eq!(talk.own_name(), "White Rabbit");
-        let (shown, all) = typed(&mut talk, true, "/nick");
-        assert_eq!((shown, all), (vec![], heard(&["nickname "])));
-        assert_eq!(talk.happened(Event::Accepted { message: 1 }), status("you have no nickname"));
-        assert_eq!(talk.own_name(), "Me");
-    }
-
-    #[test]
-    fn a_refused_nickname_changes_nothing_and_is_explained() {
-        let mut talk = Talk::new("Me");
-        typed(&mut talk, true, "/nick Al");
-        let taken = Event::Refused { message: 1, code: 425, comment: "Taken".to_string() };
-        let text = "the nickname Al is somebody else's or reserved: you are still Me (425 Taken)";
-        assert_eq!(talk.happened(taken), Some(Shown::Trouble(text.to_string())));
-        typed(&mut talk, true, "/nick Al");
-        let bad = Event::Refused { message: 1, code: 424, comment: "Bad".to_string() };
-        let text = "the room refused the nickname: you are still Me (424 Bad)";
-        assert_eq!(talk.happened(bad), Some(Shown::Trouble(text.to_string())));
-        assert_eq!((talk.own_name(), talk.unanswered()), ("Me", 0));
-    }
-
-    #[test]
-    fn what_the_room_cannot_do_is_told_at_once() {
-        // CHAT-NICK-02, CHAT-PRIV-07
-        let mut talk = Talk::new("Me");
-        let (shown, all) = typed(&mut talk, false, "/nick Al");
-        let none = Shown::Trouble("this room has no nicknames".to_string());
-        assert_eq!((shown, all), (vec![none], vec![]));
-        let (shown, all) = typed(&mut talk, false, "/msg b@x psst");
-        let none = undelivered("not sent to sip:b@x: this room has no private messages");
-        assert_eq!((shown, all), (vec![none], vec![]));
-        let (shown, _) = typed(&mut talk, true, "/nick a\u{202e}b");
-        assert!(matches!(&shown[..], [Shown::Trouble(why)] if why.contains("not allowed")), "{shown:?}");
-        assert_eq!(talk.unanswered(), 0);
-    }
-
-    #[test]
-    fn names_wait_for_the_list_of_people_and_addresses_do_not() {
-        let mut talk = Talk::new("Me");
-        assert!(talk.is_too_early("/msg bob psst") && talk.is_too_early("/msg b@x,bob psst"));
-        assert!(["hello", "/msg b@x psst", "/nick bob"].iter().all(|line| !talk.is_too_early(line)));
-        talk.happened(Event::Here(Vec::new()));
-        assert!(!talk.is_too_early("/msg bob psst"));
-    }
 }

@@ -8,6 +8,10 @@ pub(super) const HELP: &str = "\
 /msg NAME[,NAME] TEXT  say something to one, or to each of several, in private; NAME as /who shows it
                        (in \"quotation marks\" if it holds a space or comma), or an address
 /nick NAME             be known by a nickname; /nick alone gives it back
+/invite ADDRESS ...    let the room call somebody, or each of several: sip:dave@example.com
+/remove NAME[,NAME]    take somebody out of the room, if you may; NAME as for /msg
+/counts on             be told how many have received what you say; /counts off
+/reveal                if you came with --anonymous: let everybody see who you are
 /quit                  leave (also Ctrl-D or Ctrl-C)
 /help                  this text
 Everything else is said to the room; begin with // to say something that begins with /.";
@@ -24,6 +28,14 @@ pub(super) enum Wish<'a> {
     },
     /// To be known by a nickname, or by none.
     Nickname(Option<&'a str>),
+    /// To have somebody brought in, by address.
+    BringIn(Vec<&'a str>),
+    /// To have somebody taken out.
+    TakeOut(Vec<String>),
+    /// To be told how many have a message, or not any more.
+    Counts(bool),
+    /// Not to be anonymous any more.
+    Reveal,
     Who,
     Help,
     Quit,
@@ -47,6 +59,17 @@ impl<'a> Wish<'a> {
             "/who" => Self::Who,
             "/help" => Self::Help,
             "/quit" | "/exit" => Self::Quit,
+            "/reveal" => Self::Reveal,
+            "/counts" if rest == "on" => Self::Counts(true),
+            "/counts" if rest == "off" => Self::Counts(false),
+            "/invite" if !rest.is_empty() => {
+                let separate = |c: char| c == ',' || c.is_whitespace();
+                Self::BringIn(rest.split(separate).filter(|a| !a.is_empty()).collect())
+            }
+            "/remove" => match names(rest) {
+                Some(all) => Self::TakeOut(all),
+                None => Self::Unknown(word),
+            },
             "/nick" => Self::Nickname((!rest.is_empty()).then_some(rest)),
             "/msg" => match recipients(rest) {
                 Some((to, text)) => Self::Tell { to, text },
@@ -70,6 +93,19 @@ fn recipients(mut rest: &str) -> Option<(Vec<String>, &str)> {
                 let text = after.strip_prefix(' ')?.trim();
                 return (!text.is_empty()).then_some((all, text));
             }
+        }
+    }
+}
+
+/// `NAME[,NAME]`, and nothing else.
+fn names(mut rest: &str) -> Option<Vec<String>> {
+    let mut all = Vec::new();
+    loop {
+        let (name, after) = recipient(rest)?;
+        all.push(name);
+        match after.strip_prefix(',') {
+            Some(more) => rest = more,
+            None => return after.is_empty().then_some(all),
         }
     }
 }
@@ -119,6 +155,19 @@ mod tests {
             ("/nick White Rabbit ", Wish::Nickname(Some("White Rabbit"))),
             ("/nick", Wish::Nickname(None)),
             ("/nick  ", Wish::Nickname(None)),
+            ("/invite sip:d@x e@y,f@z ", Wish::BringIn(vec!["sip:d@x", "e@y", "f@z"])),
+            ("/invite", Wish::Unknown("/invite")),
+            ("/remove bob", Wish::TakeOut(vec!["bob".to_string()])),
+            (
+                "/remove \"White Rabbit\",b@x",
+                Wish::TakeOut(vec!["White Rabbit".to_string(), "b@x".to_string()]),
+            ),
+            ("/remove White Rabbit", Wish::Unknown("/remove")),
+            ("/remove bob,", Wish::Unknown("/remove")),
+            ("/counts on", Wish::Counts(true)),
+            ("/counts off", Wish::Counts(false)),
+            ("/counts", Wish::Unknown("/counts")),
+            ("/reveal", Wish::Reveal),
             ("/dance", Wish::Unknown("/dance")),
             ("/msgbob psst", Wish::Unknown("/msgbob")),
         ];

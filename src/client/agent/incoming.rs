@@ -1,18 +1,19 @@
 //! What comes in: answers to our requests, and requests within our dialogs.
 
 use super::{
-    ALLOW, Agent, Dialog, Due, INVITE_WAIT, Kind, News, Phase, Progress, RESPONSE_WAIT, SUBSCRIBE_SECONDS,
-    T2, token,
+    ALLOW, Agent, Answer, Asked, Dialog, Due, INVITE_WAIT, Kind, News, Phase, Progress, RESPONSE_WAIT,
+    SUBSCRIBE_SECONDS, T2, token,
 };
 use crate::base::clock::Now;
 use crate::base::id::Token;
+use crate::client::account::realm;
 use crate::client::call::{CallError, Transport};
-use crate::client::sip::{Incoming, is_sip_uri, list, param, quoted_text, uri};
+use crate::client::sip::{Incoming, is_nobody, is_sip_uri, list, param, quoted_text, uri};
 use bytes::Bytes;
 use std::time::Duration;
 
 /// Code, phrase and further header lines of an answer.
-type Reply = (u16, &'static str, String);
+pub(super) type Reply = (u16, &'static str, String);
 
 // ---- responses in -----------------------------------------------------------------------------
 
@@ -23,16 +24,16 @@ impl Agent {
         let Some(branch) = branch.and_then(|b| b.strip_prefix("z9hG4bK")).and_then(token) else { return };
         match (method, code) {
             ("INVITE", 200..=299) => self.on_invite_accepted(now, branch, cseq, message),
-            ("INVITE" | "BYE" | "SUBSCRIBE", 100..=199) => self.on_provisional(now, branch, method),
-            ("INVITE", _) => self.on_invite_refused(now, branch, code, phrase, message),
-            ("BYE" | "SUBSCRIBE", _) => self.on_final(now, branch, code, phrase, message),
+            ("INVITE" | "BYE" | "SUBSCRIBE" | "REFER", 100..=199) => self.on_provisional(now, branch, method),
+            ("INVITE", _) => self.on_invite_refused(now, branch, cseq, code, phrase, message),
+            ("BYE" | "SUBSCRIBE" | "REFER", _) => self.on_final(now, branch, code, phrase, message),
             _ => {}
         }
     }
 
     fn on_provisional(&mut self, now: Now, branch: Token, method: &str) {
         let Some(t) = self.transactions.get_mut(&branch) else { return };
-        if t.progress != Progress::Calling || t.method != method {
+        if t.progress != Progress::Calling || t.asked.method != method {
             return;
         }
         t.progress = Progress::Proceeding;
@@ -53,7 +54,10 @@ impl Agent {
         let Some((id, dialog)) = known.filter(|(_, d)| d.kind == Kind::Call) else {
             return self.turn_away(message, cseq);
         };
-        if dialog.remote_tag.is_some() {
+        if dialog.stood && dialog.remote_tag.as_deref() == to_tag && self.transactions.contains_key(&branch) {
+            return self.on_revised(id, branch, cseq, message);
+        }
+        if dialog.stood {
             // A repetition means that our ACK was lost; another tag is another callee of a fork.
             if dialog.remote_tag.as_deref() == to_tag {
                 self.acknowledge(id, cseq);
@@ -66,39 +70,57 @@ impl Agent {
         dialog.learn(message, true);
         let closing = dialog.phase == Phase::Closing;
         dialog.phase = Phase::Up;
+        dialog.stood = true;
         let Some(tag) = to_tag else {
             self.close(id, true, &CallError::BadAnswer("the answer has no tag"));
             return;
         };
         dialog.remote_tag = Some(tag.to_string());
         self.acknowledge(id, cseq);
-        let sdp = String::from_utf8(message.body.clone()).ok().filter(|s| !s.trim().is_empty());
-        match sdp {
+        let answer = Answer::read(message);
+        match answer.sdp.trim() {
             _ if closing => self.end(now, id),
-            Some(sdp) => self.news.push_back(News::Answered(id, sdp)),
-            None => {
+            "" => {
                 let error = CallError::BadAnswer("the answer has no session description");
                 self.news.push_back(News::Failed(id, error));
                 self.end(now, id);
             }
+            _ => self.news.push_back(News::Answered(id, answer)),
         }
     }
 
-    fn on_invite_refused(&mut self, now: Now, branch: Token, code: u16, phrase: &str, message: &Incoming) {
+    fn on_invite_refused(
+        &mut self,
+        now: Now,
+        branch: Token,
+        cseq: u32,
+        code: u16,
+        phrase: &str,
+        message: &Incoming,
+    ) {
         let Some(t) = self.transactions.get_mut(&branch) else { return };
         if t.progress == Progress::Completed {
             self.out.push_back(t.octets.clone());
             return;
         }
-        let id = t.dialog;
+        let (id, asked) = (t.dialog, t.asked.clone());
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
         let to_tag = message.header("To").and_then(|to| param(to, "tag")).map(str::to_string);
-        if let Some(dialog) = self.dialogs.get_mut(&id) {
+        if !dialog.stood {
             dialog.remote_tag = to_tag;
         }
-        let Some(cseq) = self.dialogs.get(&id).map(|d| d.cseq) else { return };
+        let (stood, closing) = (dialog.stood, dialog.phase == Phase::Closing);
         let ack = self.render(id, "ACK", cseq, branch, "", "");
         self.out.push_back(ack.clone());
-        self.close(id, true, &refusal(code, phrase, message));
+        if let Some(dialog) = self.dialogs.get_mut(&id).filter(|d| !d.stood) {
+            dialog.remote_tag = None;
+        }
+        match self.prove(now, id, asked.clone(), code, phrase, message) {
+            Ok(()) => {}
+            Err(error) if stood => self.news.push_back(News::Revised(id, asked.number, Err(error))),
+            Err(_) if closing => self.close(id, true, &CallError::Closed),
+            Err(error) => self.close(id, true, &error),
+        }
         if self.transport == Transport::Tcp {
             self.transactions.remove(&branch);
         } else if let Some(t) = self.transactions.get_mut(&branch) {
@@ -110,15 +132,49 @@ impl Agent {
         }
     }
 
-    /// A final response to BYE or SUBSCRIBE.
+    /// Asks again with proof of who we are, if that is what the refusal wants and we can.
+    pub(super) fn prove(
+        &mut self,
+        now: Now,
+        id: Token,
+        mut asked: Asked,
+        code: u16,
+        phrase: &str,
+        message: &Incoming,
+    ) -> Result<(), CallError> {
+        // Nobody waits for a call that is given up.
+        let wanted = self.dialogs.get(&id).is_some_and(|d| d.stood || d.phase == Phase::Opening);
+        if !matches!(code, 401 | 407) || !wanted {
+            return Err(refusal(code, phrase, message));
+        }
+        let Some(proofs) = &mut asked.proofs else {
+            return Err(CallError::PasswordWanted { realm: realm(code, message) });
+        };
+        proofs.take_up(code, message)?;
+        self.send_asked(now, id, asked);
+        Ok(())
+    }
+
+    /// A final response to BYE, SUBSCRIBE or REFER.
     fn on_final(&mut self, now: Now, branch: Token, code: u16, phrase: &str, message: &Incoming) {
         let Some(t) = self.transactions.remove(&branch) else { return };
         let id = t.dialog;
-        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
-        let opening = dialog.kind == Kind::Subscription && t.method == "SUBSCRIBE" && dialog.cseq == 1;
-        if t.method == "BYE" || !(200..300).contains(&code) {
-            return self.close(id, opening, &refusal(code, phrase, message));
+        if t.asked.method == "REFER" {
+            return self.on_refer_answered(now, id, t.asked, code, phrase, message);
         }
+        let mut error = refusal(code, phrase, message);
+        if matches!(code, 401 | 407) {
+            match self.prove(now, id, t.asked.clone(), code, phrase, message) {
+                Ok(()) => return,
+                Err(why) => error = why,
+            }
+        }
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
+        let opening = dialog.kind == Kind::Subscription && !dialog.stood;
+        if t.asked.method == "BYE" || !(200..300).contains(&code) {
+            return self.close(id, opening, &error);
+        }
+        dialog.stood = true;
         dialog.learn(message, true);
         if dialog.remote_tag.is_none() {
             let tag = message.header("To").and_then(|to| param(to, "tag"));
@@ -190,6 +246,7 @@ impl Agent {
                 self.news.push_back(if closing { News::Gone(id) } else { News::Ended(id, reason) });
                 (200, "OK", none)
             }
+            ("NOTIFY", Kind::Call) => self.on_report(id, request, repeated),
             ("NOTIFY", Kind::Subscription) => {
                 if !repeated {
                     self.on_notify(id, request);
@@ -201,7 +258,7 @@ impl Agent {
                 (200, "OK", format!("Contact: <{}>\r\n", self.contact(id)))
             }
             ("INVITE" | "UPDATE", Kind::Call) => (488, "Not Acceptable Here", none),
-            ("NOTIFY" | "BYE" | "CANCEL", _) => (481, "Call/Transaction Does Not Exist", none),
+            ("BYE" | "CANCEL", _) => (481, "Call/Transaction Does Not Exist", none),
             _ => (405, "Method Not Allowed", ALLOW.to_string()),
         }
     }
@@ -227,7 +284,7 @@ impl Agent {
 
 impl Dialog {
     /// Takes remote target and route set from the message that makes the dialog (RFC 3261 §12.1).
-    fn learn(&mut self, message: &Incoming, is_response: bool) {
+    pub(super) fn learn(&mut self, message: &Incoming, is_response: bool) {
         let contact = message.header("Contact").map(uri).filter(|u| is_sip_uri(u));
         if let Some(contact) = contact {
             self.target = Some(contact.to_string());
@@ -241,10 +298,25 @@ impl Dialog {
     }
 }
 
-fn refusal(code: u16, phrase: &str, message: &Incoming) -> CallError {
-    CallError::Refused {
-        code,
-        phrase: phrase.to_string(),
-        warning: message.header("Warning").map(|w| quoted_text(w).unwrap_or_else(|| w.to_string())),
+impl Answer {
+    pub(super) fn read(message: &Incoming) -> Self {
+        // The other side's own identity stands in the second (RFC 3325), so only one of nobody in particular
+        // can be ours.
+        let associated = message.all("P-Associated-URI").flat_map(list).map(uri);
+        let asserted = message.all("P-Asserted-Identity").flat_map(list).map(uri);
+        let mut identities = associated.chain(asserted.filter(|u| is_nobody(u))).filter(|u| is_sip_uri(u));
+        Self {
+            sdp: String::from_utf8(message.body.clone()).unwrap_or_default(),
+            identity: identities.next().map(str::to_string),
+            warning: warning(message),
+        }
     }
+}
+
+pub(super) fn refusal(code: u16, phrase: &str, message: &Incoming) -> CallError {
+    CallError::Refused { code, phrase: phrase.to_string(), warning: warning(message) }
+}
+
+fn warning(message: &Incoming) -> Option<String> {
+    message.header("Warning").map(|w| quoted_text(w).unwrap_or_else(|| w.to_string()))
 }

@@ -1,12 +1,17 @@
 //! The task behind a room: socket, call, roster and clock around the machine of `endpoint.rs`.
 
-use super::{COMMANDS_WAITING_MAX, Command, EVENTS_WAITING_MAX, Event, JoinError, Message};
+use super::{COMMANDS_WAITING_MAX, Command, EVENTS_WAITING_MAX, Event, JoinError, Message, Person};
 use crate::base::address::Address;
 use crate::base::clock::{Now, now, wall_seconds, wall_text};
-use crate::client::call::{Call, CallError, RosterFeed};
+use crate::client::call::{Call, CallError, CallNews, RosterFeed};
 use crate::client::endpoint::{Endpoint, News};
+use crate::client::multipart::declared;
+use crate::client::receipts::Receipts;
 use crate::client::roster::{Change, Roster, Verdict};
-use crate::wire::conference;
+use crate::client::typing::{OthersTyping, OwnTyping};
+use crate::wire::conference::{
+    self, COMPOSING_MEDIA_TYPE, Composing, NOTICE_MEDIA_TYPE, NOTICE_NAMESPACE, Notice,
+};
 use crate::wire::cpim;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -22,8 +27,8 @@ const LEAVE_WAIT: Duration = Duration::from_secs(5);
 /// After the switch closed the connection, how long the BYE that tells why may take.
 const REASON_WAIT: Duration = Duration::from_millis(500);
 
-/// The documents behind this content type tell who is typing; they are no messages.
-const COMPOSING: &str = "application/im-iscomposing+xml";
+/// The type of what is said.
+const TEXT: &str = "text/plain;charset=UTF-8";
 
 /// The task behind a [`Room`](super::Room).
 pub(super) struct Task {
@@ -32,8 +37,19 @@ pub(super) struct Task {
     pub(super) call: Call,
     pub(super) roster: Roster,
     pub(super) room: String,
+    /// Who speaks: address and name.
     pub(super) from: String,
     pub(super) name: String,
+    /// Who the server knows us to be, for the case that we hide and show ourselves later.
+    pub(super) known: Option<(String, String)>,
+    /// Our session description, for another INVITE.
+    pub(super) offer: String,
+    /// The room passes on who is writing.
+    pub(super) typing_taken: bool,
+    /// `None` where there are no private messages, and so no receipts (IMDN-03).
+    pub(super) receipts: Option<Receipts>,
+    pub(super) own: OwnTyping,
+    pub(super) others: OthersTyping,
     /// What the room says is its largest message.
     pub(super) message_bytes_max: u64,
     pub(super) events: mpsc::Sender<Event>,
@@ -45,6 +61,7 @@ pub(super) struct Task {
 enum Input {
     Command(Option<Command>),
     Io(io::Result<()>),
+    Call(CallNews),
     CallEnded(String),
     Feed(Result<RosterFeed, CallError>),
     Document(Option<Bytes>),
@@ -76,17 +93,9 @@ impl Task {
         let mut feed: Option<RosterFeed> = None;
         loop {
             let input = self.next(&mut commands, &mut subscribing, &mut feed).await;
-            self.endpoint.wake(now());
+            self.wake();
             let told = matches!(input, Input::CallEnded(_));
             let closed = match input {
-                Input::Command(Some(Command::Say { number, to, text })) => {
-                    self.say(number, to.as_deref(), &text);
-                    None
-                }
-                Input::Command(Some(Command::Nickname { number, name })) => {
-                    self.endpoint.nickname(number, &name);
-                    None
-                }
                 Input::Command(Some(Command::Leave { done })) => {
                     self.leave().await;
                     // Whoever asked may have stopped waiting.
@@ -94,6 +103,14 @@ impl Task {
                     return;
                 }
                 Input::Command(None) => return self.leave().await,
+                Input::Command(Some(command)) => {
+                    self.obey(command);
+                    None
+                }
+                Input::Call(news) => {
+                    self.on_call_news(news);
+                    None
+                }
                 Input::Io(Ok(())) | Input::Nothing => None,
                 Input::Io(Err(e)) => Some(broken(&e)),
                 Input::CallEnded(why) => Some(why),
@@ -125,7 +142,8 @@ impl Task {
         subscribing: &mut Option<Subscribing>,
         feed: &mut Option<RosterFeed>,
     ) -> Input {
-        let deadline = self.endpoint.deadline();
+        let deadlines = [self.endpoint.deadline(), self.own.deadline(), self.others.deadline()];
+        let deadline = deadlines.into_iter().flatten().min();
         let free = self.endpoint.waiting() < COMMANDS_WAITING_MAX;
         let read = self.waiting.len() < EVENTS_WAITING_MAX && !self.endpoint.clogged();
         let (events, waiting) = (self.events.clone(), !self.waiting.is_empty());
@@ -133,7 +151,10 @@ impl Task {
         tokio::select! {
             command = commands.recv(), if free => Input::Command(command),
             done = exchange(stream, endpoint, read) => Input::Io(done),
-            why = call.ended() => Input::CallEnded(why),
+            news = call.next() => match news {
+                Ok(news) => Input::Call(news),
+                Err(why) => Input::CallEnded(why),
+            },
             result = until_some(subscribing) => Input::Feed(result),
             document = next_document(feed) => Input::Document(document),
             permit = events.reserve(), if waiting => {
@@ -150,8 +171,65 @@ impl Task {
         exchange(&mut self.stream, &mut self.endpoint, read).await
     }
 
-    fn say(&mut self, number: u64, to: Option<&str>, text: &str) {
-        let mut octets = Vec::with_capacity(text.len() + 256);
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Say { number, to, text, counted } => self.say(number, to.as_deref(), &text, counted),
+            Command::Nickname { number, name } => self.endpoint.nickname(number, &name),
+            Command::Refer { number, whom, out: false } => self.call.bring_in(number, &whom),
+            Command::Refer { number, whom, out: true } => self.call.take_out(number, &whom),
+            Command::Reveal { number } => self.call.reveal(number, &self.offer),
+            Command::Typing { writing } => {
+                let told = if writing { self.own.typed(now()) } else { self.own.stopped() };
+                self.tell_typing(told);
+            }
+            // The one who runs us ends with it.
+            Command::Leave { .. } => {}
+        }
+    }
+
+    /// Does what is due.
+    fn wake(&mut self) {
+        let now = now();
+        self.endpoint.wake(now);
+        let told = self.own.wake(now);
+        self.tell_typing(told);
+        for address in self.others.wake(now) {
+            let who = self.person(&address, "");
+            self.tell(Event::Typing { who, writing: false });
+        }
+    }
+
+    fn on_call_news(&mut self, news: CallNews) {
+        match news {
+            CallNews::Step { number, step } => self.tell(Event::Step { request: number, step }),
+            // The steps tell the rest.
+            CallNews::Referred { outcome: Ok(()), .. } => {}
+            CallNews::Revealed { number, outcome: Ok((identity, warning)) } => {
+                match (identity, &self.known) {
+                    // It goes on to call us what it called us.
+                    (Some(identity), _) => self.from = identity,
+                    (None, Some((from, name))) => {
+                        (self.from, self.name) = (from.clone(), name.clone());
+                    }
+                    (None, None) => {}
+                }
+                self.tell(Event::Revealed { request: number, address: self.from.clone(), warning });
+            }
+            CallNews::Revealed { number, outcome: Err(error) }
+            | CallNews::Referred { number, outcome: Err(error) } => {
+                self.tell(Event::Failed { request: number, error });
+            }
+        }
+    }
+
+    fn wrap(
+        &self,
+        to: Option<&str>,
+        headers: &[(&str, &str)],
+        content_type: &str,
+        content: &[u8],
+    ) -> Vec<u8> {
+        let mut octets = Vec::with_capacity(content.len() + 256);
         cpim::write(
             &mut octets,
             &cpim::Draft {
@@ -160,16 +238,58 @@ impl Task {
                 to: to.unwrap_or(&self.room),
                 to_name: "",
                 date_time: &wall_text(wall_seconds()),
-                headers: &[],
-                content_type: "text/plain;charset=UTF-8",
-                content: text.as_bytes(),
+                headers,
+                content_type,
+                content,
             },
         );
+        octets
+    }
+
+    /// Tells a sender that their message is here.
+    fn give_receipt(&mut self, to: &str, notice: &Notice) {
+        let Some(id) = self.receipts.as_mut().map(Receipts::message_id) else { return };
+        let space = notice_space();
+        let headers = [("NS", &*space), ("imdn.Message-ID", &*id)];
+        let mut octets = self.wrap(Some(to), &headers, NOTICE_MEDIA_TYPE, b"");
+        // A further header of the content, before the blank line that ends them.
+        octets.truncate(octets.len() - 2);
+        octets.extend_from_slice(b"Content-Disposition: notification\r\n\r\n");
+        octets.extend_from_slice(notice.write().as_bytes());
+        self.endpoint.hint(octets, COMMANDS_WAITING_MAX);
+    }
+
+    /// Tells the others whether we are writing.
+    fn tell_typing(&mut self, told: Option<Composing>) {
+        if let Some(told) = told.filter(|_| self.typing_taken) {
+            let octets = self.wrap(None, &[], COMPOSING_MEDIA_TYPE, told.write().as_bytes());
+            self.endpoint.hint(octets, 0);
+        }
+    }
+
+    fn say(&mut self, number: u64, to: Option<&str>, text: &str, counted: bool) {
+        let asks = self.receipts.as_mut().filter(|_| counted && to.is_some());
+        let octets = match asks.map(|receipts| receipts.ask(number)) {
+            Some(id) => {
+                let space = notice_space();
+                let wanted = ("imdn.Disposition-Notification", "positive-delivery, negative-delivery");
+                let headers = [("NS", &*space), ("imdn.Message-ID", &*id), wanted];
+                self.wrap(to, &headers, TEXT, text.as_bytes())
+            }
+            None => self.wrap(to, &[], TEXT, text.as_bytes()),
+        };
+        if to.is_none() {
+            self.own.said();
+        }
         if octets.len() as u64 > self.message_bytes_max {
             let comment = format!("the room takes messages up to {} octets", self.message_bytes_max);
             return self.tell(Event::Refused { message: number, code: 413, comment });
         }
-        self.endpoint.say(number, octets);
+        if counted {
+            self.endpoint.say_counted(number, octets);
+        } else {
+            self.endpoint.say(number, octets);
+        }
     }
 
     fn on_document(&mut self, xml: &[u8], feed: Option<&RosterFeed>) {
@@ -183,13 +303,19 @@ impl Task {
             }
             Verdict::Changes(changes) => {
                 for change in changes {
-                    self.tell(match change {
+                    let event = match change {
                         Change::Here(people) => Event::Here(people),
                         Change::Joined(who) => Event::Joined(who),
-                        Change::Left(who) => Event::Left(who),
+                        Change::Left(who) => {
+                            if self.others.done(&plain(&who.address)) {
+                                self.tell(Event::Typing { who: who.clone(), writing: false });
+                            }
+                            Event::Left(who)
+                        }
                         Change::Renamed { who, before } => Event::Renamed { who, before },
                         Change::Subject(text) => Event::Subject(text),
-                    });
+                    };
+                    self.tell(event);
                 }
             }
         }
@@ -202,11 +328,12 @@ impl Task {
             match news {
                 News::Bound => {}
                 News::Message(octets) => {
-                    if let Some(message) = self.understand(&octets) {
-                        self.tell(Event::Message(message));
+                    for event in self.understand(&octets) {
+                        self.tell(event);
                     }
                 }
                 News::Accepted(message) => self.tell(Event::Accepted { message }),
+                News::Counted { message, count } => self.tell(Event::Received { message, count }),
                 News::Refused { message, code, comment } => {
                     self.tell(Event::Refused { message, code, comment });
                 }
@@ -216,25 +343,50 @@ impl Task {
         lost
     }
 
-    /// Reads a wrapper; `None` for what is no message to a person.
-    fn understand(&self, octets: &[u8]) -> Option<Message> {
-        let message = cpim::read(octets).ok()?;
-        if message.content_type.eq_ignore_ascii_case(COMPOSING) {
-            return None;
+    /// Reads a wrapper: a message to a person, or that somebody is writing one.
+    fn understand(&mut self, octets: &[u8]) -> Vec<Event> {
+        let Ok(message) = cpim::read(octets) else { return Vec::new() };
+        let from = plain(message.from.uri);
+        if message.content_type.eq_ignore_ascii_case(COMPOSING_MEDIA_TYPE) {
+            // What cannot be read tells nothing.
+            let told = Composing::read(message.content).ok();
+            let told = told.filter(|_| from != plain(&self.from));
+            let news = told.filter(|told| self.others.heard(now(), &from, *told));
+            let who = self.person(&from, &message.from.name);
+            return news.map(|told| Event::Typing { who, writing: told.active }).into_iter().collect();
         }
         let to_room = match Address::parse(&self.room) {
             Ok(room) => message.to.iter().any(|to| room.is(to.uri)),
             Err(_) => true,
         };
-        Some(Message {
+        if message.content_type.eq_ignore_ascii_case(NOTICE_MEDIA_TYPE) {
+            // One to everybody is a mistake of its sender, and none of ours was asked so.
+            let got = self.receipts.as_mut().filter(|_| !to_room).and_then(|r| r.got(message.content));
+            let who = self.person(&from, &message.from.name);
+            let event = got.map(|(message, delivered)| Event::Notified { message, who, delivered });
+            return event.into_iter().collect();
+        }
+        if let Some(notice) = self.receipts.as_mut().and_then(|receipts| receipts.give(&message)) {
+            self.give_receipt(message.from.uri, &notice);
+        }
+        let stopped = self.others.done(&from).then(|| self.person(&from, &message.from.name));
+        let stopped = stopped.map(|who| Event::Typing { who, writing: false });
+        let (_, parameters) = declared(&octets[..octets.len() - message.content.len()]);
+        let said = Message {
             from: message.from.uri.to_string(),
             name: self.name_of(message.from.uri, &message.from.name),
             to_me: !to_room,
             date_time: message.date_time.map(str::to_string),
             content_type: message.content_type.to_string(),
+            parameters: parameters.to_string(),
             content: Bytes::copy_from_slice(message.content),
             not_understood: message.require.iter().map(|r| (*r).to_string()).collect(),
-        })
+        };
+        stopped.into_iter().chain([Event::Message(said)]).collect()
+    }
+
+    fn person(&self, address: &str, said: &str) -> Person {
+        Person { address: address.to_string(), name: self.name_of(address, said) }
     }
 
     /// What to call a sender: the roster comes first, since the room vouches for it (CHAT-MSG-15).
@@ -291,6 +443,16 @@ impl Task {
         }
         let _ = tokio::time::timeout(LEAVE_WAIT, self.call.bye()).await;
     }
+}
+
+/// The declaration of the headers of RFC 5438.
+fn notice_space() -> String {
+    format!("imdn <{NOTICE_NAMESPACE}>")
+}
+
+/// An address in the one spelling that all of its spellings have in common.
+fn plain(address: &str) -> String {
+    Address::parse(address).map_or_else(|_| address.to_string(), |a| a.as_str().to_string())
 }
 
 /// Moves octets between socket and machine, whatever is possible first.

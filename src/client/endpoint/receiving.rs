@@ -28,7 +28,7 @@ impl Endpoint {
                 Ok(Step::Partial) => break Ok(()),
                 Ok(Step::Skip { used }) => used,
                 Ok(Step::Head { head, body, end, used }) => {
-                    self.on_head(now, &head, body.is_some());
+                    self.on_head(now, &head, body.is_some(), &unread[..used]);
                     self.on_body(body.unwrap_or_default(), end);
                     used
                 }
@@ -44,7 +44,7 @@ impl Endpoint {
         result
     }
 
-    fn on_head(&mut self, now: Now, head: &Head<'_>, has_body: bool) {
+    fn on_head(&mut self, now: Now, head: &Head<'_>, has_body: bool, raw: &[u8]) {
         let (method, silent) = match head.kind {
             Kind::Response { code, comment } => {
                 if head.fault.is_none() {
@@ -54,7 +54,7 @@ impl Endpoint {
             }
             Kind::Request(Method::Report) => {
                 if head.fault.is_none() && self.is_ours(head.to_path) {
-                    self.on_report(head);
+                    self.on_report(head, raw);
                 }
                 return;
             }

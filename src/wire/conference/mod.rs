@@ -2,17 +2,22 @@
 //!
 //! [`write()`] makes them for subscribers, [`read`] takes them apart for our client. The writer escapes
 //! every value; the reader knows no DTD and no entities, minds namespaces and skips what it does not know.
-//! [`recipients`] reads lists of addresses with the same reader.
+//! [`recipients`] reads lists of addresses, [`Composing`] who is writing and
+//! [`Notice`] that a message has arrived, with the same reader.
 //!
 //! Bounds of the reader: [`DOCUMENT_BYTES_MAX`], [`DEPTH_MAX`], [`ATTRIBUTES_MAX`], [`NAMESPACES_MAX`].
 //! Proof: the tests of this folder, the sample of the requirements octet by octet among them.
 
+mod composing;
 mod list;
+mod notice;
 mod read;
 mod write;
 mod xml;
 
+pub use composing::{COMPOSING_MEDIA_TYPE, Composing};
 pub use list::{CopyControl, LIST_MEDIA_TYPE, RECIPIENTS_MAX, Recipient, history, recipients};
+pub use notice::{NOTICE_MEDIA_TYPE, NOTICE_NAMESPACE, Notice};
 pub use read::{EndpointUpdate, RosterUpdate, State, UserUpdate, read};
 pub use write::{END, Endpoint, Roster, USERS_END, User, begin, begin_users, count, describe, user, write};
 pub use xml::{ATTRIBUTES_MAX, DEPTH_MAX, NAMESPACES_MAX, XmlError};

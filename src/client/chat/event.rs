@@ -1,0 +1,126 @@
+//! What happens in a room.
+
+use crate::client::call::{CallError, Step};
+use crate::client::multipart;
+use crate::client::roster::Person;
+use bytes::Bytes;
+use std::borrow::Cow;
+
+/// What happens in a room.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// Everybody who is there, told once.
+    Here(Vec<Person>),
+    /// Somebody came.
+    Joined(Person),
+    /// Somebody went.
+    Left(Person),
+    /// Somebody has another name now.
+    Renamed {
+        /// Who, with the new name.
+        who: Person,
+        /// The name before.
+        before: String,
+    },
+    /// What the room is about.
+    Subject(String),
+    /// Somebody said something.
+    Message(Message),
+    /// The switch took a message of ours, or gave us the nickname.
+    Accepted {
+        /// The number that [`Room::say`](super::Room::say) or [`Room::nickname`](super::Room::nickname) gave.
+        message: u64,
+    },
+    /// The switch counted who has a message of ours.
+    Received {
+        /// The number that [`Room::say`](super::Room::say) gave.
+        message: u64,
+        /// How many have it, and how many were to have it; `None`: the room had too much to do to count.
+        count: Option<(u32, u32)>,
+    },
+    /// The program of somebody whom we told something in private says that it has it, or could not take it.
+    Notified {
+        /// The number that [`Room::say_to`](super::Room::say_to) gave.
+        message: u64,
+        /// Who.
+        who: Person,
+        /// It has it.
+        delivered: bool,
+    },
+    /// A message of ours was refused, or is lost probably (408), or for some, also after it was accepted; or a
+    /// nickname was refused.
+    Refused {
+        /// The number that [`Room::say`](super::Room::say) or [`Room::nickname`](super::Room::nickname) gave.
+        message: u64,
+        /// The MSRP status code.
+        code: u16,
+        /// What the switch says to it.
+        comment: String,
+    },
+    /// Somebody began to write something, or stopped; what they say tells the latter too (RFC 3994).
+    Typing {
+        /// Who.
+        who: Person,
+        /// Began.
+        writing: bool,
+    },
+    /// The room tries to bring somebody in or to take somebody out, or tells how far it is.
+    Step {
+        /// The number that [`Room::bring_in`](super::Room::bring_in) or [`Room::take_out`](super::Room::take_out) gave.
+        request: u64,
+        /// How far.
+        step: Step,
+    },
+    /// The others know now who we are, or the room says that they do not.
+    Revealed {
+        /// The number that [`Room::reveal`](super::Room::reveal) gave.
+        request: u64,
+        /// What we are called now: messages are sent under this address.
+        address: String,
+        /// What the room adds.
+        warning: Option<String>,
+    },
+    /// Something asked of the room by SIP is not done.
+    Failed {
+        /// The number that [`Room::bring_in`](super::Room::bring_in), [`Room::take_out`](super::Room::take_out) or [`Room::reveal`](super::Room::reveal) gave.
+        request: u64,
+        /// Why.
+        error: CallError,
+    },
+    /// We are out of the room; the last event.
+    Closed {
+        /// Why.
+        why: String,
+    },
+}
+
+/// What somebody said. Names and texts may hold any character: whoever shows them to a terminal cleans them.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Message {
+    /// The sender's URI, for which the room vouches.
+    pub from: String,
+    /// The sender's name by the roster, or else as the message says, or else the address.
+    pub name: String,
+    /// A private message.
+    pub to_me: bool,
+    /// When it was sent, as its sender says (RFC 3339).
+    pub date_time: Option<String>,
+    /// The media type, without parameters.
+    pub content_type: String,
+    /// The parameters of the media type as they stand behind it: `;charset=UTF-8`.
+    pub parameters: String,
+    /// The content.
+    pub content: Bytes,
+    /// Headers that the sender says must be understood and that we do not (RFC 3862 §3.5): not to be
+    /// shown as if they were.
+    pub not_understood: Vec<String>,
+}
+
+impl Message {
+    /// The content as text: plain, of several parts, or in a wrapper of its own (MSRP-TYPE-02); `None` for
+    /// everything else.
+    #[must_use]
+    pub fn text(&self) -> Option<Cow<'_, str>> {
+        multipart::text(&self.content_type, &self.parameters, &self.content)
+    }
+}
