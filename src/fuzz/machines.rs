@@ -245,7 +245,7 @@ impl RoomWorld {
             Do::Join(endpoint, who) => {
                 let who = ["sip:a@h", "sip:b@h", "tel:+1", "im:d@h"][who];
                 let Some(participant) = address(who) else { return };
-                Command::Join { endpoint, participant, able: endpoint.0 % 2 == 0 }
+                Command::Join { endpoint, participant, able: Some(endpoint.0 % 2 == 0) }
             }
             Do::Bind(endpoint, at) => Command::Bind { endpoint, at },
             Do::Unbind(endpoint) => Command::Unbind { endpoint },

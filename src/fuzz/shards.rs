@@ -104,7 +104,7 @@ fn terms(input: &mut Input<'_>, person: usize) -> Terms {
     Terms {
         peer_path: path(person).into_bytes().into(),
         accepts,
-        private_messages: how & 4 != 0,
+        private_messages: (how & 8 != 0).then_some(how & 4 != 0),
         may_send: how & 0x38 != 0x38,
         may_receive: how & 0x38 != 0x30,
         max_size: (how & 0x40 != 0).then_some(2000),

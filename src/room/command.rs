@@ -14,15 +14,15 @@ pub enum Command<'a> {
         endpoint: EndpointId,
         /// Whose.
         participant: Address,
-        /// Whether it can take private messages.
-        able: bool,
+        /// Whether it can take private messages; `None` if it declares nothing.
+        able: Option<bool>,
     },
     /// What the endpoint can do changed.
     Revise {
         /// Which endpoint.
         endpoint: EndpointId,
-        /// Whether it can take private messages.
-        able: bool,
+        /// Whether it can take private messages; `None` if it declares nothing, any more or still.
+        able: Option<bool>,
     },
     /// The endpoint's session is bound to a connection on shard `at`.
     Bind {

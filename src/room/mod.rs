@@ -87,7 +87,13 @@ impl Room {
         }
     }
 
-    fn join(&mut self, endpoint: EndpointId, participant: Address, able: bool, out: &mut Vec<Effect>) {
+    fn join(
+        &mut self,
+        endpoint: EndpointId,
+        participant: Address,
+        able: Option<bool>,
+        out: &mut Vec<Effect>,
+    ) {
         match self.roster.add(endpoint, participant, able, &self.policy) {
             Ok(at) => out.push(Effect::Grant { endpoint, at }),
             Err(why) => out.push(Effect::Refuse { endpoint, why }),
@@ -193,7 +199,7 @@ impl Room {
             return Err(Refusal::NoPrivateMessages);
         }
         let address = Address::parse(to).map_err(|_| Refusal::UnknownRecipient)?;
-        self.roster.recipients(&address, sender)
+        self.roster.recipients(&address, sender, self.policy.legacy_private_messages)
     }
 
     fn nickname(
@@ -263,7 +269,7 @@ mod tests {
 
         fn enter(&mut self, n: u64, name: &str) {
             let participant = Address::parse(&format!("sip:{name}@example.com")).unwrap();
-            self.does(Command::Join { endpoint: EndpointId(n), participant, able: n != 9 });
+            self.does(Command::Join { endpoint: EndpointId(n), participant, able: Some(n != 9) });
             self.does(Command::Bind { endpoint: EndpointId(n), at: ShardId(0) });
         }
 
@@ -323,7 +329,7 @@ mod tests {
         w.enter(1, "alice");
         w.says(1, 1, Flag::End);
         let participant = Address::parse("sip:bob@example.com").unwrap();
-        let out = w.does(Command::Join { endpoint: EndpointId(2), participant, able: true });
+        let out = w.does(Command::Join { endpoint: EndpointId(2), participant, able: Some(true) });
         assert_eq!(out, [Effect::Grant { endpoint: EndpointId(2), at: ShardId(0) }]);
         let out = w.does(Command::Bind { endpoint: EndpointId(2), at: ShardId(1) });
         assert_eq!(
@@ -370,7 +376,7 @@ mod tests {
         assert_eq!(to(&mut w, 1, "bob"), (Ok(()), Some(vec![2, 3])));
         assert_eq!(to(&mut w, 2, "alice"), (Ok(()), Some(vec![5])), "to oneself: the other device");
         assert_eq!(to(&mut w, 3, "nobody"), (Err(Refusal::UnknownRecipient), None));
-        w.does(Command::Revise { endpoint: EndpointId(4), able: false });
+        w.does(Command::Revise { endpoint: EndpointId(4), able: Some(false) });
         assert_eq!(to(&mut w, 4, "carol"), (Err(Refusal::NoPrivateMessages), None));
         w.does(Command::Leave { endpoint: EndpointId(5) });
         assert_eq!(to(&mut w, 5, "alice"), (Err(Refusal::UnknownRecipient), None));
@@ -460,7 +466,7 @@ mod tests {
         let mut w = World::new(Policy { participants_max: 1, ..Policy::default() });
         w.enter(1, "alice");
         let participant = Address::parse("sip:bob@example.com").unwrap();
-        let out = w.does(Command::Join { endpoint: EndpointId(2), participant, able: true });
+        let out = w.does(Command::Join { endpoint: EndpointId(2), participant, able: Some(true) });
         assert_eq!(out, [Effect::Refuse { endpoint: EndpointId(2), why: Refusal::RoomFull }]);
         let out = w.does(Command::Leave { endpoint: EndpointId(1) });
         assert_eq!(out[1], Effect::Close);

@@ -16,8 +16,8 @@ struct Endpoint {
     /// Where its session is, or will be once bound.
     at: ShardId,
     bound: bool,
-    /// It can take private messages.
-    able: bool,
+    /// It can take private messages; `None` if it never declared anything.
+    able: Option<bool>,
 }
 
 /// Participants and endpoints of one room.
@@ -53,7 +53,7 @@ impl Roster {
         &mut self,
         endpoint: EndpointId,
         participant: Address,
-        able: bool,
+        able: Option<bool>,
         policy: &Policy,
     ) -> Result<ShardId, Refusal> {
         let has = self.participants.get(&participant).map_or(0, SmallVec::len);
@@ -127,25 +127,34 @@ impl Roster {
         self.endpoints.get(&endpoint).map(|e| &e.participant)
     }
 
-    /// The endpoint can, or can no longer, take private messages.
-    pub fn set_able(&mut self, endpoint: EndpointId, able: bool) {
+    /// The endpoint can, or can no longer, take private messages. Who declared something once and no
+    /// longer does has switched it off (CHAT-JOIN-05).
+    pub fn set_able(&mut self, endpoint: EndpointId, able: Option<bool>) {
         if let Some(e) = self.endpoints.get_mut(&endpoint) {
-            e.able = able;
+            e.able = able.or(e.able.map(|_| false));
         }
     }
 
     /// The endpoints of `address` that a private message from `sender` reaches: all that are present and
-    /// able (CHAT-PRIV-01), never the one that sends it (CHAT-PRIV-08).
+    /// able (CHAT-PRIV-01), never the one that sends it (CHAT-PRIV-08). Endpoints that declare nothing
+    /// count as able if `legacy`.
     ///
     /// # Errors
     /// [`Refusal::UnknownRecipient`] if nobody of that address is present,
     /// [`Refusal::NoPrivateMessages`] if none of its endpoints is able (CHAT-PRIV-03).
-    pub fn recipients(&self, address: &Address, sender: EndpointId) -> Result<Recipients, Refusal> {
+    pub fn recipients(
+        &self,
+        address: &Address,
+        sender: EndpointId,
+        legacy: bool,
+    ) -> Result<Recipients, Refusal> {
         let all = self.participants.get(address).map(SmallVec::as_slice).unwrap_or_default();
         let present: SmallVec<[(EndpointId, bool); 4]> = all
             .iter()
             .filter(|id| **id != sender)
-            .filter_map(|id| self.endpoints.get(id).filter(|e| e.bound).map(|e| (*id, e.able)))
+            .filter_map(|id| {
+                self.endpoints.get(id).filter(|e| e.bound).map(|e| (*id, e.able.unwrap_or(legacy)))
+            })
             .collect();
         let able: SmallVec<[EndpointId; 4]> =
             present.iter().filter(|(_, able)| *able).map(|(id, _)| *id).collect();
@@ -199,7 +208,7 @@ mod tests {
         let mut at = vec![0; 3];
         for n in 0..900 {
             let who = Address::parse(&format!("sip:u{n}@example.com")).unwrap();
-            let shard = roster.add(EndpointId(n), who, true, &Policy::default()).unwrap();
+            let shard = roster.add(EndpointId(n), who, Some(true), &Policy::default()).unwrap();
             at[shard.index()] += 1;
             if n < limits::ROOM_ONE_SHARD_ENDPOINTS as u64 {
                 assert_eq!(shard, ShardId(1));
@@ -214,9 +223,9 @@ mod tests {
         let policy = Policy { participant_endpoints_max: 2, ..Policy::default() };
         let mut roster = Roster::new(ShardId(0), 1);
         let alice = Address::parse("sip:alice@example.com").unwrap();
-        assert!(roster.add(EndpointId(1), alice.clone(), true, &policy).is_ok());
-        assert!(roster.add(EndpointId(2), alice.clone(), true, &policy).is_ok());
-        assert_eq!(roster.add(EndpointId(3), alice.clone(), true, &policy), Err(Refusal::RoomFull));
+        assert!(roster.add(EndpointId(1), alice.clone(), Some(true), &policy).is_ok());
+        assert!(roster.add(EndpointId(2), alice.clone(), Some(true), &policy).is_ok());
+        assert_eq!(roster.add(EndpointId(3), alice.clone(), Some(true), &policy), Err(Refusal::RoomFull));
         roster.remove(EndpointId(1));
         assert_eq!(roster.participant_of(EndpointId(2)), Some(&alice));
         roster.remove(EndpointId(2));

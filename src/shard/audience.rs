@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Touches: outbound queues on this shard. Never: other shards, clocks, sockets.
-//! Bounds: one pass over the endpoints per part; `limits::ROOM_OPEN_MESSAGES_MAX` open copies, by the
+//! Bounds: one pass over the endpoints per part, over its recipients if it is private; `limits::ROOM_OPEN_MESSAGES_MAX` open copies, by the
 //! home; `RECENT_MESSAGES_MAX`, `REFUSED_TYPES_MAX`.
 //! Proved by: `tests/switch.rs`; `benches/fan_out.rs`.
 
@@ -23,6 +23,7 @@ use crate::base::clock::Now;
 use crate::base::entropy::Entropy;
 use crate::base::id::{ConnId, EndpointId, Seq, Token};
 use crate::base::limits;
+use crate::room::effect::Recipients;
 use crate::wire::msrp::encode;
 use crate::wire::msrp::head::FailureReport;
 use crate::wire::msrp::range::ByteRange;
@@ -80,6 +81,10 @@ impl Member {
         self.accepts_all = terms.accepts == TypeList::any();
         self.max_size = terms.max_size.unwrap_or(u64::MAX);
         self.receives = terms.may_receive;
+    }
+
+    fn is_filling(&self, conns: &Conns, now: Now) -> bool {
+        filling(conns, self.conn) && !stuck(conns, now, self.conn)
     }
 
     /// Whether a message of this type and size may be sent here (CHAT-MSG-11, MSRP-TYPE-03, SDP-10, SDP-11).
@@ -204,8 +209,15 @@ impl Audience {
         self.members.is_empty()
     }
 
-    /// Queues a part of message `seq` for everybody who is to get it. Whose queue is too long is left
-    /// out: of the whole message at its beginning, of the rest, with a `#`, later on.
+    /// The endpoints that message `seq` is for, if it is private and its last part has not gone out.
+    #[must_use]
+    pub fn only(&self, seq: Seq) -> Option<Recipients> {
+        self.open.iter().find(|c| c.seq == seq).and_then(|c| c.opening.only.clone())
+    }
+
+    /// Queues a part of message `seq` for everybody who is to get it; a private one for the members at
+    /// `places`, so that it costs the same in a room of any size. Whose queue is too long is left out: of
+    /// the whole message at its beginning, of the rest, with a `#`, later on.
     #[allow(clippy::too_many_arguments)] // The parts of a shard that a fan-out needs, each by name.
     pub fn deliver(
         &mut self,
@@ -216,9 +228,9 @@ impl Audience {
         seq: Seq,
         opening: Option<&Opening>,
         chunk: &Chunk<Body<'_>>,
+        places: Option<&[usize]>,
     ) -> Delivered {
-        let Some((id, Opening { from, content_type, ask, only })) =
-            self.identify(entropy, seq, opening, chunk)
+        let Some((id, Opening { from, content_type, ask, .. })) = self.identify(entropy, seq, opening, chunk)
         else {
             return Delivered::default();
         };
@@ -232,11 +244,10 @@ impl Audience {
         let size = chunk.total.unwrap_or(chunk.body.as_ref().len() as u64);
         let first = opening.is_some();
         let next = chunk.start.saturating_add(chunk.body.as_ref().len() as u64);
-        for member in &mut self.members {
+        for i in 0..places.map_or(self.members.len(), <[usize]>::len) {
+            let place = places.map_or(i, |places| places[i]);
+            let Some(member) = self.members.get_mut(place) else { continue };
             if member.after >= seq || member.endpoint == from || out.contains(&member.endpoint) {
-                continue;
-            }
-            if only.as_ref().is_some_and(|few| !few.contains(&member.endpoint)) {
                 continue;
             }
             if first && !member.takes(&content_type, size) {
@@ -319,18 +330,39 @@ impl Audience {
     /// The members whose queue is filling while their peer still takes.
     #[must_use]
     pub fn filling(&self, conns: &Conns, now: Now) -> Vec<EndpointId> {
-        let filling = self.members.iter().filter(|m| filling(conns, m.conn) && !stuck(conns, now, m.conn));
+        let filling = self.members.iter().filter(|m| m.is_filling(conns, now));
         filling.map(|m| m.endpoint).collect()
     }
 
-    /// Whether one of these members is still to get what `from` has begun: then it should wait.
+    /// Whether `from` has begun something for everybody.
+    #[must_use]
+    pub fn speaks_to_all(&self, from: EndpointId) -> bool {
+        self.open.iter().any(|c| c.opening.from == from && c.opening.only.is_none())
+    }
+
+    /// Whether one of these members is still to get what `from` has begun for everybody: then it should wait.
     #[must_use]
     pub fn holds_up(&self, from: EndpointId, filling: &[EndpointId]) -> bool {
-        let mut begun = self.open.iter().filter(|c| c.opening.from == from);
-        begun.any(|c| {
-            let gets = |e: &EndpointId| c.opening.only.as_ref().is_none_or(|few| few.contains(e));
-            filling.iter().any(|e| *e != from && gets(e) && !c.out.contains(e))
-        })
+        let mut begun = self.open.iter().filter(|c| c.opening.from == from && c.opening.only.is_none());
+        begun.any(|c| filling.iter().any(|e| *e != from && !c.out.contains(e)))
+    }
+
+    /// Whether what `from` has begun privately is to go on to somebody whose queue is filling: then it should
+    /// wait. `place` says where a member is.
+    #[must_use]
+    pub fn holds_up_privately(
+        &self,
+        now: Now,
+        conns: &Conns,
+        from: EndpointId,
+        place: impl Fn(EndpointId) -> Option<usize>,
+    ) -> bool {
+        let full = |e: EndpointId| {
+            place(e).and_then(|place| self.members.get(place)).is_some_and(|m| m.is_filling(conns, now))
+        };
+        let begun = self.open.iter().filter(|c| c.opening.from == from);
+        let few = begun.filter_map(|c| c.opening.only.as_ref().map(|few| (c, few)));
+        few.flat_map(|(c, few)| few.iter().filter(|e| !c.out.contains(e))).any(|e| *e != from && full(*e))
     }
 
     /// Where an open message stands and who sent it, to end it with `#`.

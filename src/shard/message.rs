@@ -24,8 +24,8 @@ pub struct Terms {
     pub peer_path: Bytes,
     /// Wrapped types that the endpoint takes (the union of both attributes, CHAT-MSG-12).
     pub accepts: TypeList,
-    /// The endpoint's SDP declared `a=chatroom` with `private-messages`.
-    pub private_messages: bool,
+    /// Whether the endpoint's `a=chatroom` has `private-messages`; `None` if its SDP has no such attribute.
+    pub private_messages: Option<bool>,
     /// The endpoint may send content (`sendrecv` or `sendonly` as seen from the endpoint).
     pub may_send: bool,
     /// The endpoint takes content (`sendrecv` or `recvonly` as seen from the endpoint).

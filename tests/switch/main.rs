@@ -5,6 +5,7 @@ mod chunks;
 mod conns;
 mod crossings;
 mod messages;
+mod private;
 mod random;
 mod shards;
 mod world;

@@ -97,7 +97,7 @@ fn a_private_message_reaches_one_participant_on_all_able_devices_and_nobody_else
     let alice = Person::enters(&mut w, "alice");
     let (phone, desk) = (Person::enters(&mut w, "bob"), Person::enters(&mut w, "bob"));
     let mut plain = terms("bob");
-    plain.private_messages = false;
+    plain.private_messages = Some(false);
     let old = Person::enters_with(&mut w, 0, ROOM, "bob", plain.clone());
     let carol = Person::enters(&mut w, "carol");
     let dave = Person::enters_with(&mut w, 0, ROOM, "dave", plain);

@@ -102,7 +102,7 @@ pub(crate) fn terms(name: &str) -> Terms {
     Terms {
         peer_path: peer_path(name).into_bytes().into(),
         accepts: TypeList::any(),
-        private_messages: true,
+        private_messages: Some(true),
         may_send: true,
         may_receive: true,
         max_size: None,

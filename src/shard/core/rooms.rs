@@ -65,7 +65,7 @@ impl ShardCore {
         }
         let room = self.room_named(&join.room);
         let participant = join.participant.clone();
-        let able = join.terms.as_ref().is_some_and(|t| t.private_messages);
+        let able = join.terms.as_ref().and_then(|t| t.private_messages);
         let mut effects = self.ask(now, room, Command::Join { endpoint, participant, able });
         let mut join = Some(join);
         for effect in effects.drain(..) {
@@ -246,7 +246,15 @@ impl ShardCore {
     /// Whether queues here are filling that a long message of `endpoint` still goes to.
     fn is_filling(&self, now: Now, room: RoomId, endpoint: EndpointId) -> bool {
         let audience = self.audiences.get(&room);
-        audience.is_some_and(|a| a.holds_up(endpoint, &a.filling(&self.conns, now)))
+        audience.is_some_and(|a| {
+            a.holds_up_privately(now, &self.conns, endpoint, |e| self.place(room, e))
+                || a.speaks_to_all(endpoint) && a.holds_up(endpoint, &a.filling(&self.conns, now))
+        })
+    }
+
+    /// Where in its audience here the endpoint is.
+    fn place(&self, room: RoomId, endpoint: EndpointId) -> Option<usize> {
+        self.sessions.get(&endpoint).filter(|s| s.grant.room == room)?.member
     }
 
     /// Another shard has room for the next part of a long message.
@@ -280,11 +288,15 @@ impl ShardCore {
         while i < self.held.len() {
             let Held { room, endpoint, since, .. } = self.held[i];
             let audience = self.audiences.get(&room);
-            if !known.iter().any(|(r, _)| *r == room) {
+            let to_all = audience.is_some_and(|a| a.speaks_to_all(endpoint));
+            if to_all && !known.iter().any(|(r, _)| *r == room) {
                 known.push((room, audience.map_or_else(Vec::new, |a| a.filling(&self.conns, now))));
             }
             let members = known.iter().find(|(r, _)| *r == room).map_or(&[][..], |(_, m)| m);
-            let filling = audience.is_some_and(|a| a.holds_up(endpoint, members));
+            let filling = audience.is_some_and(|a| {
+                to_all && a.holds_up(endpoint, members)
+                    || a.holds_up_privately(now, &self.conns, endpoint, |e| self.place(room, e))
+            });
             if !self.held[i].waiting.is_empty() || filling && now.since(since) < PRESSURE_WAIT {
                 i += 1;
                 continue;
@@ -325,9 +337,13 @@ impl ShardCore {
         opening: Option<&Opening>,
         chunk: &Chunk<Body<'_>>,
     ) {
+        let Some(audience) = self.audiences.get(&room) else { return };
+        let only = opening.map_or_else(|| audience.only(seq), |o| o.only.clone());
+        let places: Option<SmallVec<[usize; 4]>> =
+            only.map(|few| few.iter().filter_map(|e| self.place(room, *e)).collect());
         let Some(audience) = self.audiences.get_mut(&room) else { return };
         let (conns, entropy, scratch) = (&mut self.conns, &mut self.entropy, &mut self.scratch);
-        let done = audience.deliver(now, conns, entropy, scratch, seq, opening, chunk);
+        let done = audience.deliver(now, conns, entropy, scratch, seq, opening, chunk, places.as_deref());
         if chunk.flag != Flag::More {
             audience.finish(seq);
         }
