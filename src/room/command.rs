@@ -70,6 +70,15 @@ pub enum Command<'a> {
     },
 }
 
+/// What a sender wants to hear of a message after the answer to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Feedback {
+    /// How many participants have it.
+    pub count: bool,
+    /// That nobody has it, if it is private.
+    pub failure: bool,
+}
+
 /// The first part of a message, as the room sees it. The wrapper's From was checked by the session.
 #[derive(Clone, Copy, Debug)]
 pub struct Posting<'a> {
@@ -85,4 +94,6 @@ pub struct Posting<'a> {
     pub size: u64,
     /// How the part ends.
     pub flag: Flag,
+    /// What the sender wants to hear later.
+    pub feedback: Feedback,
 }

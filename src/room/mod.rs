@@ -24,10 +24,11 @@ use crate::base::chunk::Flag;
 use crate::base::clock::Now;
 use crate::base::id::{EndpointId, MessageNo, Seq, ShardId};
 use crate::base::limits;
+use crate::base::media::is_typing;
 use crate::base::nickname::Nickname;
 use crate::base::refusal::Refusal;
 use ahash::AHashMap;
-use command::{Command, Posting};
+use command::{Command, Feedback, Posting};
 use effect::{Effect, Recipients};
 use nicknames::Nicknames;
 use policy::Policy;
@@ -106,7 +107,8 @@ impl Room {
         if self.roster.bind(endpoint, at) {
             // What a binding before this one left unfinished is not gone on with.
             self.abort_open(endpoint, out);
-            out.push(Effect::Admit { endpoint, at, after: self.seq });
+            let number = self.roster.number_of(endpoint).unwrap_or_default();
+            out.push(Effect::Admit { endpoint, at, number, after: self.seq });
             if let Some(before) = before.filter(|b| *b != at) {
                 out.push(Effect::Forget { endpoint, at: before });
             }
@@ -160,7 +162,7 @@ impl Room {
     }
 
     fn post(&mut self, posting: &Posting<'_>, out: &mut Vec<Effect>) {
-        let Posting { endpoint, no, flag, .. } = *posting;
+        let Posting { endpoint, no, flag, feedback, .. } = *posting;
         let Some(at) = self.roster.shard_of(endpoint) else { return };
         let judged = self.judge(posting);
         let verdict = judged.as_ref().map(|_| ()).map_err(|why| *why);
@@ -171,8 +173,14 @@ impl Room {
         if flag == Flag::More {
             self.open.insert((endpoint, no), OpenMessage { seq, only: only.clone() });
         }
-        let ask = only.is_some() || self.roster.bound() <= self.policy.copy_report_endpoints_max;
-        out.push(Effect::Broadcast { seq, from: endpoint, ask, only });
+        let typing = is_typing(posting.content_type);
+        let feedback = Feedback {
+            count: feedback.count && self.policy.delivery_counts && !typing,
+            failure: feedback.failure && only.is_some() && !typing,
+        };
+        let small = self.roster.bound() <= self.policy.copy_report_endpoints_max;
+        let ask = !typing && (feedback.count || only.is_some() || small);
+        out.push(Effect::Broadcast { seq, from: endpoint, ask, only, no, feedback });
     }
 
     /// CHAT-PRIV-05: the checks that need the room, in their order. Who gets the message, if not all.
@@ -287,7 +295,15 @@ mod tests {
             size: u64,
         ) -> Vec<Effect> {
             let endpoint = EndpointId(n);
-            self.does(Command::Post(Posting { endpoint, no: MessageNo(no), to, content_type, size, flag }))
+            self.does(Command::Post(Posting {
+                endpoint,
+                no: MessageNo(no),
+                to,
+                content_type,
+                size,
+                flag,
+                feedback: Feedback::default(),
+            }))
         }
     }
 
@@ -307,7 +323,14 @@ mod tests {
             assert_eq!(verdict(&out), Ok(()));
             assert_eq!(
                 out[1],
-                Effect::Broadcast { seq: Seq(n), from: EndpointId(1 + n % 2), ask: true, only: None }
+                Effect::Broadcast {
+                    seq: Seq(n),
+                    from: EndpointId(1 + n % 2),
+                    ask: true,
+                    only: None,
+                    no: MessageNo(n as u32),
+                    feedback: Feedback::default()
+                }
             );
         }
     }
@@ -335,7 +358,7 @@ mod tests {
         assert_eq!(
             out,
             [
-                Effect::Admit { endpoint: EndpointId(2), at: ShardId(1), after: Seq(1) },
+                Effect::Admit { endpoint: EndpointId(2), at: ShardId(1), number: 1, after: Seq(1) },
                 Effect::Forget { endpoint: EndpointId(2), at: ShardId(0) },
             ]
         );

@@ -13,6 +13,8 @@ use smallvec::SmallVec;
 #[derive(Debug)]
 struct Endpoint {
     participant: Address,
+    /// The number of the participant, the same for all its endpoints.
+    number: u32,
     /// Where its session is, or will be once bound.
     at: ShardId,
     bound: bool,
@@ -29,6 +31,8 @@ pub struct Roster {
     /// Endpoints per shard, granted or bound: what placement balances.
     load: Vec<usize>,
     bound: usize,
+    /// Numbers of participants who left; who comes next gets one of these.
+    free_numbers: Vec<u32>,
 }
 
 impl Roster {
@@ -41,6 +45,7 @@ impl Roster {
             participants: AHashMap::new(),
             load: vec![0; usize::from(shards.max(1))],
             bound: 0,
+            free_numbers: Vec::new(),
         }
     }
 
@@ -63,8 +68,14 @@ impl Roster {
         }
         let at = self.place();
         self.load[at.index()] += 1;
+        let first = self.participants.get(&participant).and_then(|all| self.endpoints.get(all.first()?));
+        let number = match first {
+            Some(other) => other.number,
+            // Numbers in use are as many as participants, so without a free one the next is their number.
+            None => self.free_numbers.pop().unwrap_or(self.participants.len() as u32),
+        };
         self.participants.entry(participant.clone()).or_default().push(endpoint);
-        self.endpoints.insert(endpoint, Endpoint { participant, at, bound: false, able });
+        self.endpoints.insert(endpoint, Endpoint { participant, number, at, bound: false, able });
         Ok(at)
     }
 
@@ -104,6 +115,7 @@ impl Roster {
             all.retain(|id| *id != endpoint);
             if all.is_empty() {
                 self.participants.remove(&e.participant);
+                self.free_numbers.push(e.number);
             }
         }
         Some(e.at)
@@ -125,6 +137,13 @@ impl Roster {
     #[must_use]
     pub fn participant_of(&self, endpoint: EndpointId) -> Option<&Address> {
         self.endpoints.get(&endpoint).map(|e| &e.participant)
+    }
+
+    /// The number of the endpoint's participant: below the largest number of participants there ever were at
+    /// once, and somebody else's once all its endpoints have left.
+    #[must_use]
+    pub fn number_of(&self, endpoint: EndpointId) -> Option<u32> {
+        self.endpoints.get(&endpoint).map(|e| e.number)
     }
 
     /// The endpoint can, or can no longer, take private messages. Who declared something once and no
@@ -193,6 +212,9 @@ impl Roster {
         assert_eq!(self.participants.values().map(SmallVec::len).sum::<usize>(), self.endpoints.len());
         for (address, all) in &self.participants {
             assert!(!all.is_empty(), "{address} has no endpoint");
+            let number = self.number_of(all[0]);
+            assert!(all.iter().all(|id| self.number_of(*id) == number));
+            assert!(number.is_some_and(|n| !self.free_numbers.contains(&n)));
             assert!(all.iter().all(|id| self.endpoints.get(id).is_some_and(|e| e.participant == *address)));
         }
     }

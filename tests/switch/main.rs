@@ -3,9 +3,11 @@
 
 mod chunks;
 mod conns;
+mod counts;
 mod crossings;
 mod messages;
 mod private;
 mod random;
 mod shards;
+mod typing;
 mod world;
