@@ -122,7 +122,7 @@ pub const RECENT_MESSAGES_MAX: usize = 16;
 pub const COPY_ANSWER_WAIT: Duration = Duration::from_secs(30);
 
 /// Messages of one room whose copies' answers are awaited for the sender at once. Beyond: a count is told as
-/// unknown, a private message that fails later is not told of. Each costs two bits and a half per endpoint.
+/// unknown, a private message that fails later is not told of. Each costs three bits per endpoint where that is, and two at home.
 pub const ROOM_FOLLOWED_MAX: usize = 256;
 
 /// The same for all rooms of a shard together, at some 300 octets each for small rooms.

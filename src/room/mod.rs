@@ -414,6 +414,8 @@ mod tests {
         let out = w.posts(1, 1, Flag::End, Some("sip:bob@example.com"), "text/plain", 10);
         assert_eq!((verdict(&out), out.len()), (Err(Refusal::NoPrivateMessages), 1));
         assert_eq!(w.0.policy.chatroom_tokens(), "nickname");
+        w.0.policy.delivery_counts = true;
+        assert_eq!(w.0.policy.chatroom_tokens(), "nickname org.openmsrp.delivery-count");
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! is taken once, whatever it says and however often.
 //!
 //! Touches: nothing outside. Bounds: as many messages as the room's home follows
-//! (`limits::ROOM_FOLLOWED_MAX`), each two bits and a half per member.
+//! (`limits::ROOM_FOLLOWED_MAX`), each three bits per member.
 //! Proved by: `tests/switch/counts.rs`, `tests/switch/private.rs`.
 
 use crate::base::clock::Now;
