@@ -94,6 +94,7 @@ fn policy(how: u8) -> Policy {
         message_bytes_max: if how & 1 == 0 { 300_000 } else { 1000 },
         types: if how & 2 == 0 { Types::any() } else { Types::only(&["text/*"]) },
         copy_report_endpoints_max: if how & 4 == 0 { 16 } else { 1 },
+        delivery_counts: how & 8 == 0,
         ..Policy::default()
     }
 }
@@ -434,7 +435,7 @@ impl World {
         let wishes = [
             "",
             "Failure-Report: no\r\n",
-            "Success-Report: yes\r\n",
+            "Success-Report: yes\r\nDelivery-Count: yes\r\n",
             "Failure-Report: partial\r\nSuccess-Report: yes\r\n",
         ][input.below(4)];
         let id = format!("m{}", if how & 0x30 == 0x30 { self.requests as usize } else { input.below(4) });
