@@ -1,6 +1,7 @@
 //! One message to 1,000 endpoints of a room, by value: octets in at one connection, octets out of 999 queues,
 //! no sockets. Small, large and hostile bodies, and one that comes in parts. Every round asserts that
-//! everybody but the sender got one copy, and that the copy reads as what was sent.
+//! everybody but the sender got one copy, and that the copy reads as what was sent. Private messages in rooms
+//! of two sizes: the same cost, since nobody looks at who is not to get them.
 //!
 //! `cargo bench --bench fan_out`
 
@@ -54,7 +55,7 @@ fn join(n: usize) -> ToShard {
     let terms = Terms {
         peer_path: peer_path(n).into(),
         accepts: TypeList::any(),
-        private_messages: false,
+        private_messages: Some(true),
         may_send: true,
         may_receive: true,
         max_size: None,
@@ -106,7 +107,7 @@ fn wrapped(fill: &[u8], length: usize) -> Vec<u8> {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(endpoints: usize) -> Self {
         let config = ShardConfig {
             id: ShardId(0),
             shards: 1,
@@ -127,7 +128,7 @@ impl World {
             resumed: false,
             writes: Vec::new(),
         };
-        for n in 0..ENDPOINTS {
+        for n in 0..endpoints {
             world.core.command(world.now, join(n));
             world.core.outputs(&mut world.outputs);
             let Some(FromShard::Granted { session, .. }) = world.outputs.control.pop() else {
@@ -170,6 +171,35 @@ impl World {
                 self.core.wrote(self.now, id, octets);
             }
         }
+    }
+
+    /// The sender writes to the participant on the last connection only.
+    fn send_privately(&mut self, message: &mut [u8], body: &[u8]) {
+        self.sent += 1;
+        restamp(message, self.sent);
+        (self.written, self.answers) = (0, 0);
+        self.seen.clear();
+        assert_eq!(self.core.bytes(self.now, self.conns[0], message), Flow::Go);
+        self.drain();
+        self.answer_last();
+        assert!(self.answers > 0, "the sender was answered");
+        assert!(copied(&self.seen, body), "the recipient got the message");
+        assert_eq!(self.written, self.seen.len(), "nobody else did");
+    }
+
+    /// The last endpoint answers the copy it got, as whoever is asked does.
+    fn answer_last(&mut self) {
+        let copy = String::from_utf8_lossy(&self.seen).into_owned();
+        let mut lines = copy.split("\r\n");
+        let mut value = |name: &str| lines.next().and_then(|l| l.strip_prefix(name)).unwrap_or_default();
+        let (tid, to, from) = (value("MSRP "), value("To-Path: "), value("From-Path: "));
+        let tid = tid.split(' ').next().unwrap_or_default();
+        let answer = format!("MSRP {tid} 200 OK\r\nTo-Path: {from}\r\nFrom-Path: {to}\r\n-------{tid}$\r\n");
+        let last = self.conns[self.conns.len() - 1];
+        assert_eq!(self.core.bytes(self.now, last, answer.as_bytes()), Flow::Go);
+        self.drain();
+        self.now = self.now + Duration::from_millis(1);
+        self.core.tick(self.now);
     }
 
     /// The sender sends `message`, in reads of [`READ`] octets; everybody else gets it.
@@ -232,7 +262,7 @@ fn copied(octets: &[u8], body: &[u8]) -> bool {
 }
 
 fn fan_out(c: &mut Criterion) {
-    let mut world = World::new();
+    let mut world = World::new(ENDPOINTS);
     let mut group = c.benchmark_group("fan_out_1000");
     group.throughput(Throughput::Elements(ENDPOINTS as u64 - 1));
     for (name, body) in [
@@ -250,11 +280,27 @@ fn fan_out(c: &mut Criterion) {
     world.core.check();
 }
 
+fn private(c: &mut Criterion) {
+    let mut group = c.benchmark_group("private");
+    for endpoints in [100, ENDPOINTS] {
+        let mut world = World::new(endpoints);
+        let to = format!("sip:user{}@example.com", endpoints - 1);
+        let body = String::from_utf8(wrapped(b"x", 200)).expect("text").replace(ROOM, &to).into_bytes();
+        let mut message = request(&world.to, 0, Some(&body));
+        world.send_privately(&mut message, &body);
+        group.bench_function(format!("room_of_{endpoints}"), |b| {
+            b.iter(|| world.send_privately(&mut message, &body));
+        });
+        world.core.check();
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(2));
-    targets = fan_out
+    targets = fan_out, private
 }
 criterion_main!(benches);

@@ -244,6 +244,7 @@ fn naive_head<'b>(lines: &[&'b [u8]], body: bool) -> Result<Head<'b>, FrameError
         content_type: get("content-type"),
         status: status.flatten(),
         use_nickname: get("use-nickname"),
+        delivery_count: get("delivery-count"),
         expires: get("expires"),
         fault: faults.first().copied(),
     })

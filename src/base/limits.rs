@@ -121,10 +121,24 @@ pub const COPY_STALL: Duration = Duration::from_secs(1);
 /// recipient (413, 415) finds what it refuses.
 pub const RECENT_MESSAGES_MAX: usize = 16;
 
+/// A copy that asks for an answer counts as not delivered if none comes within this time (RFC 4975 §5.4).
+pub const COPY_ANSWER_WAIT: Duration = Duration::from_secs(30);
+
+/// Messages of one room whose copies' answers are awaited for the sender at once. Beyond: a count is told as
+/// unknown, a private message that fails later is not told of. Each costs three bits per endpoint where that is, and two at home.
+pub const ROOM_FOLLOWED_MAX: usize = 256;
+
+/// The same for all rooms of a shard together, at some 300 octets each for small rooms.
+pub const SHARD_FOLLOWED_MAX: usize = 16 * 1024;
+
+/// Messages of one session that its peer may be told more of later. Beyond: the same as in a room.
+pub const SESSION_FOLLOWED_MAX: usize = 64;
+
 /// Media types per endpoint that it refused with 415.
 pub const REFUSED_TYPES_MAX: usize = 8;
 
-/// A queue above this is filling: the sender of a long message is not read until it has drained.
+/// A queue above this is filling: the sender of a long message is not read until it has drained, and nobody
+/// is told there that somebody is typing.
 pub const QUEUE_BYTES_FILLING: usize = QUEUE_BYTES_SOFT / 2;
 
 // ---- rooms ------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-//! Words for everyone: ids, time, chance, limits, addresses, reasons to say no.
+//! Words for everyone: ids, sets of numbers, time, chance, limits, addresses, reasons to say no.
 //!
 //! Depends on nothing else in the crate. Only [`clock`] reads a clock and only [`entropy`] draws
 //! randomness; everything else gets both as arguments.
@@ -9,5 +9,7 @@ pub mod clock;
 pub mod entropy;
 pub mod id;
 pub mod limits;
+pub mod marks;
+pub mod media;
 pub mod nickname;
 pub mod refusal;

@@ -428,7 +428,7 @@ fn terms(media: &MessageMedia, connect: bool, flow: &Flow) -> Result<Terms, &'st
     Ok(Terms {
         peer_path: Bytes::copy_from_slice(media.path.as_bytes()),
         accepts: media.wrapped_types(),
-        private_messages: media.chatroom.is_some_and(|c| c.private_messages),
+        private_messages: media.chatroom.map(|c| c.private_messages),
         may_send: media.direction.sends(),
         may_receive: media.direction.receives(),
         max_size: media.max_size,

@@ -9,10 +9,11 @@ use crate::base::limits;
 use crate::base::nickname::Nickname;
 use crate::base::refusal::Refusal;
 use crate::room::Room;
-use crate::room::command::{Command, Posting};
+use crate::room::command::{Command, Feedback, Posting};
 use crate::room::effect::Effect;
 use crate::room::policy::{Policy, Types};
-use crate::session::inbound::{Emit, Inbound, Sender};
+use crate::session::inbound::{Emit, Inbound};
+use crate::session::wrapper::Sender;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -250,7 +251,7 @@ impl RoomWorld {
         let command = match *what {
             Do::Join(endpoint, who) => {
                 let Some(participant) = address(PEOPLE[who]) else { return };
-                Command::Join { endpoint, participant, able: endpoint.0 % 2 == 0 }
+                Command::Join { endpoint, participant, able: Some(endpoint.0 % 2 == 0) }
             }
             Do::Disclose(endpoint, who) => {
                 let Some(participant) = address(PEOPLE[who]) else { return };
@@ -263,7 +264,8 @@ impl RoomWorld {
                 let to = [Some("sip:b@h"), Some("nonsense")].get(how).copied().flatten();
                 let content_type = if how == 2 { "image/gif" } else { "text/plain" };
                 let size = if how == 3 { 101 } else { 100 };
-                Command::Post(Posting { endpoint, no, to, content_type, size, flag })
+                let feedback = Feedback { count: how == 1, failure: how != 3 };
+                Command::Post(Posting { endpoint, no, to, content_type, size, flag, feedback })
             }
             Do::GoOn(endpoint, no, flag) => Command::Continue { endpoint, no, flag },
             Do::Rename(endpoint, no, name) => {
@@ -304,7 +306,7 @@ impl RoomWorld {
             (Effect::Refuse { endpoint, .. }, Do::Join(who, _) | Do::Disclose(who, _)) => {
                 assert_eq!(endpoint, *who)
             }
-            (Effect::Admit { endpoint, at, after }, Do::Bind(who, place)) => {
+            (Effect::Admit { endpoint, at, after, .. }, Do::Bind(who, place)) => {
                 assert!(endpoint == *who && at == *place && after.0 == self.seq);
                 assert!(self.members.insert(endpoint, true).is_some(), "admitted, but no member");
             }

@@ -91,6 +91,7 @@ fn policy(how: u8) -> Policy {
         message_bytes_max: if how & 1 == 0 { 300_000 } else { 1000 },
         types: if how & 2 == 0 { Types::any() } else { Types::only(&["text/*"]) },
         copy_report_endpoints_max: if how & 4 == 0 { 16 } else { 1 },
+        delivery_counts: how & 8 == 0,
         ..Policy::default()
     }
 }
@@ -101,7 +102,7 @@ fn terms(input: &mut Input<'_>, person: usize) -> Terms {
     Terms {
         peer_path: path(person).into_bytes().into(),
         accepts,
-        private_messages: how & 4 != 0,
+        private_messages: (how & 8 != 0).then_some(how & 4 != 0),
         may_send: how & 0x38 != 0x38,
         may_receive: how & 0x38 != 0x30,
         max_size: (how & 0x40 != 0).then_some(2000),
@@ -426,7 +427,7 @@ impl World {
         let wishes = [
             "",
             "Failure-Report: no\r\n",
-            "Success-Report: yes\r\n",
+            "Success-Report: yes\r\nDelivery-Count: yes\r\n",
             "Failure-Report: partial\r\nSuccess-Report: yes\r\n",
         ][input.below(4)];
         let id = format!("m{}", if how & 0x30 == 0x30 { self.requests as usize } else { input.below(4) });

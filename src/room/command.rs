@@ -14,15 +14,15 @@ pub enum Command<'a> {
         endpoint: EndpointId,
         /// Whose.
         participant: Address,
-        /// Whether it can take private messages.
-        able: bool,
+        /// Whether it can take private messages; `None` if it declares nothing.
+        able: Option<bool>,
     },
     /// What the endpoint can do changed.
     Revise {
         /// Which endpoint.
         endpoint: EndpointId,
-        /// Whether it can take private messages.
-        able: bool,
+        /// Whether it can take private messages; `None` if it declares nothing, any more or still.
+        able: Option<bool>,
     },
     /// The endpoint's session is bound to a connection on shard `at`.
     Bind {
@@ -77,6 +77,15 @@ pub enum Command<'a> {
     },
 }
 
+/// What a sender wants to hear of a message after the answer to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Feedback {
+    /// How many participants have it.
+    pub count: bool,
+    /// That nobody has it, if it is private.
+    pub failure: bool,
+}
+
 /// The first part of a message, as the room sees it. The wrapper's From was checked by the session.
 #[derive(Clone, Copy, Debug)]
 pub struct Posting<'a> {
@@ -92,4 +101,6 @@ pub struct Posting<'a> {
     pub size: u64,
     /// How the part ends.
     pub flag: Flag,
+    /// What the sender wants to hear later.
+    pub feedback: Feedback,
 }

@@ -2,6 +2,7 @@
 
 use crate::base::id::{EndpointId, MessageNo, Seq, ShardId};
 use crate::base::refusal::Refusal;
+use crate::room::command::Feedback;
 use std::sync::Arc;
 
 /// The endpoints that get a private message.
@@ -30,6 +31,8 @@ pub enum Effect {
         endpoint: EndpointId,
         /// Where its session is.
         at: ShardId,
+        /// The number of its participant.
+        number: u32,
         /// The last message it does not get.
         after: Seq,
     },
@@ -69,6 +72,8 @@ pub enum Effect {
     Disclosed {
         /// Who.
         endpoint: EndpointId,
+        /// The number of the participant.
+        number: u32,
         /// Where its session is.
         at: ShardId,
     },
@@ -82,6 +87,10 @@ pub enum Effect {
         ask: bool,
         /// A private message: only these endpoints get it.
         only: Option<Recipients>,
+        /// The sender's number for the message.
+        no: MessageNo,
+        /// What the sender is to hear later.
+        feedback: Feedback,
     },
     /// The part at hand follows the earlier parts of message `seq`.
     Continue {

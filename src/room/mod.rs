@@ -24,10 +24,11 @@ use crate::base::chunk::Flag;
 use crate::base::clock::Now;
 use crate::base::id::{EndpointId, MessageNo, Seq, ShardId};
 use crate::base::limits;
+use crate::base::media::is_typing;
 use crate::base::nickname::Nickname;
 use crate::base::refusal::Refusal;
 use ahash::AHashMap;
-use command::{Command, Posting};
+use command::{Command, Feedback, Posting};
 use effect::{Effect, Recipients};
 use nicknames::Nicknames;
 use policy::Policy;
@@ -89,7 +90,13 @@ impl Room {
         }
     }
 
-    fn join(&mut self, endpoint: EndpointId, participant: Address, able: bool, out: &mut Vec<Effect>) {
+    fn join(
+        &mut self,
+        endpoint: EndpointId,
+        participant: Address,
+        able: Option<bool>,
+        out: &mut Vec<Effect>,
+    ) {
         match self.roster.add(endpoint, participant, able, &self.policy) {
             Ok(at) => out.push(Effect::Grant { endpoint, at }),
             Err(why) => out.push(Effect::Refuse { endpoint, why }),
@@ -102,7 +109,8 @@ impl Room {
         if self.roster.bind(endpoint, at) {
             // What a binding before this one left unfinished is not gone on with.
             self.abort_open(endpoint, out);
-            out.push(Effect::Admit { endpoint, at, after: self.seq });
+            let number = self.roster.number_of(endpoint).unwrap_or_default();
+            out.push(Effect::Admit { endpoint, at, number, after: self.seq });
             if let Some(before) = before.filter(|b| *b != at) {
                 out.push(Effect::Forget { endpoint, at: before });
             }
@@ -137,7 +145,8 @@ impl Room {
         match self.roster.disclose(endpoint, participant.clone(), &self.policy) {
             Ok(at) => {
                 self.nicknames.disclose(endpoint, &before, &participant);
-                out.push(Effect::Disclosed { endpoint, at });
+                let number = self.roster.number_of(endpoint).unwrap_or_default();
+                out.push(Effect::Disclosed { endpoint, number, at });
             }
             Err(why) => out.push(Effect::Refuse { endpoint, why }),
         }
@@ -168,7 +177,7 @@ impl Room {
     }
 
     fn post(&mut self, posting: &Posting<'_>, out: &mut Vec<Effect>) {
-        let Posting { endpoint, no, flag, .. } = *posting;
+        let Posting { endpoint, no, flag, feedback, .. } = *posting;
         let Some(at) = self.roster.shard_of(endpoint) else { return };
         let judged = self.judge(posting);
         let verdict = judged.as_ref().map(|_| ()).map_err(|why| *why);
@@ -179,8 +188,14 @@ impl Room {
         if flag == Flag::More {
             self.open.insert((endpoint, no), OpenMessage { seq, only: only.clone() });
         }
-        let ask = only.is_some() || self.roster.bound() <= self.policy.copy_report_endpoints_max;
-        out.push(Effect::Broadcast { seq, from: endpoint, ask, only });
+        let typing = is_typing(posting.content_type);
+        let feedback = Feedback {
+            count: feedback.count && self.policy.delivery_counts && !typing,
+            failure: feedback.failure && only.is_some() && !typing,
+        };
+        let small = self.roster.bound() <= self.policy.copy_report_endpoints_max;
+        let ask = !typing && (feedback.count || only.is_some() || small);
+        out.push(Effect::Broadcast { seq, from: endpoint, ask, only, no, feedback });
     }
 
     /// CHAT-PRIV-05: the checks that need the room, in their order. Who gets the message, if not all.
@@ -207,7 +222,7 @@ impl Room {
             return Err(Refusal::NoPrivateMessages);
         }
         let address = Address::parse(to).map_err(|_| Refusal::UnknownRecipient)?;
-        self.roster.recipients(&address, sender)
+        self.roster.recipients(&address, sender, self.policy.legacy_private_messages)
     }
 
     fn nickname(
@@ -277,7 +292,7 @@ mod tests {
 
         fn enter(&mut self, n: u64, name: &str) {
             let participant = Address::parse(&format!("sip:{name}@example.com")).unwrap();
-            self.does(Command::Join { endpoint: EndpointId(n), participant, able: n != 9 });
+            self.does(Command::Join { endpoint: EndpointId(n), participant, able: Some(n != 9) });
             self.does(Command::Bind { endpoint: EndpointId(n), at: ShardId(0) });
         }
 
@@ -295,7 +310,15 @@ mod tests {
             size: u64,
         ) -> Vec<Effect> {
             let endpoint = EndpointId(n);
-            self.does(Command::Post(Posting { endpoint, no: MessageNo(no), to, content_type, size, flag }))
+            self.does(Command::Post(Posting {
+                endpoint,
+                no: MessageNo(no),
+                to,
+                content_type,
+                size,
+                flag,
+                feedback: Feedback::default(),
+            }))
         }
     }
 
@@ -315,7 +338,14 @@ mod tests {
             assert_eq!(verdict(&out), Ok(()));
             assert_eq!(
                 out[1],
-                Effect::Broadcast { seq: Seq(n), from: EndpointId(1 + n % 2), ask: true, only: None }
+                Effect::Broadcast {
+                    seq: Seq(n),
+                    from: EndpointId(1 + n % 2),
+                    ask: true,
+                    only: None,
+                    no: MessageNo(n as u32),
+                    feedback: Feedback::default()
+                }
             );
         }
     }
@@ -337,13 +367,13 @@ mod tests {
         w.enter(1, "alice");
         w.says(1, 1, Flag::End);
         let participant = Address::parse("sip:bob@example.com").unwrap();
-        let out = w.does(Command::Join { endpoint: EndpointId(2), participant, able: true });
+        let out = w.does(Command::Join { endpoint: EndpointId(2), participant, able: Some(true) });
         assert_eq!(out, [Effect::Grant { endpoint: EndpointId(2), at: ShardId(0) }]);
         let out = w.does(Command::Bind { endpoint: EndpointId(2), at: ShardId(1) });
         assert_eq!(
             out,
             [
-                Effect::Admit { endpoint: EndpointId(2), at: ShardId(1), after: Seq(1) },
+                Effect::Admit { endpoint: EndpointId(2), at: ShardId(1), number: 1, after: Seq(1) },
                 Effect::Forget { endpoint: EndpointId(2), at: ShardId(0) },
             ]
         );
@@ -384,7 +414,7 @@ mod tests {
         assert_eq!(to(&mut w, 1, "bob"), (Ok(()), Some(vec![2, 3])));
         assert_eq!(to(&mut w, 2, "alice"), (Ok(()), Some(vec![5])), "to oneself: the other device");
         assert_eq!(to(&mut w, 3, "nobody"), (Err(Refusal::UnknownRecipient), None));
-        w.does(Command::Revise { endpoint: EndpointId(4), able: false });
+        w.does(Command::Revise { endpoint: EndpointId(4), able: Some(false) });
         assert_eq!(to(&mut w, 4, "carol"), (Err(Refusal::NoPrivateMessages), None));
         w.does(Command::Leave { endpoint: EndpointId(5) });
         assert_eq!(to(&mut w, 5, "alice"), (Err(Refusal::UnknownRecipient), None));
@@ -399,6 +429,8 @@ mod tests {
         let out = w.posts(1, 1, Flag::End, Some("sip:bob@example.com"), "text/plain", 10);
         assert_eq!((verdict(&out), out.len()), (Err(Refusal::NoPrivateMessages), 1));
         assert_eq!(w.0.policy.chatroom_tokens(), "nickname");
+        w.0.policy.delivery_counts = true;
+        assert_eq!(w.0.policy.chatroom_tokens(), "nickname org.openmsrp.delivery-count");
     }
 
     #[test]
@@ -478,7 +510,7 @@ mod tests {
         let mut w = World::new(Policy { participants_max: 1, ..Policy::default() });
         w.enter(1, "alice");
         let participant = Address::parse("sip:bob@example.com").unwrap();
-        let out = w.does(Command::Join { endpoint: EndpointId(2), participant, able: true });
+        let out = w.does(Command::Join { endpoint: EndpointId(2), participant, able: Some(true) });
         assert_eq!(out, [Effect::Refuse { endpoint: EndpointId(2), why: Refusal::RoomFull }]);
         let out = w.does(Command::Leave { endpoint: EndpointId(1) });
         assert_eq!(out[1], Effect::Close);

@@ -56,10 +56,14 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The tokens of `a=chatroom` that tell what the room can do (RFC 7701 §8).
+    /// The tokens of `a=chatroom` that tell what the room can do (RFC 7701 §8, docs/extensions.md).
     #[must_use]
     pub fn chatroom_tokens(&self) -> String {
-        let tokens = [(self.nicknames, "nickname"), (self.private_messages, "private-messages")];
+        let tokens = [
+            (self.nicknames, "nickname"),
+            (self.private_messages, "private-messages"),
+            (self.delivery_counts, "org.openmsrp.delivery-count"),
+        ];
         let on: Vec<&str> = tokens.into_iter().filter_map(|(on, t)| on.then_some(t)).collect();
         on.join(" ")
     }

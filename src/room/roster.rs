@@ -13,11 +13,13 @@ use smallvec::SmallVec;
 #[derive(Debug)]
 struct Endpoint {
     participant: Address,
+    /// The number of the participant, the same for all its endpoints.
+    number: u32,
     /// Where its session is, or will be once bound.
     at: ShardId,
     bound: bool,
-    /// It can take private messages.
-    able: bool,
+    /// It can take private messages; `None` if it never declared anything.
+    able: Option<bool>,
     /// The anonymous address under which it entered, if it has shown itself since.
     former: Option<Address>,
 }
@@ -33,6 +35,8 @@ pub struct Roster {
     /// Endpoints per shard, granted or bound: what placement balances.
     load: Vec<usize>,
     bound: usize,
+    /// Numbers of participants who left; who comes next gets one of these.
+    free_numbers: Vec<u32>,
 }
 
 impl Roster {
@@ -46,6 +50,7 @@ impl Roster {
             former: AHashMap::new(),
             load: vec![0; usize::from(shards.max(1))],
             bound: 0,
+            free_numbers: Vec::new(),
         }
     }
 
@@ -58,7 +63,7 @@ impl Roster {
         &mut self,
         endpoint: EndpointId,
         participant: Address,
-        able: bool,
+        able: Option<bool>,
         policy: &Policy,
     ) -> Result<ShardId, Refusal> {
         let has = self.participants.get(&participant).map_or(0, SmallVec::len);
@@ -68,8 +73,10 @@ impl Roster {
         }
         let at = self.place();
         self.load[at.index()] += 1;
+        let number = self.number_for(&participant);
         self.participants.entry(participant.clone()).or_default().push(endpoint);
-        self.endpoints.insert(endpoint, Endpoint { participant, at, bound: false, able, former: None });
+        self.endpoints
+            .insert(endpoint, Endpoint { participant, number, at, bound: false, able, former: None });
         Ok(at)
     }
 
@@ -105,17 +112,28 @@ impl Roster {
         let e = self.endpoints.remove(&endpoint)?;
         self.bound -= usize::from(e.bound);
         self.load[e.at.index()] -= 1;
-        self.part(&e.participant, endpoint);
+        self.part(&e.participant, endpoint, e.number);
         self.give_up(e.former.as_ref(), endpoint);
         Some(e.at)
     }
 
+    /// The number of a participant, who is about to have one more endpoint.
+    fn number_for(&mut self, participant: &Address) -> u32 {
+        let first = self.participants.get(participant).and_then(|all| self.endpoints.get(all.first()?));
+        match first {
+            Some(other) => other.number,
+            // Numbers in use are as many as participants, so without a free one the next is their number.
+            None => self.free_numbers.pop().unwrap_or(self.participants.len() as u32),
+        }
+    }
+
     /// The endpoint is no longer one of this participant, who is gone with the last one.
-    fn part(&mut self, participant: &Address, endpoint: EndpointId) {
+    fn part(&mut self, participant: &Address, endpoint: EndpointId, number: u32) {
         if let Some(all) = self.participants.get_mut(participant) {
             all.retain(|id| *id != endpoint);
             if all.is_empty() {
                 self.participants.remove(participant);
+                self.free_numbers.push(number);
             }
         }
     }
@@ -140,10 +158,14 @@ impl Roster {
         if has >= policy.participant_endpoints_max {
             return Err(Refusal::RoomFull);
         }
-        let at = e.at;
+        let (at, number) = (e.at, e.number);
         let before = std::mem::replace(&mut e.participant, participant.clone());
         let older = e.former.replace(before.clone());
-        self.part(&before, endpoint);
+        self.part(&before, endpoint, number);
+        let number = self.number_for(&participant);
+        if let Some(e) = self.endpoints.get_mut(&endpoint) {
+            e.number = number;
+        }
         self.participants.entry(participant).or_default().push(endpoint);
         self.give_up(older.as_ref(), endpoint);
         self.former.insert(before, endpoint);
@@ -182,25 +204,41 @@ impl Roster {
         self.endpoints.get(&endpoint).map(|e| &e.participant)
     }
 
-    /// The endpoint can, or can no longer, take private messages.
-    pub fn set_able(&mut self, endpoint: EndpointId, able: bool) {
+    /// The number of the endpoint's participant: below the largest number of participants there ever were at
+    /// once, and somebody else's once all its endpoints have left.
+    #[must_use]
+    pub fn number_of(&self, endpoint: EndpointId) -> Option<u32> {
+        self.endpoints.get(&endpoint).map(|e| e.number)
+    }
+
+    /// The endpoint can, or can no longer, take private messages. Who declared something once and no
+    /// longer does has switched it off (CHAT-JOIN-05).
+    pub fn set_able(&mut self, endpoint: EndpointId, able: Option<bool>) {
         if let Some(e) = self.endpoints.get_mut(&endpoint) {
-            e.able = able;
+            e.able = able.or(e.able.map(|_| false));
         }
     }
 
     /// The endpoints of `address` that a private message from `sender` reaches: all that are present and
-    /// able (CHAT-PRIV-01), never the one that sends it (CHAT-PRIV-08).
+    /// able (CHAT-PRIV-01), never the one that sends it (CHAT-PRIV-08). Endpoints that declare nothing
+    /// count as able if `legacy`.
     ///
     /// # Errors
     /// [`Refusal::UnknownRecipient`] if nobody of that address is present,
     /// [`Refusal::NoPrivateMessages`] if none of its endpoints is able (CHAT-PRIV-03).
-    pub fn recipients(&self, address: &Address, sender: EndpointId) -> Result<Recipients, Refusal> {
+    pub fn recipients(
+        &self,
+        address: &Address,
+        sender: EndpointId,
+        legacy: bool,
+    ) -> Result<Recipients, Refusal> {
         let all = self.endpoints_of(address);
         let present: SmallVec<[(EndpointId, bool); 4]> = all
             .iter()
             .filter(|id| **id != sender)
-            .filter_map(|id| self.endpoints.get(id).filter(|e| e.bound).map(|e| (*id, e.able)))
+            .filter_map(|id| {
+                self.endpoints.get(id).filter(|e| e.bound).map(|e| (*id, e.able.unwrap_or(legacy)))
+            })
             .collect();
         let able: SmallVec<[EndpointId; 4]> =
             present.iter().filter(|(_, able)| *able).map(|(id, _)| *id).collect();
@@ -239,6 +277,9 @@ impl Roster {
         assert_eq!(self.participants.values().map(SmallVec::len).sum::<usize>(), self.endpoints.len());
         for (address, all) in &self.participants {
             assert!(!all.is_empty(), "{address} has no endpoint");
+            let number = self.number_of(all[0]);
+            assert!(all.iter().all(|id| self.number_of(*id) == number));
+            assert!(number.is_some_and(|n| !self.free_numbers.contains(&n)));
             assert!(all.iter().all(|id| self.endpoints.get(id).is_some_and(|e| e.participant == *address)));
         }
         for (address, id) in &self.former {
@@ -258,7 +299,7 @@ mod tests {
         let mut at = vec![0; 3];
         for n in 0..900 {
             let who = Address::parse(&format!("sip:u{n}@example.com")).unwrap();
-            let shard = roster.add(EndpointId(n), who, true, &Policy::default()).unwrap();
+            let shard = roster.add(EndpointId(n), who, Some(true), &Policy::default()).unwrap();
             at[shard.index()] += 1;
             if n < limits::ROOM_ONE_SHARD_ENDPOINTS as u64 {
                 assert_eq!(shard, ShardId(1));
@@ -273,9 +314,9 @@ mod tests {
         let policy = Policy { participant_endpoints_max: 2, ..Policy::default() };
         let mut roster = Roster::new(ShardId(0), 1);
         let alice = Address::parse("sip:alice@example.com").unwrap();
-        assert!(roster.add(EndpointId(1), alice.clone(), true, &policy).is_ok());
-        assert!(roster.add(EndpointId(2), alice.clone(), true, &policy).is_ok());
-        assert_eq!(roster.add(EndpointId(3), alice.clone(), true, &policy), Err(Refusal::RoomFull));
+        assert!(roster.add(EndpointId(1), alice.clone(), Some(true), &policy).is_ok());
+        assert!(roster.add(EndpointId(2), alice.clone(), Some(true), &policy).is_ok());
+        assert_eq!(roster.add(EndpointId(3), alice.clone(), Some(true), &policy), Err(Refusal::RoomFull));
         roster.remove(EndpointId(1));
         assert_eq!(roster.participant_of(EndpointId(2)), Some(&alice));
         roster.remove(EndpointId(2));

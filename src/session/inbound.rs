@@ -11,51 +11,16 @@
 //!           refused: Refused, later parts are swallowed with the same answer (CHAT-CHUNK-09)
 //! ```
 
-use crate::base::address::Address;
+use super::recent::Recent;
+use super::wrapper::{Sender, WrapperAt, about, first};
 use crate::base::chunk::{Chunk, Flag};
 use crate::base::clock::Now;
 use crate::base::id::MessageNo;
 use crate::base::limits;
+use crate::base::media::is_typing;
 use crate::base::refusal::Refusal;
-use crate::wire::cpim;
 use smallvec::SmallVec;
 use std::borrow::Cow;
-
-/// What the wrapper of a message says, checked: From is the sender's, there is exactly one To.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Envelope<'a> {
-    /// The CPIM To, if it is not the room itself.
-    pub to: Option<&'a str>,
-    /// The wrapped media type without parameters.
-    pub content_type: &'a str,
-}
-
-/// Who sends: what the checks of a wrapper need to know.
-#[derive(Clone, Debug)]
-pub struct Sender {
-    /// The room's address.
-    pub room: Address,
-    /// The participant's address.
-    pub participant: Address,
-    /// Other addresses the participant may use (CHAT-JOIN-07).
-    pub aliases: SmallVec<[Address; 1]>,
-    /// The largest message the room takes, in octets.
-    pub message_bytes_max: u64,
-}
-
-impl Sender {
-    /// The participant, anonymous so far, is known by another address from now on. What it may use so far
-    /// stays: messages may be under way.
-    pub fn disclose(&mut self, participant: Address, aliases: Vec<Address>) {
-        let before = std::mem::replace(&mut self.participant, participant);
-        self.aliases.push(before);
-        self.aliases.extend(aliases);
-    }
-
-    fn may_use(&self, from: &str) -> bool {
-        self.participant.is(from) || self.aliases.iter().any(|a| a.is(from))
-    }
-}
 
 /// A part that goes on to the room.
 #[derive(PartialEq, Eq, Debug)]
@@ -78,25 +43,6 @@ pub enum Emit<'b> {
     },
 }
 
-/// Places of the wrapper's values in the first part, so that the part can be moved.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct WrapperAt {
-    to: Option<(u32, u32)>,
-    /// `None`: the wrapper names no type, which means `text/plain`.
-    content_type: Option<(u32, u32)>,
-}
-
-impl WrapperAt {
-    /// The values, read from the octets of the first part.
-    #[must_use]
-    pub fn envelope<'a>(&self, body: &'a [u8]) -> Envelope<'a> {
-        let text = |(at, len): (u32, u32)| {
-            body.get(at as usize..(at + len) as usize).and_then(|b| std::str::from_utf8(b).ok()).unwrap_or("")
-        };
-        Envelope { to: self.to.map(text), content_type: self.content_type.map_or("text/plain", text) }
-    }
-}
-
 /// What became of a part.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Outcome<'b> {
@@ -115,6 +61,8 @@ pub struct Taken {
     pub complete: Option<u64>,
     /// For a private message that is complete: its From and To as a wrapper without content.
     pub about: Option<Box<[u8]>>,
+    /// The message tells of typing: nothing more is ever said of it.
+    pub typing: bool,
 }
 
 #[derive(Debug)]
@@ -125,6 +73,7 @@ struct Open {
     state: State,
     /// For a private message: its From and To, for reports.
     about: Option<Box<[u8]>>,
+    typing: bool,
     /// Parts that came before their turn, unordered.
     held: Vec<Chunk<Vec<u8>>>,
     deadline: Now,
@@ -138,6 +87,8 @@ enum State {
     Forwarding(u64),
     /// Refused; the rest is swallowed.
     Refused(Refusal),
+    /// It came whole before this session was bound anew: the rest is swallowed and answered like the first time.
+    Repeated,
 }
 
 impl Open {
@@ -145,7 +96,7 @@ impl Open {
         match &self.state {
             State::Gathering(got) => got.len() as u64 + 1,
             State::Forwarding(next) => *next,
-            State::Refused(_) => u64::MAX,
+            State::Refused(_) | State::Repeated => u64::MAX,
         }
     }
 
@@ -161,6 +112,7 @@ pub struct Inbound {
     /// At most `limits::OPEN_MESSAGES_MAX`.
     open: Vec<Open>,
     last_no: u32,
+    recent: Recent,
 }
 
 impl Inbound {
@@ -169,9 +121,38 @@ impl Inbound {
         let mut emits = SmallVec::new();
         let taken = match self.open.iter().position(|o| *o.id == *id) {
             Some(i) => self.go_on(now, sender, i, part, &mut emits),
+            None if part.flag != Flag::Abort && self.recent.is_repeated(id) => {
+                self.begin_again(now, sender, id, &part)
+            }
             None => self.begin(now, sender, id, part, &mut emits),
         };
+        if let Ok(Taken { no: Some(no), complete: Some(_), .. }) = taken {
+            self.recent.came(id, no);
+        }
         Outcome { emits, taken }
+    }
+
+    /// A message that had come whole before the session was bound anew: answered as asked, not passed on
+    /// (MSRP-CHUNK-15).
+    fn begin_again(
+        &mut self,
+        now: Now,
+        sender: &Sender,
+        id: &[u8],
+        part: &Chunk<&[u8]>,
+    ) -> Result<Taken, Refusal> {
+        let wrapper = if part.start == 1 { first(sender, part.body, part.flag == Flag::End)? } else { None };
+        let about = wrapper.and_then(|w| w.to).map(|_| about(part.body));
+        if part.flag == Flag::More && self.open.len() < limits::OPEN_MESSAGES_MAX {
+            let no = self.number();
+            self.push(now, id, no, None, State::Repeated);
+            if let Some(open) = self.open.last_mut() {
+                open.about = about;
+            }
+            return Ok(Taken::default());
+        }
+        let end = part.start.saturating_sub(1).saturating_add(part.body.len() as u64);
+        Ok(Taken { complete: (part.flag == Flag::End).then_some(end), about, ..Taken::default() })
     }
 
     fn begin<'b>(
@@ -231,17 +212,19 @@ impl Inbound {
             return Err(Refusal::TooManyOpen);
         }
         let no = self.number();
+        let typing = is_typing(wrapper.envelope(part.body).content_type);
         if !whole {
             self.push(now, id, no, claimed, State::Forwarding(len + 1));
-            if let (Some(open), Some(_)) = (self.open.last_mut(), wrapper.to) {
-                open.about = Some(about(part.body));
+            if let Some(open) = self.open.last_mut() {
+                open.typing = typing;
+                open.about = wrapper.to.map(|_| about(part.body));
             }
         }
         let total = if whole { Some(len) } else { claimed };
         let chunk = Chunk { start: 1, total, body: Cow::Borrowed(part.body), flag: part.flag };
         emits.push(Emit::First { no, wrapper, chunk });
         let about = (whole && wrapper.to.is_some()).then(|| about(part.body));
-        Ok(Taken { no: Some(no), complete: whole.then_some(len), about })
+        Ok(Taken { no: Some(no), complete: whole.then_some(len), about, typing })
     }
 
     fn go_on<'b>(
@@ -255,6 +238,18 @@ impl Inbound {
         let open = &mut self.open[i];
         open.deadline = now + limits::CHUNK_WAIT;
         let no = open.no;
+        if matches!(open.state, State::Repeated) {
+            if part.flag == Flag::More {
+                return Ok(Taken::default());
+            }
+            let about = self.open.swap_remove(i).about;
+            let end = part.start.saturating_sub(1).saturating_add(part.body.len() as u64);
+            return Ok(Taken {
+                complete: (part.flag == Flag::End).then_some(end),
+                about,
+                ..Taken::default()
+            });
+        }
         if let State::Refused(why) = open.state {
             if part.flag != Flag::More {
                 self.open.swap_remove(i);
@@ -279,7 +274,8 @@ impl Inbound {
             Ok(false) => Ok(Taken { no: Some(no), ..Taken::default() }),
             Ok(true) => {
                 let open = self.open.swap_remove(i);
-                Ok(Taken { no: Some(no), complete: Some(open.next() - 1), about: open.about })
+                let complete = Some(open.next() - 1);
+                Ok(Taken { no: Some(no), complete, about: open.about, typing: open.typing })
             }
             Err(why) => {
                 let why = self.refuse_open(i, why, emits);
@@ -314,10 +310,12 @@ impl Inbound {
     /// messages may still come.
     pub fn forget(&mut self) {
         self.open = Vec::new();
+        self.recent.turn();
     }
 
     /// The room refused message `no`: its later parts get the same answer.
     pub fn refused(&mut self, no: MessageNo, why: Refusal) {
+        self.recent.refused(no);
         if let Some(open) = self.open.iter_mut().find(|o| o.no == no) {
             open.state = State::Refused(why);
             open.held = Vec::new();
@@ -362,6 +360,7 @@ impl Inbound {
     /// If one is broken, which is a fault of this program.
     pub fn check(&self) {
         assert!(self.open.len() <= limits::OPEN_MESSAGES_MAX);
+        assert!(self.recent.len() <= 2 * limits::RECENT_MESSAGES_MAX);
         for (i, open) in self.open.iter().enumerate() {
             assert!(open.held_bytes() <= limits::HELD_BYTES_MAX + limits::WRAPPER_BYTES_MAX + 64);
             assert!(self.open[..i].iter().all(|o| o.id != open.id), "one message is open twice");
@@ -376,7 +375,16 @@ impl Inbound {
 
     fn push(&mut self, now: Now, id: &[u8], no: MessageNo, total: Option<u64>, state: State) {
         let deadline = now + limits::CHUNK_WAIT;
-        self.open.push(Open { id: id.into(), no, total, state, about: None, held: Vec::new(), deadline });
+        self.open.push(Open {
+            id: id.into(),
+            no,
+            total,
+            state,
+            about: None,
+            typing: false,
+            held: Vec::new(),
+            deadline,
+        });
     }
 }
 
@@ -445,6 +453,7 @@ fn advance<'b>(
                 Some(wrapper) => {
                     let body = std::mem::take(got);
                     open.about = wrapper.to.is_some().then(|| about(&body));
+                    open.typing = is_typing(wrapper.envelope(&body).content_type);
                     open.state = State::Forwarding(body.len() as u64 + 1);
                     open.total = believed(open.total, body.len() as u64);
                     let total = if last { Some(body.len() as u64) } else { open.total };
@@ -457,55 +466,15 @@ fn advance<'b>(
             }
         }
         State::Refused(why) => return Err(*why),
+        State::Repeated => {}
     }
     Ok(last)
-}
-
-/// Reads and checks the wrapper at the beginning of a message, in the order of CHAT-PRIV-05.
-/// `None`: it is not all there.
-fn first(sender: &Sender, body: &[u8], last: bool) -> Result<Option<WrapperAt>, Refusal> {
-    let wrapper = match cpim::parse(body, last) {
-        Ok(cpim::Parsed::Complete(w)) => w,
-        Ok(cpim::Parsed::Partial) => return Ok(None),
-        Err(cpim::CpimError::TooLong) => return Err(Refusal::TooLarge),
-        Err(_) => return Err(Refusal::BadWrapper),
-    };
-    if wrapper.content > limits::WRAPPER_BYTES_MAX {
-        return Err(Refusal::TooLarge);
-    }
-    if !sender.may_use(wrapper.from) {
-        return Err(Refusal::ForeignFrom);
-    }
-    if wrapper.to_count > 1 {
-        return Err(Refusal::ManyRecipients);
-    }
-    let to = (!sender.room.is(wrapper.to)).then(|| place(body, wrapper.to)).flatten();
-    Ok(Some(WrapperAt { to, content_type: place(body, wrapper.content_type) }))
-}
-
-/// The From and To of a message as a wrapper of an empty text: what reports about a private message
-/// carry (RFC 7701 §6.2).
-fn about(first_part: &[u8]) -> Box<[u8]> {
-    let mut about = Vec::new();
-    if let Ok(cpim::Parsed::Complete(w)) = cpim::parse(first_part, false) {
-        let name = if w.from_name.is_empty() { String::new() } else { format!("{} ", w.from_name.trim()) };
-        let head =
-            format!("From: {name}<{}>\r\nTo: <{}>\r\n\r\nContent-Type: text/plain\r\n\r\n", w.from, w.to);
-        about.extend_from_slice(head.as_bytes());
-    }
-    about.into()
-}
-
-/// Where `part` lies in `whole`; `None` if it is not a part of it.
-fn place(whole: &[u8], part: &str) -> Option<(u32, u32)> {
-    let at = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
-    let inside = at.checked_add(part.len())? <= whole.len();
-    if inside { u32::try_from(at).ok().zip(u32::try_from(part.len()).ok()) } else { None }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::address::Address;
 
     const WRAPPER: &str = "From: <sip:alice@example.com>\r\nTo: <sip:lobby@chat.example.com>\r\n\r\nContent-Type: text/plain\r\n\r\n";
 

@@ -1,8 +1,8 @@
 //! What a session still owes its peer: answers to requests whose verdict is on its way from the
-//! room's home shard.
+//! room's home shard, and reports about messages whose recipients have not all answered.
 //!
-//! Only sessions that live on another shard than their room's home ever have an entry here; at home
-//! the verdict is there in the same turn.
+//! Only sessions that live on another shard than their room's home ever wait for a verdict; at home
+//! it is there in the same turn.
 
 use crate::base::id::MessageNo;
 use crate::base::limits;
@@ -20,19 +20,38 @@ pub struct Receipt {
     pub failure_report: FailureReport,
     /// The answer goes back the whole path and is always given: a request that is not SEND.
     pub whole_path: bool,
-    /// With `Success-Report: yes` and the message complete: what the report says.
-    pub success: Option<Success>,
+    /// The sender wants to hear that the room has the message.
+    pub success: bool,
+    /// The sender wants to hear how many have it.
+    pub count: bool,
+    /// Its number, if more is told of it later: a count, or that a private one failed.
+    pub follow: Option<MessageNo>,
+    /// What reports about the message say; `None` while nothing is to be reported.
+    pub whole: Option<Whole>,
 }
 
-/// What a success report says.
+/// What reports about a message say.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Success {
+pub struct Whole {
     /// The Message-ID of the message.
     pub message_id: Box<[u8]>,
     /// Its length.
     pub len: u64,
     /// For a private message: the wrapper with its From and To that the report carries (CHAT-REP-05).
     pub about: Option<Box<[u8]>>,
+}
+
+/// A message that was answered, and of which more may be told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reported {
+    /// The whole From-Path of the SEND.
+    pub from_path: Box<[u8]>,
+    /// Which message.
+    pub whole: Whole,
+    /// How many have it is wanted.
+    pub count: bool,
+    /// That nobody has it is wanted.
+    pub failure: bool,
 }
 
 /// Requests without an answer, oldest first.
@@ -42,6 +61,8 @@ pub struct Owed {
     waiting: VecDeque<(MessageNo, Receipt)>,
     /// Messages whose verdict has not come, oldest first: at most as many as were begun.
     undecided: VecDeque<MessageNo>,
+    /// At most `limits::SESSION_FOLLOWED_MAX`.
+    reported: Vec<(MessageNo, Reported)>,
 }
 
 impl Owed {
@@ -77,6 +98,24 @@ impl Owed {
         due.into_iter()
     }
 
+    /// Keeps what reports about message `no` will say until its outcome comes.
+    ///
+    /// # Errors
+    /// Gives it back if there are too many.
+    pub fn follow(&mut self, no: MessageNo, reported: Reported) -> Result<(), Reported> {
+        if self.reported.len() >= limits::SESSION_FOLLOWED_MAX {
+            return Err(reported);
+        }
+        self.reported.push((no, reported));
+        Ok(())
+    }
+
+    /// The outcome of message `no` has come: what is to be reported of it.
+    pub fn outcome(&mut self, no: MessageNo) -> Option<Reported> {
+        let place = self.reported.iter().position(|(n, _)| *n == no)?;
+        Some(self.reported.swap_remove(place).1)
+    }
+
     /// No more requests may be taken until a verdict comes.
     #[must_use]
     pub fn full(&self) -> bool {
@@ -95,7 +134,10 @@ mod tests {
             from_path: b"msrp://a:1/x;tcp".as_slice().into(),
             failure_report: FailureReport::Yes,
             whole_path: false,
-            success: None,
+            success: false,
+            count: false,
+            follow: None,
+            whole: None,
         }
     }
 

@@ -11,10 +11,15 @@
 //! ```
 //!
 //! Touches: outbound queues on this shard. Never: other shards, clocks, sockets.
-//! Bounds: one pass over the endpoints per part; `limits::ROOM_OPEN_MESSAGES_MAX` open copies, by the
+//! Bounds: one pass over the endpoints per part, over its recipients if it is private; `limits::ROOM_OPEN_MESSAGES_MAX` open copies, by the
 //! home; `RECENT_MESSAGES_MAX`, `REFUSED_TYPES_MAX`.
 //! Proved by: `tests/switch.rs`; `benches/fan_out.rs`.
 
+pub mod answers;
+pub mod copy;
+
+use self::answers::Followed;
+use self::copy::{Body, Part, Scratch, end_early, fresh_tid};
 use super::conns::Conns;
 use super::message::{Opening, Terms};
 use super::queue::Level;
@@ -23,12 +28,10 @@ use crate::base::clock::Now;
 use crate::base::entropy::Entropy;
 use crate::base::id::{ConnId, EndpointId, Seq, Token};
 use crate::base::limits;
-use crate::wire::msrp::encode;
-use crate::wire::msrp::head::FailureReport;
-use crate::wire::msrp::range::ByteRange;
+use crate::base::media::is_typing;
+use crate::room::effect::Recipients;
 use crate::wire::sdp::TypeList;
 use ahash::AHashSet;
-use bytes::Bytes;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -42,6 +45,10 @@ pub struct Member {
     pub conn: ConnId,
     /// The last message it does not get.
     pub after: Seq,
+    /// The number of its participant in the room.
+    pub number: u32,
+    /// A small number that no other member here has, and that stays while it is here.
+    pub slot: u32,
     /// Its To-Path and From-Path lines.
     pub preamble: Arc<[u8]>,
     accepts: TypeList,
@@ -57,11 +64,20 @@ pub struct Member {
 impl Member {
     /// A member from what was negotiated.
     #[must_use]
-    pub fn new(endpoint: EndpointId, conn: ConnId, after: Seq, preamble: Arc<[u8]>, terms: &Terms) -> Self {
+    pub fn new(
+        endpoint: EndpointId,
+        conn: ConnId,
+        after: Seq,
+        number: u32,
+        preamble: Arc<[u8]>,
+        terms: &Terms,
+    ) -> Self {
         let mut member = Self {
             endpoint,
             conn,
             after,
+            number,
+            slot: 0,
             preamble,
             accepts: TypeList::any(),
             accepts_all: true,
@@ -82,12 +98,22 @@ impl Member {
         self.receives = terms.may_receive;
     }
 
-    /// Whether a message of this type and size may be sent here (CHAT-MSG-11, MSRP-TYPE-03, SDP-10, SDP-11).
-    fn takes(&self, content_type: &str, size: u64) -> bool {
-        self.receives
-            && size <= self.max_size
-            && (self.accepts_all || self.accepts.allows(content_type))
-            && !self.refused.iter().any(|t| t.eq_ignore_ascii_case(content_type))
+    fn is_filling(&self, conns: &Conns, now: Now) -> bool {
+        filling(conns, self.conn) && !stuck(conns, now, self.conn)
+    }
+
+    /// Why a message of this type and size is not sent here, as the code that the member itself would answer
+    /// (CHAT-MSG-11, MSRP-TYPE-03, SDP-10, SDP-11).
+    fn declines(&self, content_type: &str, size: u64) -> Option<u16> {
+        if !self.receives {
+            return Some(403);
+        }
+        if size > self.max_size {
+            return Some(413);
+        }
+        let takes = (self.accepts_all || self.accepts.allows(content_type))
+            && !self.refused.iter().any(|t| t.eq_ignore_ascii_case(content_type));
+        (!takes).then_some(415)
     }
 }
 
@@ -103,6 +129,12 @@ struct OpenCopy {
     out: AHashSet<EndpointId>,
 }
 
+impl OpenCopy {
+    fn is_typing(&self) -> bool {
+        is_typing(&self.opening.content_type)
+    }
+}
+
 /// A message that went out lately, for refusals by recipients.
 #[derive(Debug)]
 struct Recent {
@@ -111,46 +143,24 @@ struct Recent {
     content_type: Arc<str>,
 }
 
-/// Octets of a part: in the receive buffer, or shared.
+/// The parts of a shard that a fan-out needs.
 #[derive(Debug)]
-pub enum Body<'a> {
-    /// In the receive buffer.
-    Borrowed(&'a [u8]),
-    /// Shared between queues.
-    Shared(Bytes),
-}
-
-impl AsRef<[u8]> for Body<'_> {
-    fn as_ref(&self) -> &[u8] {
-        match self {
-            Self::Borrowed(b) => b,
-            Self::Shared(b) => b,
-        }
-    }
-}
-
-impl Body<'_> {
-    fn share(&self) -> Bytes {
-        match self {
-            Self::Borrowed(b) => Bytes::copy_from_slice(b),
-            Self::Shared(b) => b.clone(),
-        }
-    }
-}
-
-/// Buffers for what all copies of a part have in common; one per shard, reused.
-#[derive(Debug, Default)]
-pub struct Scratch {
-    start: Vec<u8>,
-    /// Headers, body and end-line; without body and end-line if the body is shared.
-    tail: Vec<u8>,
-    /// The end-line alone.
-    end: Vec<u8>,
+pub struct Tools<'a> {
+    /// The time.
+    pub now: Now,
+    /// All connections.
+    pub conns: &'a mut Conns,
+    /// Chance.
+    pub entropy: &'a mut Entropy,
+    /// Buffers.
+    pub scratch: &'a mut Scratch,
 }
 
 /// What a part did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Delivered {
+    /// The transaction of its copies; `None` if the message is not known.
+    pub tid: Option<Token>,
     /// Copies queued.
     pub copies: u64,
     /// Copies left out because a queue was above its soft watermark.
@@ -163,11 +173,15 @@ pub struct Audience {
     members: Vec<Member>,
     open: Vec<OpenCopy>,
     recent: VecDeque<Recent>,
+    /// Slots that members had who are gone.
+    free_slots: Vec<u32>,
 }
 
 impl Audience {
     /// Adds a member; its place, which [`Audience::remove`] needs.
-    pub fn add(&mut self, member: Member) -> usize {
+    pub fn add(&mut self, mut member: Member) -> usize {
+        // Slots in use are as many as members, so without a free one the next is their number.
+        member.slot = self.free_slots.pop().unwrap_or(self.members.len() as u32);
         for copy in &mut self.open {
             if member.after < copy.seq {
                 // It was here before, under another path: what began there does not go on here.
@@ -178,13 +192,14 @@ impl Audience {
         self.members.len() - 1
     }
 
-    /// Removes the member at `place`. The endpoint that has that place now, if one moved there.
-    pub fn remove(&mut self, place: usize) -> Option<EndpointId> {
+    /// Removes the member at `place`: its slot, and the endpoint that has that place now, if one moved there.
+    pub fn remove(&mut self, place: usize) -> (u32, Option<EndpointId>) {
         let gone = self.members.swap_remove(place);
+        self.free_slots.push(gone.slot);
         for copy in &mut self.open {
             copy.out.remove(&gone.endpoint);
         }
-        self.members.get(place).map(|m| m.endpoint)
+        (gone.slot, self.members.get(place).map(|m| m.endpoint))
     }
 
     /// The member at `place`.
@@ -204,21 +219,26 @@ impl Audience {
         self.members.is_empty()
     }
 
-    /// Queues a part of message `seq` for everybody who is to get it. Whose queue is too long is left
-    /// out: of the whole message at its beginning, of the rest, with a `#`, later on.
-    #[allow(clippy::too_many_arguments)] // The parts of a shard that a fan-out needs, each by name.
+    /// The endpoints that message `seq` is for, if it is private and its last part has not gone out.
+    #[must_use]
+    pub fn only(&self, seq: Seq) -> Option<Recipients> {
+        self.open.iter().find(|c| c.seq == seq).and_then(|c| c.opening.only.clone())
+    }
+
+    /// Queues a part of message `seq` for everybody who is to get it; a private one for the members at
+    /// `places`, so that it costs the same in a room of any size. Whose queue is too long is left out: of
+    /// the whole message at its beginning, of the rest, with a `#`, later on.
     pub fn deliver(
         &mut self,
-        now: Now,
-        conns: &mut Conns,
-        entropy: &mut Entropy,
-        scratch: &mut Scratch,
+        tools: Tools<'_>,
         seq: Seq,
         opening: Option<&Opening>,
         chunk: &Chunk<Body<'_>>,
+        places: Option<&[usize]>,
+        followed: Option<&mut Followed>,
     ) -> Delivered {
-        let Some((id, Opening { from, content_type, ask, only })) =
-            self.identify(entropy, seq, opening, chunk)
+        let Tools { now, conns, entropy, scratch } = tools;
+        let Some((id, Opening { from, content_type, ask, .. })) = self.identify(entropy, seq, opening, chunk)
         else {
             return Delivered::default();
         };
@@ -227,46 +247,40 @@ impl Audience {
             self.remember(tid, seq, content_type.clone());
         }
         let part = Part::render(scratch, tid, id, ask, chunk);
-        let mut done = Delivered::default();
-        let mut out = self.take_out(seq);
-        let size = chunk.total.unwrap_or(chunk.body.as_ref().len() as u64);
-        let first = opening.is_some();
-        let next = chunk.start.saturating_add(chunk.body.as_ref().len() as u64);
-        for member in &mut self.members {
-            if member.after >= seq || member.endpoint == from || out.contains(&member.endpoint) {
-                continue;
-            }
-            if only.as_ref().is_some_and(|few| !few.contains(&member.endpoint)) {
-                continue;
-            }
-            if first && !member.takes(&content_type, size) {
-                leave_out(&mut out, chunk.flag, member.endpoint);
-                continue;
-            }
-            let len = part.len + member.preamble.len();
-            match conns.level(member.conn, len) {
-                None => {}
-                Some(Level::Soft | Level::Hard) if first => {
-                    member.skipped = member.skipped.saturating_add(1);
-                    skip(conns, member.conn);
-                    done.skipped += 1;
-                    leave_out(&mut out, chunk.flag, member.endpoint);
-                }
-                // A message may turn out larger than its beginning said (SDP-10).
-                Some(level)
-                    if level == Level::Hard
-                        || level == Level::Soft && stuck(conns, now, member.conn)
-                        || next - 1 > member.max_size =>
-                {
-                    end_early(now, conns, entropy, member, id, chunk.start, chunk.total);
-                    out.insert(member.endpoint);
-                }
-                Some(_) => {
-                    part.queue(now, conns, entropy, member, chunk.flag);
-                    done.copies += 1;
+        let typing = is_typing(&content_type);
+        let soft = if typing { conns.soft().min(limits::QUEUE_BYTES_FILLING) } else { conns.soft() };
+        let mut round = Round {
+            now,
+            first: opening.is_some(),
+            size: chunk.total.unwrap_or(chunk.body.as_ref().len() as u64),
+            next: chunk.start.saturating_add(chunk.body.as_ref().len() as u64),
+            start: chunk.start,
+            total: chunk.total,
+            flag: chunk.flag,
+            out: self.take_out(seq),
+            done: Delivered { tid: Some(tid), ..Delivered::default() },
+            conns,
+            entropy,
+            part,
+            id,
+            seq,
+            from,
+            content_type,
+            typing,
+            soft,
+            followed,
+        };
+        match places {
+            None => self.members.iter_mut().for_each(|member| round.visit(member)),
+            Some(places) => {
+                for place in places {
+                    if let Some(member) = self.members.get_mut(*place) {
+                        round.visit(member);
+                    }
                 }
             }
         }
+        let Round { out, done, .. } = round;
         self.put_out(seq, out);
         done
     }
@@ -319,18 +333,40 @@ impl Audience {
     /// The members whose queue is filling while their peer still takes.
     #[must_use]
     pub fn filling(&self, conns: &Conns, now: Now) -> Vec<EndpointId> {
-        let filling = self.members.iter().filter(|m| filling(conns, m.conn) && !stuck(conns, now, m.conn));
+        let filling = self.members.iter().filter(|m| m.is_filling(conns, now));
         filling.map(|m| m.endpoint).collect()
     }
 
-    /// Whether one of these members is still to get what `from` has begun: then it should wait.
+    /// Whether `from` has begun something for everybody.
+    #[must_use]
+    pub fn speaks_to_all(&self, from: EndpointId) -> bool {
+        self.open.iter().any(|c| c.opening.from == from && c.opening.only.is_none() && !c.is_typing())
+    }
+
+    /// Whether one of these members is still to get what `from` has begun for everybody: then it should wait.
     #[must_use]
     pub fn holds_up(&self, from: EndpointId, filling: &[EndpointId]) -> bool {
-        let mut begun = self.open.iter().filter(|c| c.opening.from == from);
-        begun.any(|c| {
-            let gets = |e: &EndpointId| c.opening.only.as_ref().is_none_or(|few| few.contains(e));
-            filling.iter().any(|e| *e != from && gets(e) && !c.out.contains(e))
-        })
+        let mut begun =
+            self.open.iter().filter(|c| c.opening.from == from && c.opening.only.is_none() && !c.is_typing());
+        begun.any(|c| filling.iter().any(|e| *e != from && !c.out.contains(e)))
+    }
+
+    /// Whether what `from` has begun privately is to go on to somebody whose queue is filling: then it should
+    /// wait. `place` says where a member is.
+    #[must_use]
+    pub fn holds_up_privately(
+        &self,
+        now: Now,
+        conns: &Conns,
+        from: EndpointId,
+        place: impl Fn(EndpointId) -> Option<usize>,
+    ) -> bool {
+        let full = |e: EndpointId| {
+            place(e).and_then(|place| self.members.get(place)).is_some_and(|m| m.is_filling(conns, now))
+        };
+        let begun = self.open.iter().filter(|c| c.opening.from == from && !c.is_typing());
+        let few = begun.filter_map(|c| c.opening.only.as_ref().map(|few| (c, few)));
+        few.flat_map(|(c, few)| few.iter().filter(|e| !c.out.contains(e))).any(|e| *e != from && full(*e))
     }
 
     /// Where an open message stands and who sent it, to end it with `#`.
@@ -352,10 +388,10 @@ impl Audience {
         conns: &mut Conns,
         entropy: &mut Entropy,
         place: usize,
-        tid: &[u8],
+        tid: Token,
         code: u16,
     ) {
-        let Some(recent) = self.recent.iter().find(|r| r.tid.as_bytes() == tid) else { return };
+        let Some(recent) = self.recent.iter().find(|r| r.tid == tid) else { return };
         let (seq, content_type) = (recent.seq, recent.content_type.clone());
         let Some(member) = self.members.get_mut(place) else { return };
         if code == 415 && member.refused.len() < limits::REFUSED_TYPES_MAX {
@@ -368,20 +404,94 @@ impl Audience {
     }
 }
 
-/// A transaction identifier whose end-line the body does not hold (MSRP-FRAME-10).
-fn fresh_tid(entropy: &mut Entropy, body: &[u8]) -> Token {
-    loop {
-        let tid = entropy.token();
-        if !encode::holds_end_line(body, tid.as_bytes()) {
-            return tid;
-        }
-    }
+/// One part on its way through the members.
+struct Round<'a, 'f> {
+    now: Now,
+    conns: &'a mut Conns,
+    entropy: &'a mut Entropy,
+    part: Part<'a>,
+    /// The Message-ID of the copies.
+    id: Token,
+    seq: Seq,
+    from: EndpointId,
+    content_type: Arc<str>,
+    /// Tells of typing: left out before anything else, and not missed.
+    typing: bool,
+    /// The part begins its message.
+    first: bool,
+    /// Octets of the whole message as far as known.
+    size: u64,
+    start: u64,
+    total: Option<u64>,
+    /// Position of the octet after the part.
+    next: u64,
+    flag: Flag,
+    /// The soft watermark for this message.
+    soft: usize,
+    out: AHashSet<EndpointId>,
+    followed: Option<&'f mut Followed>,
+    done: Delivered,
 }
 
-/// Later parts must not reach a member that did not get the first.
-fn leave_out(out: &mut AHashSet<EndpointId>, flag: Flag, endpoint: EndpointId) {
-    if flag == Flag::More {
-        out.insert(endpoint);
+impl Round<'_, '_> {
+    /// Queues the part for one member, if it is to get it.
+    #[inline]
+    fn visit(&mut self, member: &mut Member) {
+        let id = member.endpoint;
+        if member.after >= self.seq || id == self.from || (!self.out.is_empty() && self.out.contains(&id)) {
+            return;
+        }
+        if self.first {
+            if let Some(followed) = &mut self.followed {
+                followed.meant(member.number);
+            }
+            if let Some(code) = member.declines(&self.content_type, self.size) {
+                return self.leave_out(id, code);
+            }
+        }
+        let len = self.part.len + member.preamble.len();
+        match self.conns.level(member.conn, len, self.soft) {
+            None => self.failed(481),
+            Some(Level::Soft | Level::Hard) if self.first => {
+                if !self.typing {
+                    member.skipped = member.skipped.saturating_add(1);
+                    skip(self.conns, member.conn);
+                    self.done.skipped += 1;
+                }
+                self.leave_out(id, 408);
+            }
+            // A message may turn out larger than its beginning said (SDP-10).
+            Some(level)
+                if level == Level::Hard
+                    || level == Level::Soft && stuck(self.conns, self.now, member.conn)
+                    || self.next - 1 > member.max_size =>
+            {
+                end_early(self.now, self.conns, self.entropy, member, self.id, self.start, self.total);
+                self.out.insert(id);
+                self.failed(if self.next - 1 > member.max_size { 413 } else { 408 });
+            }
+            Some(_) => {
+                self.part.queue(self.now, self.conns, self.entropy, member, self.flag);
+                self.done.copies += 1;
+                if let Some(followed) = self.followed.as_mut().filter(|_| self.flag == Flag::End) {
+                    followed.copied(member.slot);
+                }
+            }
+        }
+    }
+
+    /// Later parts must not reach a member that did not get the first.
+    fn leave_out(&mut self, endpoint: EndpointId, code: u16) {
+        if self.flag == Flag::More {
+            self.out.insert(endpoint);
+        }
+        self.failed(code);
+    }
+
+    fn failed(&mut self, code: u16) {
+        if let Some(followed) = &mut self.followed {
+            followed.failed(code);
+        }
     }
 }
 
@@ -397,101 +507,4 @@ fn stuck(conns: &Conns, now: Now, conn: ConnId) -> bool {
 
 fn filling(conns: &Conns, conn: ConnId) -> bool {
     conns.get(conn).is_some_and(|c| c.queue.len() > limits::QUEUE_BYTES_FILLING)
-}
-
-/// Ends one member's copy of a message with `#`.
-fn end_early(
-    now: Now,
-    conns: &mut Conns,
-    entropy: &mut Entropy,
-    member: &Member,
-    id: Token,
-    start: u64,
-    total: Option<u64>,
-) {
-    let tid = entropy.token();
-    let chunk = Chunk { start, total, body: Body::Borrowed(b""), flag: Flag::Abort };
-    let tail = tail_head(&id, false, &chunk);
-    conns.push_with(now, member.conn, |out| {
-        encode::send(out, tid.as_bytes(), &member.preamble, &tail, b"", Flag::Abort);
-    });
-}
-
-/// The headers behind the paths.
-fn tail_head<'a>(id: &'a Token, ask: bool, chunk: &Chunk<Body<'_>>) -> encode::TailHead<'a> {
-    let len = chunk.body.as_ref().len() as u64;
-    // A range-end is a promise only where the part is short; longer parts are interruptible and say
-    // `*` (RFC 4975 §7.1.1).
-    let end = (len <= 2048).then_some(chunk.start - 1 + len);
-    encode::TailHead {
-        message_id: id.as_bytes(),
-        range: ByteRange { start: chunk.start, end, total: chunk.total },
-        failure_report: if ask { FailureReport::Yes } else { FailureReport::No },
-        success_report: false,
-        content_type: Some(b"message/cpim"),
-    }
-}
-
-/// What all copies of a part have in common, rendered.
-struct Part<'s> {
-    start: &'s [u8],
-    /// Headers, body, end-line; or headers only if `shared`.
-    tail: &'s [u8],
-    end: &'s [u8],
-    shared: Option<Bytes>,
-    /// Octets of a copy without its preamble.
-    len: usize,
-}
-
-impl<'s> Part<'s> {
-    fn render(scratch: &'s mut Scratch, tid: Token, id: Token, ask: bool, chunk: &Chunk<Body<'_>>) -> Self {
-        let body = chunk.body.as_ref();
-        let Scratch { start, tail, end } = scratch;
-        for buffer in [&mut *start, &mut *tail, &mut *end] {
-            buffer.clear();
-        }
-        encode::send_start(start, tid.as_bytes());
-        encode::end_line(end, tid.as_bytes(), chunk.flag, true);
-        encode::send_tail_head(tail, &tail_head(&id, ask, chunk));
-        let shared = (body.len() > limits::COPY_BYTES_MAX).then(|| chunk.body.share());
-        if shared.is_none() {
-            tail.extend_from_slice(body);
-            tail.extend_from_slice(end);
-        }
-        let around = if shared.is_some() { body.len() + end.len() } else { 0 };
-        let len = start.len() + tail.len() + around;
-        Part { start, tail, end, shared, len }
-    }
-
-    fn queue(&self, now: Now, conns: &mut Conns, entropy: &mut Entropy, member: &Member, flag: Flag) {
-        let alone = conns.get(member.conn).is_some_and(|c| c.sessions.len() <= 1);
-        if !alone {
-            return self.queue_apart(now, conns, entropy, member, flag);
-        }
-        let before = [self.start, &*member.preamble, self.tail];
-        match &self.shared {
-            None => conns.push(now, member.conn, before),
-            Some(body) => conns.push_around(now, member.conn, before, body, self.end),
-        }
-    }
-
-    /// On a connection with several sessions a transaction identifier must not come twice, so the
-    /// copy gets one of its own.
-    fn queue_apart(&self, now: Now, conns: &mut Conns, entropy: &mut Entropy, member: &Member, flag: Flag) {
-        let body = self.shared.as_deref().unwrap_or(self.tail);
-        let tid = fresh_tid(entropy, body);
-        let (mut start, mut end) = (Vec::with_capacity(32), Vec::with_capacity(32));
-        encode::send_start(&mut start, tid.as_bytes());
-        encode::end_line(&mut end, tid.as_bytes(), flag, true);
-        match &self.shared {
-            None => {
-                let tail = &self.tail[..self.tail.len() - self.end.len()];
-                conns.push(now, member.conn, [&start, &member.preamble, tail]);
-                conns.push(now, member.conn, [&end, b"", b""]);
-            }
-            Some(body) => {
-                conns.push_around(now, member.conn, [&start, &member.preamble, self.tail], body, &end);
-            }
-        }
-    }
 }

@@ -243,14 +243,15 @@ impl Conns {
         }
     }
 
-    /// Where the queue of `id` would stand with `more` octets; `None` if nothing can be queued there.
+    /// Where the queue of `id` would stand with `more` octets and its soft watermark at `soft`; `None` if
+    /// nothing can be queued there.
     #[must_use]
-    pub fn level(&self, id: ConnId, more: usize) -> Option<Level> {
+    pub fn level(&self, id: ConnId, more: usize, soft: usize) -> Option<Level> {
         let conn = self.get(id).filter(|c| c.closing.is_none())?;
         if self.queued + more > limits::SHARD_QUEUE_BYTES_MAX {
             return Some(Level::Hard);
         }
-        Some(conn.queue.level(more, self.soft()))
+        Some(conn.queue.level(more, soft))
     }
 
     /// Queues copied octets. The caller has looked at [`Conns::level`].

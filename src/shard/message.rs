@@ -8,8 +8,10 @@ use crate::base::chunk::Chunk;
 use crate::base::id::{ConnId, EndpointId, MessageNo, RoomId, Seq, SessionId, ShardId};
 use crate::base::nickname::Nickname;
 use crate::base::refusal::Refusal;
+use crate::room::command::Feedback;
 use crate::room::effect::Recipients;
-use crate::session::inbound::Sender;
+use crate::session::wrapper::Sender;
+use crate::shard::audience::answers::Heard;
 use crate::wire::sdp::TypeList;
 use bytes::Bytes;
 use std::net::SocketAddr;
@@ -24,8 +26,8 @@ pub struct Terms {
     pub peer_path: Bytes,
     /// Wrapped types that the endpoint takes (the union of both attributes, CHAT-MSG-12).
     pub accepts: TypeList,
-    /// The endpoint's SDP declared `a=chatroom` with `private-messages`.
-    pub private_messages: bool,
+    /// Whether the endpoint's `a=chatroom` has `private-messages`; `None` if its SDP has no such attribute.
+    pub private_messages: Option<bool>,
     /// The endpoint may send content (`sendrecv` or `sendonly` as seen from the endpoint).
     pub may_send: bool,
     /// The endpoint takes content (`sendrecv` or `recvonly` as seen from the endpoint).
@@ -201,7 +203,12 @@ pub enum ShardMessage {
         rebind: Option<SessionId>,
     },
     /// Home → session's shard: the sender has another address.
-    Disclose(Box<Disclosure>),
+    Disclose {
+        /// The number of the participant in the room.
+        number: u32,
+        /// Who tells what.
+        disclosure: Box<Disclosure>,
+    },
     /// Home → session's shard: something to be said to the endpoint.
     Notice(Box<Notice>),
     /// Session's shard → home: the session is bound here.
@@ -222,6 +229,8 @@ pub enum ShardMessage {
     },
     /// Home → session's shard: the endpoint gets every message after `after`.
     Admit {
+        /// The number of its participant in the room.
+        number: u32,
         /// Who.
         endpoint: EndpointId,
         /// The last message it does not get.
@@ -255,6 +264,8 @@ pub enum ShardMessage {
         no: MessageNo,
         /// What the wrapper says.
         envelope: Box<OwnedEnvelope>,
+        /// What the sender wants to hear later.
+        feedback: Feedback,
         /// The octets.
         chunk: Box<Chunk>,
     },
@@ -309,6 +320,26 @@ pub enum ShardMessage {
         room: RoomId,
         /// Which message.
         seq: Seq,
+    },
+    /// Shard with an audience → home: what was heard of a followed message.
+    Heard {
+        /// In which room.
+        room: RoomId,
+        /// Which message.
+        seq: Seq,
+        /// Who heard it.
+        by: ShardId,
+        /// What.
+        heard: Box<Heard>,
+    },
+    /// Home → session's shard: what became of a followed message.
+    Outcome {
+        /// Who sent it.
+        endpoint: EndpointId,
+        /// Which message.
+        no: MessageNo,
+        /// What became of it.
+        outcome: Outcome,
     },
     /// Session's shard → home: the queues here have room for the next part of a long message.
     Room {
@@ -368,6 +399,15 @@ pub struct OwnedEnvelope {
     pub content_type: Box<str>,
 }
 
+/// What became of a message, as its sender is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// How many participants have it, and how many were to get it; `None` if too many messages are followed.
+    pub count: Option<(u32, u32)>,
+    /// Nobody has it: the MSRP code that says why.
+    pub failed: Option<u16>,
+}
+
 /// What an audience must know when a message begins.
 #[derive(Clone, Debug)]
 pub struct Opening {
@@ -379,6 +419,15 @@ pub struct Opening {
     pub ask: bool,
     /// A private message: only these endpoints get it.
     pub only: Option<Recipients>,
+    /// What is heard of the copies is told to the home.
+    pub follow: Option<Follow>,
+}
+
+/// How the copies of a message are followed.
+#[derive(Clone, Copy, Debug)]
+pub struct Follow {
+    /// The number of the participant that does not count: the sender of what is for everybody.
+    pub except: Option<u32>,
 }
 
 /// A connection on its way to another shard. Dropped on the way means closed.

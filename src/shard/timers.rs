@@ -4,7 +4,7 @@
 //! come, so nothing is ever cancelled and a timer that outlived its purpose costs one look.
 
 use crate::base::clock::Now;
-use crate::base::id::{ConnId, EndpointId};
+use crate::base::id::{ConnId, EndpointId, RoomId};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -21,6 +21,10 @@ pub enum Timer {
     Stall(ConnId),
     /// Senders that wait for their recipients.
     Relief,
+    /// Messages of a room whose copies nobody has answered.
+    Answers(RoomId),
+    /// Senders that are to be told what became of their messages.
+    Outcomes,
 }
 
 /// All deadlines of a shard.

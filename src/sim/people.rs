@@ -157,7 +157,7 @@ impl World {
         Terms {
             peer_path: peer_path(stay).into_bytes().into(),
             accepts: TypeList::any(),
-            private_messages: false,
+            private_messages: Some(false),
             may_send: true,
             may_receive: true,
             max_size: None,

@@ -297,6 +297,15 @@ impl Seat {
         answer[answer.rfind(&format!("MSRP {tid} ")).expect("an answer")..].to_owned()
     }
 
+    /// Answers the copy that was heard last with 200.
+    pub(crate) async fn takes(&mut self, copy: &str) {
+        let tid = copy[copy.rfind("MSRP ").unwrap() + 5..].split(' ').next().unwrap();
+        let Self { theirs, mine, stream, .. } = self;
+        let answer =
+            format!("MSRP {tid} 200 OK\r\nTo-Path: {theirs}\r\nFrom-Path: {mine}\r\n-------{tid}$\r\n");
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    }
+
     /// Sends a message with a wrapper; the answer. `lines` are further MSRP headers.
     pub(crate) async fn say(&mut self, from: &str, to: &str, lines: &str, content: &str) -> String {
         let id = format!("{}x{}", self.dialog.call_id.replace('.', "-"), self.sent);

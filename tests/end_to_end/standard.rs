@@ -405,3 +405,41 @@ async fn typing_and_notifications_pass_untouched_and_a_success_report_means_the_
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_sender_that_asks_is_told_how_many_have_its_message() {
+    let raw = Raw { delivery_counts: Some(true), ..Raw::default() };
+    everywhere(raw, async |server, transport| {
+        let (_alice_phone, mut alice) = enter(server, transport, "alice").await;
+        let (_bob_phone, mut bob) = enter(server, transport, "bob").await;
+        let (_carol_phone, carol) = enter(server, transport, "carol").await;
+        assert!(alice.ok.contains("a=chatroom:nickname private-messages org.openmsrp.delivery-count\r\n"));
+        let text = "Content-Type: text/plain\r\n\r\nwho has this?";
+        assert_eq!(
+            code(&alice.say("sip:alice@localhost", ROOM, "Delivery-Count: yes\r\n", text).await),
+            "200"
+        );
+        let copy = bob.hear("who has this?").await;
+        bob.takes(&copy).await;
+        drop(carol);
+        let report = alice.hear(" REPORT\r\n").await + &alice.hear("$\r\n").await;
+        assert!(report.contains("Status: 000 200 received by 1 of 2\r\nDelivery-Count: 1/2\r\n"), "{report}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_declares_nothing_has_a_nickname_and_private_messages() {
+    // CHAT-PRIV-03
+    everywhere(Raw::default(), async |server, transport| {
+        let (_alice_phone, mut alice) = enter(server, transport, "alice").await;
+        let mut blink_phone = Phone::new(server.sip, transport, "blink").await;
+        let mut blink = blink_phone.join(server.msrp, "lobby", "", "").await;
+        let answer = blink.ask("NICKNAME", "Use-Nickname: Blinky\r\n").await;
+        assert_eq!(code(&answer), "200", "without quotation marks");
+        assert_eq!(nickname(&mut alice, "blinky").await, "425");
+        assert_eq!(code(&alice.text("sip:alice@localhost", "sip:blink@localhost", "a secret").await), "200");
+        blink.hear("a secret").await;
+    })
+    .await;
+}

@@ -343,7 +343,7 @@ fn stopping_ends_what_is_begun_and_closes_everything() {
 }
 
 /// The same endpoint with the session that a re-INVITE was granted, on a connection of its own.
-fn renegotiated(w: &mut World, who: &Person) -> Person {
+pub(crate) fn renegotiated(w: &mut World, who: &Person) -> Person {
     let room = address(ROOM);
     let terms = Box::new(terms(&who.name));
     let home = w.home(ROOM);

@@ -3,11 +3,14 @@
 
 mod chunks;
 mod conns;
+mod counts;
 mod crossings;
 mod messages;
 mod nicknames;
 mod notices;
 mod privacy;
+mod private;
 mod random;
 mod shards;
+mod typing;
 mod world;

@@ -2,6 +2,7 @@
 
 use crate::world::{Person, ROOM, World, address, terms};
 use openmsrp::base::chunk::Flag;
+use openmsrp::base::limits;
 use openmsrp::room::policy::Policy;
 use openmsrp::shard::message::ToShard;
 use openmsrp::wire::sdp::TypeList;
@@ -97,7 +98,7 @@ fn a_private_message_reaches_one_participant_on_all_able_devices_and_nobody_else
     let alice = Person::enters(&mut w, "alice");
     let (phone, desk) = (Person::enters(&mut w, "bob"), Person::enters(&mut w, "bob"));
     let mut plain = terms("bob");
-    plain.private_messages = false;
+    plain.private_messages = Some(false);
     let old = Person::enters_with(&mut w, 0, ROOM, "bob", plain.clone());
     let carol = Person::enters(&mut w, "carol");
     let dave = Person::enters_with(&mut w, 0, ROOM, "dave", plain);
@@ -427,4 +428,52 @@ fn a_room_is_gone_with_its_last_participant() {
     w.tell(0, ToShard::Leave { endpoint: p[0].endpoint, room: address(ROOM) });
     let again = Person::enters(&mut w, "again");
     assert!(again.hears(&mut w).is_empty());
+}
+
+#[test]
+fn what_is_sent_again_after_a_new_session_is_answered_and_not_passed_on() {
+    // MSRP-CHUNK-15
+    let (mut w, p) = room_of(2);
+    let said = p[0].wrapped("once");
+    w.write(p[0].end, &p[0].message(1, "", &said));
+    w.write(p[0].end, &p[0].message(2, "", "rubbish"));
+    let long = p[0].wrapped(&"long ".repeat(100));
+    let (one, two) = long.as_bytes().split_at(200);
+    w.write(p[0].end, &p[0].chunk("aaaa", "long", "1-*/*", one, '+'));
+    w.write(p[0].end, &p[0].chunk("bbbb", "long", "201-*/*", two, '$'));
+    assert_eq!(p[1].hears(&mut w).len(), 3);
+    w.write(p[0].end, &p[0].message(1, "", &said));
+    assert_eq!(p[1].hears(&mut w).len(), 1, "in one session a name is the sender's own affair");
+
+    w.hang_up(p[0].end);
+    let again = crate::conns::renegotiated(&mut w, &p[0]);
+    again.binds(&mut w);
+    w.write(again.end, &again.message(1, "Success-Report: yes\r\n", &said));
+    let frames = w.frames(again.end);
+    assert_eq!((frames[0].what.as_str(), frames[1].what.as_str()), ("200", "REPORT"));
+    assert_eq!(frames[1].range, format!("1-{0}/{0}", said.len()));
+    w.write(again.end, &again.chunk("cccc", "long", "1-*/*", one, '+'));
+    w.write(again.end, &again.chunk("dddd", "long", "201-*/*", two, '$'));
+    assert_eq!(again.answers(&mut w).len(), 2);
+    assert!(p[1].hears(&mut w).is_empty(), "nobody hears it twice");
+    w.write(again.end, &again.message(2, "", &again.wrapped("well formed now")));
+    assert_eq!(p[1].hears(&mut w).len(), 1, "what was refused may come again");
+    w.write(again.end, &again.message(3, "", &again.wrapped("new")));
+    assert_eq!(p[1].hears(&mut w).len(), 1);
+}
+
+#[test]
+fn only_so_many_messages_are_known_again() {
+    let (mut w, p) = room_of(2);
+    let n = limits::RECENT_MESSAGES_MAX as u32;
+    for n in 0..=n {
+        p[0].says(&mut w, n, "x");
+    }
+    let again = crate::conns::renegotiated(&mut w, &p[0]);
+    again.binds(&mut w);
+    p[1].hears(&mut w);
+    for n in 0..=n {
+        again.says(&mut w, n, "x");
+    }
+    assert_eq!(p[1].hears(&mut w).len(), 1, "the oldest was forgotten");
 }

@@ -1,11 +1,13 @@
 //! Random events on several shards, with what crosses between them delivered late and in any order that
 //! pairs of shards allow: joining, leaving, speaking in one or many chunks, hanging up, coming back under
-//! a new session, taking nothing for a while. Whatever happens, everybody present hears every message once, in the one order of the
-//! room, and when all have left nothing is left.
+//! a new session, taking nothing for a while, answering copies or not. Whatever happens, everybody present hears
+//! every message once, in the one order of the room, who asked how many have a message is told at most once and no
+//! more than there are, and when all have left nothing is left.
 
-use crate::world::{Person, World, address, terms};
+use crate::world::{Person, World, address, answer, terms};
 use openmsrp::base::chunk::Flag;
 use openmsrp::base::limits;
+use openmsrp::room::policy::Policy;
 use openmsrp::shard::core::ShardCore;
 use openmsrp::shard::message::ToShard;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -60,14 +62,27 @@ struct Play {
     /// Texts that were answered 200, with their room and who was present before they were sent.
     said: BTreeMap<String, (usize, Vec<usize>)>,
     ends: Vec<usize>,
+    /// Messages whose sender was told how many have them.
+    counted: HashSet<String>,
+    /// Messages whose sender wants to be told, and who that is.
+    to_count: Vec<(usize, String)>,
 }
 
 impl Play {
     fn new(seed: u64, shards: u16) -> Self {
-        let mut w = World::new(shards);
+        let mut w = World::with(shards, Policy { delivery_counts: true, ..Policy::default() });
         w.delayed = true;
         let (peers, said, ends) = (Vec::new(), BTreeMap::new(), Vec::new());
-        Self { w, dice: Dice(seed), peers, count: 0, said, ends }
+        Self {
+            w,
+            dice: Dice(seed),
+            peers,
+            count: 0,
+            said,
+            ends,
+            counted: HashSet::new(),
+            to_count: Vec::new(),
+        }
     }
 
     fn tell(&mut self, room: usize, command: ToShard) {
@@ -207,8 +222,12 @@ impl Play {
         let tid = format!("t{n:07}");
         let long = if self.dice.roll(8) == 0 { 50_000 } else { 0 };
         let body = p.person.wrapped(&format!("{n} from {} {}", p.person.name, "x".repeat(long)));
-        let octets = p.person.message(n, "", &body);
+        let asks = ["", "Delivery-Count: yes\r\n"][self.dice.roll(2)];
+        let octets = p.person.message(n, asks, &body);
         p.asked.insert(tid.clone());
+        if !asks.is_empty() {
+            self.to_count.push((i, format!("m{n}abc")));
+        }
         self.w.write(p.person.end, &octets);
         let (room, present) = (self.peers[i].room, self.present(self.peers[i].room));
         self.said.insert(body, (room, present.into_iter().filter(|j| *j != i).collect()));
@@ -236,6 +255,7 @@ impl Play {
     /// Everybody takes in what arrived.
     fn listen(&mut self) {
         let quiet = self.w.crossing().next().is_none();
+        let mut answers = Vec::new();
         for end in 0..self.w.ends.len() {
             for frame in self.w.frames(end) {
                 let to = frame.to_path.as_str();
@@ -248,7 +268,21 @@ impl Play {
                     assert!(current || p.interrupted);
                     if current {
                         p.take_in(&frame);
+                        let code = ["200 OK", "200 OK", "200 OK", "500 no"][self.dice.roll(4)];
+                        answers.extend((self.dice.roll(5) > 0).then(|| (end, answer(&frame, code))));
                     }
+                    continue;
+                }
+                if frame.what == "REPORT" {
+                    let count = frame.header("Delivery-Count").expect("nothing else was to be reported");
+                    let (got, of) = count.split_once('/').expect("there is room for all counts");
+                    let number = |n: &str| n.parse::<usize>().unwrap();
+                    assert!(number(got) <= number(of) && number(of) < self.peers.len(), "{count}");
+                    assert!(
+                        self.counted.insert(frame.message_id.clone()),
+                        "{} was told twice",
+                        frame.message_id
+                    );
                     continue;
                 }
                 if frame.tid.starts_with("bind") {
@@ -262,6 +296,9 @@ impl Play {
             }
         }
         self.peers.iter_mut().for_each(|p| p.present |= quiet && p.bound);
+        for (end, answer) in answers {
+            self.w.write(end, answer.as_bytes());
+        }
     }
 
     fn step(&mut self) {
@@ -359,6 +396,15 @@ impl Play {
             assert!(p.open.is_empty(), "{} waits for the end of a message", p.person.name);
         }
         self.compare();
+        self.w.later(limits::COPY_ANSWER_WAIT);
+        self.w.cross_all();
+        self.notice_closed();
+        self.listen();
+        for (i, id) in &self.to_count {
+            let p = &self.peers[*i];
+            let told = self.counted.contains(id) || p.left || p.interrupted;
+            assert!(told, "{} was not told who has {id}", p.person.name);
+        }
         for i in 0..self.peers.len() {
             if !self.peers[i].left {
                 self.leave(i);

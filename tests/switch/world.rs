@@ -100,7 +100,7 @@ pub(crate) fn terms(name: &str) -> Terms {
     Terms {
         peer_path: peer_path(name).into_bytes().into(),
         accepts: TypeList::any(),
-        private_messages: true,
+        private_messages: Some(true),
         may_send: true,
         may_receive: true,
         max_size: None,
@@ -248,6 +248,9 @@ impl World {
         loop {
             let mut quiet = true;
             for shard in 0..self.cores.len() {
+                if self.cores[shard].deadline().is_some_and(|due| due <= self.now) {
+                    self.cores[shard].tick(self.now);
+                }
                 let mut out = Outputs::default();
                 self.cores[shard].outputs(&mut out);
                 let mut writes = Vec::new();
@@ -256,6 +259,7 @@ impl World {
                 writes.into_iter().for_each(|conn| self.take(shard, conn));
                 self.carry_out(shard, out);
             }
+            quiet &= self.cores.iter().all(|core| core.deadline().is_none_or(|due| due > self.now));
             let pair = self.crossing().next();
             if let Some(pair) = pair.filter(|_| !self.delayed) {
                 quiet = false;
@@ -423,6 +427,12 @@ impl World {
     }
 }
 
+/// The answer to a copy.
+pub(crate) fn answer(copy: &Frame, code: &str) -> String {
+    let Frame { tid, to_path, from_path, .. } = copy;
+    format!("MSRP {tid} {code}\r\nTo-Path: {from_path}\r\nFrom-Path: {to_path}\r\n-------{tid}$\r\n")
+}
+
 /// A participant whose session is bound.
 #[derive(Clone)]
 pub(crate) struct Person {
@@ -519,6 +529,21 @@ impl Person {
     pub(crate) fn hears(&self, w: &mut World) -> Vec<String> {
         let frames = w.frames(self.end);
         frames.iter().filter(|f| f.what == "SEND").map(Frame::text).collect()
+    }
+
+    /// Answers every copy that reached this participant since last asked; how many there were.
+    pub(crate) fn answers_copies(&self, w: &mut World, code: &str) -> usize {
+        let frames = w.frames(self.end);
+        let copies: Vec<&Frame> = frames.iter().filter(|f| f.what == "SEND").collect();
+        for copy in &copies {
+            w.write(self.end, answer(copy, code).as_bytes());
+        }
+        copies.len()
+    }
+
+    /// The reports that reached this participant since last asked.
+    pub(crate) fn reports(&self, w: &mut World) -> Vec<Frame> {
+        w.frames(self.end).into_iter().filter(|f| f.what == "REPORT").collect()
     }
 
     /// Nothing at all reached this participant since last asked.

@@ -14,22 +14,27 @@
 //! Bounds: those of its parts; `limits::SHARD_ROOMS_MAX`, `SHARD_SESSIONS_MAX`.
 //! Proved by: `tests/switch.rs`, which drives several cores by value with a virtual clock.
 //!
-//! Files: `requests` (what arrives on connections), `sessions` (grants, binding, moving, ending),
+//! Files: `requests` (what arrives on connections), `replies` (what is answered), `follow` (what is told later),
+//! `sessions` (grants, binding, moving, ending),
 //! `rooms` (what rooms decide, carried out), this one (the rest).
 
+mod follow;
 mod notices;
+mod replies;
 mod requests;
 mod rooms;
 mod sessions;
 
-use super::audience::{Audience, Scratch};
+use super::audience::Audience;
+use super::audience::answers::Answers;
+use super::audience::copy::Scratch;
 use super::conns::{CloseReason, Conns, Stall};
-use super::message::{FromShard, Grant, ShardMessage, Terms, ToShard};
+use super::message::{FromShard, Grant, Outcome, ShardMessage, Terms, ToShard};
 use super::timers::{Timer, Timers};
 use crate::base::address::Address;
 use crate::base::clock::Now;
 use crate::base::entropy::Entropy;
-use crate::base::id::{ConnId, EndpointId, RoomId, SessionId, ShardId, Token};
+use crate::base::id::{ConnId, EndpointId, MessageNo, RoomId, SessionId, ShardId, Token};
 use crate::base::limits;
 use crate::room::Room;
 use crate::room::effect::Effect;
@@ -180,6 +185,12 @@ pub struct ShardCore {
     room_names: AHashMap<Address, RoomId>,
     last_room: u64,
     audiences: AHashMap<RoomId, Audience>,
+    /// Messages whose copies here are followed.
+    answers: AHashMap<RoomId, Answers>,
+    /// What is known of followed messages whose home is here.
+    tallies: follow::Tallies,
+    /// What became of messages of sessions here, to be told in the next turn.
+    outcomes: Vec<(EndpointId, MessageNo, Outcome)>,
     timers: Timers,
     scratch: Scratch,
     effects: Vec<Effect>,
@@ -212,6 +223,9 @@ impl ShardCore {
             room_names: AHashMap::new(),
             last_room: 0,
             audiences: AHashMap::new(),
+            answers: AHashMap::new(),
+            tallies: follow::Tallies::default(),
+            outcomes: Vec::new(),
             timers: Timers::default(),
             scratch: Scratch::default(),
             effects: Vec::new(),
@@ -262,8 +276,9 @@ impl ShardCore {
     pub fn is_idle(&self) -> bool {
         let waits = self.waiting.is_empty() && self.moved.is_empty() && self.held.is_empty();
         let named = self.by_id.is_empty() && self.room_names.is_empty() && self.audiences.is_empty();
+        let followed = self.answers.is_empty() && self.tallies.is_empty() && self.outcomes.is_empty();
         let here = self.conns.is_empty() && self.sessions.is_empty() && self.rooms.is_empty();
-        waits && named && here && self.conns.queued() == 0 && self.conns.unread() == 0
+        waits && named && followed && here && self.conns.queued() == 0 && self.conns.unread() == 0
     }
 
     /// Takes what must be done after the turns since this was last called.
@@ -345,18 +360,18 @@ impl ShardCore {
         match message {
             ShardMessage::Grant(grant) => self.grant(now, *grant),
             ShardMessage::Revise { endpoint, terms, rebind } => self.revise(now, endpoint, *terms, rebind),
-            ShardMessage::Disclose(disclosure) => self.disclose(disclosure),
+            ShardMessage::Disclose { number, disclosure } => self.disclose(number, disclosure),
             ShardMessage::Notice(notice) => self.notice(now, notice),
             ShardMessage::Bind { room, endpoint, at } => self.room_bind(now, room, endpoint, at),
             ShardMessage::Unbind { room, endpoint } => self.room_unbind(now, room, endpoint),
-            ShardMessage::Admit { endpoint, after } => self.admit(endpoint, after),
+            ShardMessage::Admit { endpoint, number, after } => self.admit(endpoint, number, after),
             ShardMessage::Evict { endpoint } => self.evict(now, endpoint),
             ShardMessage::Forget { endpoint } => {
                 self.moved.remove(&endpoint);
             }
             ShardMessage::Decline { room, endpoint } => self.room_decline(now, room, endpoint),
-            ShardMessage::Post { room, endpoint, no, envelope, chunk } => {
-                self.remote_post(now, room, endpoint, no, &envelope, *chunk);
+            ShardMessage::Post { room, endpoint, no, envelope, feedback, chunk } => {
+                self.remote_post(now, room, endpoint, no, &envelope, feedback, *chunk);
             }
             ShardMessage::Continue { room, endpoint, no, chunk } => {
                 self.remote_continue(now, room, endpoint, no, *chunk);
@@ -368,6 +383,8 @@ impl ShardCore {
             ShardMessage::Deliver { room, seq, opening, hold, chunk } => {
                 self.remote_deliver(now, room, seq, opening.as_deref(), hold, *chunk);
             }
+            ShardMessage::Heard { room, seq, by, heard } => self.heard(now, room, seq, by, &heard),
+            ShardMessage::Outcome { endpoint, no, outcome } => self.outcome(now, endpoint, no, outcome),
             ShardMessage::Abort { room, seq } => self.abort_here(now, room, seq),
             ShardMessage::Room { endpoint, by } => self.has_room(now, endpoint, by),
             ShardMessage::GoOn { endpoint } => self.read_on(endpoint),
@@ -406,6 +423,8 @@ impl ShardCore {
                 Timer::Open(endpoint) => self.open_due(now, endpoint),
                 Timer::Quiet(id) => self.quiet_due(now, id),
                 Timer::Relief => self.relief_due(now),
+                Timer::Answers(room) => self.answers_due(now, room),
+                Timer::Outcomes => self.outcomes_due(now),
                 Timer::Stall(id) => match self.conns.stall_look(now, id) {
                     Stall::Nothing => {}
                     Stall::Later(due) => self.timers.set(due, Timer::Stall(id)),
@@ -504,6 +523,7 @@ impl ShardCore {
         }
         let members: usize = self.audiences.values().map(|a| a.members().len()).sum();
         assert_eq!(members, self.sessions.values().filter(|s| s.member.is_some()).count());
+        self.tallies.check();
     }
 }
 

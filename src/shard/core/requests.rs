@@ -1,19 +1,22 @@
 //! What arrives on connections: octets to frames, frames to sessions, answers back.
 
+use super::replies::{complete, first_uri, receipt};
 use super::sessions::Found;
 use super::{Flow, Session, ShardCore, State};
 use crate::base::chunk::{Chunk, Flag};
 use crate::base::clock::Now;
-use crate::base::id::{ConnId, EndpointId, MessageNo, SessionId, ShardId};
+use crate::base::id::{ConnId, EndpointId, SessionId, ShardId};
 use crate::base::limits;
+use crate::base::media::{is_notification, is_typing};
 use crate::base::refusal::Refusal;
+use crate::room::command::Feedback;
 use crate::session::inbound::{Emit, Outcome, Taken};
-use crate::session::owed::{Receipt, Success};
-use crate::shard::audience::Body;
+use crate::session::owed::Receipt;
+use crate::shard::audience::copy::Body;
 use crate::shard::conns::{CloseReason, UnderWay, Wait};
-use crate::shard::message::{Ended, OwnedEnvelope, ShardMessage};
+use crate::shard::message::{OwnedEnvelope, ShardMessage};
 use crate::shard::timers::Timer;
-use crate::wire::msrp::encode::{self, ReportHead};
+use crate::wire::msrp::encode;
 use crate::wire::msrp::frame::{Framer, Step};
 use crate::wire::msrp::head::{FailureReport, Head, HeadFault, Kind, Method};
 use crate::wire::msrp::range::ByteRange;
@@ -38,6 +41,7 @@ struct Part<'a> {
     endpoint: EndpointId,
     message_id: &'a [u8],
     chunk: Chunk<&'a [u8]>,
+    feedback: Feedback,
 }
 
 impl ShardCore {
@@ -267,7 +271,7 @@ impl ShardCore {
         let under_way = UnderWay {
             endpoint: None,
             message_id: Box::default(),
-            receipt: receipt(head, None),
+            receipt: receipt(head, false),
             next: 0,
             total: None,
             refused: why,
@@ -293,7 +297,7 @@ impl ShardCore {
         };
         let Some(session) = self.sessions.get_mut(&endpoint) else { return Next::Go };
         let (room, no) = (session.grant.room, session.inbound.number());
-        let receipt = Receipt { whole_path: true, ..receipt(head, None) };
+        let receipt = Receipt { whole_path: true, ..receipt(head, false) };
         self.swallow_rest(id, head, end, None);
         if room.home() == self.config.id {
             if let Some(verdict) = self.nickname(now, room, endpoint, no, wish) {
@@ -341,12 +345,26 @@ impl ShardCore {
         let body = body.unwrap_or_default();
         let chunk = Chunk { start: range.start, total: range.total, body, flag: end.unwrap_or(Flag::More) };
         let next = range.start + body.len() as u64;
-        let taken = self.take_part(now, Part { endpoint, message_id, chunk });
+        let mut receipt = receipt(head, self.config.policy.delivery_counts);
+        let feedback = feedback(&receipt);
+        let taken = self.take_part(now, Part { endpoint, message_id, chunk, feedback });
         if end.is_none() {
-            self.begin_under_way(now, id, endpoint, head, next, range.total, taken.err());
+            let message_id = message_id.into();
+            let (total, refused) = (range.total, taken.err());
+            if let Some(why) = refused {
+                // Said at once, so that the sender can stop (MSRP-TXN-10).
+                self.answer(now, id, endpoint, &receipt, Err(why));
+            }
+            let under_way = UnderWay { endpoint: Some(endpoint), message_id, receipt, next, total, refused };
+            if let Some(conn) = self.conns.get_mut(id) {
+                conn.under_way = Some(Box::new(under_way));
+            }
             return Next::Go;
         }
-        self.answer_send(now, id, endpoint, &taken, || receipt(head, success(head, &taken)));
+        if let Ok(taken) = &taken {
+            complete(&mut receipt, message_id, taken);
+        }
+        self.answer_send(now, id, endpoint, &taken, receipt);
         Next::Go
     }
 
@@ -354,35 +372,6 @@ impl ShardCore {
         if head.failure_report == FailureReport::Yes {
             let (to, from) = (head.first_from(), first_uri(head.to_path));
             self.conns.push_with(now, id, |out| encode::response(out, head.tid, 200, "OK", to, from));
-        }
-    }
-
-    #[allow(clippy::too_many_arguments)] // A SEND's head, spread out once.
-    fn begin_under_way(
-        &mut self,
-        now: Now,
-        id: ConnId,
-        endpoint: EndpointId,
-        head: &Head<'_>,
-        next: u64,
-        total: Option<u64>,
-        refused: Option<Refusal>,
-    ) {
-        // Success is known at the end; keep what a report would need.
-        let wants = head.success_report.then(|| Success {
-            message_id: head.message_id.unwrap_or_default().into(),
-            len: 0,
-            about: None,
-        });
-        let receipt = receipt(head, wants);
-        if let Some(why) = refused {
-            // Said at once, so that the sender can stop (MSRP-TXN-10).
-            self.answer(now, id, endpoint, &receipt, Err(why));
-        }
-        let message_id = head.message_id.unwrap_or_default().into();
-        let under_way = UnderWay { endpoint: Some(endpoint), message_id, receipt, next, total, refused };
-        if let Some(conn) = self.conns.get_mut(id) {
-            conn.under_way = Some(Box::new(under_way));
         }
     }
 
@@ -395,17 +384,15 @@ impl ShardCore {
         let endpoint = under_way.endpoint.filter(|_| under_way.refused.is_none());
         if let Some(endpoint) = endpoint {
             let chunk = Chunk { start: under_way.next, total: under_way.total, body, flag };
-            let taken = self.take_part(now, Part { endpoint, message_id: &under_way.message_id, chunk });
+            let feedback = feedback(&under_way.receipt);
+            let part = Part { endpoint, message_id: &under_way.message_id, chunk, feedback };
+            let taken = self.take_part(now, part);
             under_way.next += body.len() as u64;
             match (taken, end) {
                 (Ok(taken), Some(_)) => {
                     let mut receipt = under_way.receipt.clone();
-                    receipt.success = receipt.success.zip(taken.complete).map(|(wanted, len)| Success {
-                        len,
-                        about: taken.about.clone(),
-                        ..wanted
-                    });
-                    self.answer_send(now, id, endpoint, &Ok(taken), || receipt);
+                    complete(&mut receipt, &under_way.message_id, &taken);
+                    self.answer_send(now, id, endpoint, &Ok(taken), receipt);
                 }
                 (Err(why), _) => {
                     self.answer(now, id, endpoint, &under_way.receipt, Err(why));
@@ -420,7 +407,9 @@ impl ShardCore {
                 return Next::Go;
             }
             let chunk = Chunk { start: under_way.next, total: None, body: &b""[..], flag };
-            let _ = self.take_part(now, Part { endpoint, message_id: &under_way.message_id, chunk });
+            let feedback = Feedback::default();
+            let part = Part { endpoint, message_id: &under_way.message_id, chunk, feedback };
+            let _ = self.take_part(now, part);
         }
         if end.is_none()
             && let Some(conn) = self.conns.get_mut(id)
@@ -442,13 +431,19 @@ impl ShardCore {
         }
         let mut refused = None;
         for emit in emits {
-            refused = refused.or(self.emit(now, part.endpoint, emit));
+            refused = refused.or(self.emit(now, part.endpoint, emit, part.feedback));
         }
         refused.map_or(taken, Err)
     }
 
     /// Passes a part on to the room's home. A refusal, if it is known at once.
-    fn emit(&mut self, now: Now, endpoint: EndpointId, emit: Emit<'_>) -> Option<Refusal> {
+    fn emit(
+        &mut self,
+        now: Now,
+        endpoint: EndpointId,
+        emit: Emit<'_>,
+        feedback: Feedback,
+    ) -> Option<Refusal> {
         let session = self.sessions.get_mut(&endpoint)?;
         let (room, here) = (session.grant.room, session.grant.room.home() == self.config.id);
         match emit {
@@ -460,7 +455,8 @@ impl ShardCore {
                 }
                 if here {
                     let chunk = borrowed(&chunk);
-                    let verdict = self.post(now, room, endpoint, no, envelope, chunk, self.config.id)?;
+                    let verdict =
+                        self.post(now, room, endpoint, no, envelope, feedback, chunk, self.config.id)?;
                     let why = verdict.err()?;
                     self.sessions.get_mut(&endpoint)?.inbound.refused(no, why);
                     return Some(why);
@@ -477,7 +473,7 @@ impl ShardCore {
                     content_type: envelope.content_type.into(),
                 });
                 let chunk = Box::new(chunk.to_owned_chunk());
-                let post = ShardMessage::Post { room, endpoint, no, envelope, chunk };
+                let post = ShardMessage::Post { room, endpoint, no, envelope, feedback, chunk };
                 self.outputs.mesh.push((room.home(), post));
                 if more {
                     self.hold_reading(endpoint);
@@ -497,140 +493,12 @@ impl ShardCore {
         None
     }
 
-    /// Answers a SEND that has ended, now or when the verdict on its message comes.
-    fn answer_send(
-        &mut self,
-        now: Now,
-        id: ConnId,
-        endpoint: EndpointId,
-        taken: &Result<Taken, Refusal>,
-        receipt: impl FnOnce() -> Receipt,
-    ) {
-        let undecided = taken.as_ref().ok().and_then(|t| t.no);
-        let undecided =
-            undecided.filter(|no| self.sessions.get(&endpoint).is_some_and(|s| s.owed.is_undecided(*no)));
-        match undecided {
-            Some(no) => {
-                if let Some(session) = self.sessions.get_mut(&endpoint) {
-                    session.owed.keep(no, receipt());
-                    if let (true, Some(conn)) = (session.owed.full(), self.conns.get_mut(id)) {
-                        conn.owes = Some(endpoint);
-                    }
-                }
-            }
-            None => {
-                self.answer(now, id, endpoint, &receipt(), taken.as_ref().map(|_| ()).map_err(|why| *why))
-            }
-        }
-    }
-
-    /// The verdict on a message of a session here, from the room's home.
-    pub(super) fn verdict(
-        &mut self,
-        now: Now,
-        endpoint: EndpointId,
-        no: MessageNo,
-        verdict: Result<(), Refusal>,
-    ) {
-        let Some(session) = self.sessions.get_mut(&endpoint) else { return };
-        if let Err(why) = verdict {
-            session.inbound.refused(no, why);
-        }
-        let due: Vec<Receipt> = session.owed.decide(no).collect();
-        let State::Bound(id) = session.state else { return };
-        for receipt in due {
-            self.answer(now, id, endpoint, &receipt, verdict);
-        }
-        if let Some(conn) = self.conns.get_mut(id).filter(|c| c.wait == Some(Wait::Verdicts(endpoint))) {
-            conn.wait = None;
-            self.outputs.resume.push(id);
-        }
-    }
-
-    /// Writes the answer to a SEND, and the success report if one is due (RFC 4975 §7.1.4, §7.2).
-    fn answer(
-        &mut self,
-        now: Now,
-        id: ConnId,
-        endpoint: EndpointId,
-        receipt: &Receipt,
-        verdict: Result<(), Refusal>,
-    ) {
-        let Some(session) = self.sessions.get(&endpoint).map(|s| s.grant.session) else { return };
-        let (code, comment) = match verdict {
-            Ok(()) => (200, "OK"),
-            Err(why) => {
-                let code = why.msrp();
-                *self.counters.refused.entry(code.0).or_default() += 1;
-                code
-            }
-        };
-        let answered = match receipt.failure_report {
-            _ if receipt.whole_path => true,
-            FailureReport::Yes => true,
-            FailureReport::Partial => verdict.is_err(),
-            FailureReport::No => false,
-        };
-        if !answered && receipt.success.is_none() {
-            return;
-        }
-        let uri = self.uri(&session);
-        if answered {
-            let path = &receipt.from_path;
-            let to = if receipt.whole_path { path } else { first_uri(path) };
-            self.conns.push_with(now, id, |out| encode::response(out, &receipt.tid, code, comment, to, &uri));
-        }
-        if let (Ok(()), Some(Success { message_id, len, about })) = (verdict, &receipt.success) {
-            let tid = self.entropy.token();
-            let head = ReportHead {
-                to_path: &receipt.from_path,
-                from_path: &uri,
-                message_id,
-                range: ByteRange { start: 1, end: Some(*len), total: Some(*len) },
-                code: 200,
-                comment: "OK",
-                cpim: about.as_deref(),
-            };
-            self.conns.push_with(now, id, |out| encode::report(out, tid.as_bytes(), &head));
-        }
-    }
-
-    /// An answer to something we sent.
-    fn response(&mut self, now: Now, id: ConnId, head: &Head<'_>, code: u16) {
-        let Some(conn) = self.conns.get(id) else { return };
-        if conn.opened_for.is_some() {
-            return self.binding_answered(now, id, head.tid, code);
-        }
-        if code / 100 == 2 {
-            return;
-        }
-        let session = only_session_id(head.to_path).and_then(SessionId::parse);
-        let Some(&endpoint) = session.and_then(|s| self.by_id.get(&s)) else { return };
-        if !conn.sessions.contains(&endpoint) {
-            return;
-        }
-        match code {
-            481 | 506 => self.lose(now, endpoint, Ended::Disowned),
-            413 | 415 => self.copy_refused(now, endpoint, head.tid, code),
-            _ => {}
-        }
-    }
-
-    fn copy_refused(&mut self, now: Now, endpoint: EndpointId, tid: &[u8], code: u16) {
-        let Some(session) = self.sessions.get(&endpoint) else { return };
-        let (Some(place), Some(audience)) = (session.member, self.audiences.get_mut(&session.grant.room))
-        else {
-            return;
-        };
-        audience.refused(now, &mut self.conns, &mut self.entropy, place, tid, code);
-    }
-
     /// Unfinished messages of a session may have waited too long (CHAT-CHUNK-04).
     pub(super) fn open_due(&mut self, now: Now, endpoint: EndpointId) {
         let Some(session) = self.sessions.get_mut(&endpoint) else { return };
         session.open_timer = false;
         for emit in session.inbound.expire(now) {
-            self.emit(now, endpoint, emit);
+            self.emit(now, endpoint, emit, Feedback::default());
         }
         let Some(session) = self.sessions.get_mut(&endpoint) else { return };
         if let Some(due) = session.inbound.deadline() {
@@ -661,53 +529,15 @@ impl ShardCore {
             self.outputs.resume.push(id);
         }
     }
-
-    /// A participant whose queue was too long for a while is told once what it missed (CHAT-CONG-01).
-    pub(super) fn tell_left_out(&mut self, now: Now, id: ConnId) {
-        let Some(conn) = self.conns.get(id) else { return };
-        for endpoint in conn.sessions.clone() {
-            let Some(session) = self.sessions.get(&endpoint) else { continue };
-            let audience = self.audiences.get_mut(&session.grant.room);
-            let member = session.member.and_then(|m| audience?.member_mut(m));
-            let Some(member) = member.filter(|m| m.skipped > 0) else { continue };
-            if let Some(conn) = self.conns.get_mut(id).filter(|c| c.queue.len() > limits::QUEUE_BYTES_FILLING)
-            {
-                // Many sessions here: the others are told when these notices have been taken.
-                conn.queue.skip();
-                return;
-            }
-            let count = std::mem::take(&mut member.skipped);
-            let to = session.grant.sender.participant.clone();
-            let text = format!("{count} messages were left out because this connection was too slow.");
-            self.say(now, id, endpoint, &to, &[], &text, None);
-        }
-    }
 }
 
 fn borrowed<'a>(chunk: &'a Chunk<Cow<'_, [u8]>>) -> Chunk<Body<'a>> {
     Chunk { start: chunk.start, total: chunk.total, body: Body::Borrowed(&chunk.body), flag: chunk.flag }
 }
 
-fn first_uri(path: &[u8]) -> &[u8] {
-    path.split(|b| *b == b' ').next().unwrap_or_default()
-}
-
-/// What the answer to a request needs.
-fn receipt(head: &Head<'_>, success: Option<Success>) -> Receipt {
-    Receipt {
-        whole_path: false,
-        tid: head.tid.into(),
-        from_path: head.from_path.into(),
-        failure_report: head.failure_report,
-        success,
-    }
-}
-
-/// The success report that is due once the message is complete.
-fn success(head: &Head<'_>, taken: &Result<Taken, Refusal>) -> Option<Success> {
-    let taken = taken.as_ref().ok()?;
-    let len = taken.complete.filter(|_| head.success_report)?;
-    Some(Success { message_id: head.message_id?.into(), len, about: taken.about.clone() })
+/// What the sender of a SEND wants to hear later.
+fn feedback(receipt: &Receipt) -> Feedback {
+    Feedback { count: receipt.count, failure: receipt.failure_report != FailureReport::No }
 }
 
 fn is_cpim(content_type: &[u8]) -> bool {
@@ -718,6 +548,5 @@ fn is_cpim(content_type: &[u8]) -> bool {
 /// A session that may not send content may still send what is about content (SDP-11).
 fn wrong_direction(session: &Session, content_type: &str) -> Option<Refusal> {
     let may = session.grant.terms.as_ref().is_none_or(|t| t.may_send);
-    let about = ["application/im-iscomposing+xml", "message/imdn+xml"];
-    (!may && !about.iter().any(|t| t.eq_ignore_ascii_case(content_type))).then_some(Refusal::WrongDirection)
+    (!may && !is_typing(content_type) && !is_notification(content_type)).then_some(Refusal::WrongDirection)
 }

@@ -9,12 +9,13 @@ use crate::base::limits;
 use crate::base::nickname::Nickname;
 use crate::base::refusal::Refusal;
 use crate::room::Room;
-use crate::room::command::{Command, Posting};
+use crate::room::command::{Command, Feedback, Posting};
 use crate::room::effect::Effect;
-use crate::session::inbound::{Envelope, Sender};
-use crate::shard::audience::Body;
+use crate::session::wrapper::{Envelope, Sender};
+use crate::shard::audience::copy::Body;
+use crate::shard::audience::{Delivered, Tools};
 use crate::shard::message::{
-    Disclosure, FromShard, Grant, Join, Opening, OwnedEnvelope, ShardMessage, Terms,
+    Disclosure, Follow, FromShard, Grant, Join, Opening, OwnedEnvelope, ShardMessage, Terms,
 };
 use crate::shard::timers::Timer;
 use bytes::Bytes;
@@ -67,7 +68,7 @@ impl ShardCore {
         }
         let room = self.room_named(&join.room);
         let participant = join.participant.clone();
-        let able = join.terms.as_ref().is_some_and(|t| t.private_messages);
+        let able = join.terms.as_ref().and_then(|t| t.private_messages);
         let mut effects = self.ask(now, room, Command::Join { endpoint, participant, able });
         let mut join = Some(join);
         for effect in effects.drain(..) {
@@ -146,8 +147,8 @@ impl ShardCore {
             Effect::Refuse { endpoint, why } => {
                 self.outputs.control.push(FromShard::Refused { endpoint, why });
             }
-            Effect::Admit { endpoint, at, after } => {
-                self.tell(now, at, ShardMessage::Admit { endpoint, after });
+            Effect::Admit { endpoint, at, number, after } => {
+                self.tell(now, at, ShardMessage::Admit { endpoint, number, after });
             }
             Effect::Evict { endpoint, at } => self.tell(now, at, ShardMessage::Evict { endpoint }),
             Effect::Forget { endpoint, at } => self.tell(now, at, ShardMessage::Forget { endpoint }),
@@ -158,27 +159,75 @@ impl ShardCore {
             Effect::Renamed { endpoint, nickname } => {
                 self.outputs.control.push(FromShard::Renamed { endpoint, nickname });
             }
-            Effect::Broadcast { seq, from, ask, only } => {
+            Effect::Broadcast { seq, from, ask, only, no, feedback } => {
                 self.counters.messages += 1;
                 if let Some(payload) = payload {
                     let content_type = payload.content_type.clone().unwrap_or_else(|| "text/plain".into());
-                    let opening = Opening { from, content_type, ask, only: only.clone() };
-                    self.spread(now, room, seq, Some(&opening), only.as_deref(), payload);
+                    let except = self.number(room, from).filter(|_| only.is_none());
+                    let follow = (feedback != Feedback::default()).then_some(Follow { except });
+                    let opening = Opening { from, content_type, ask, only, follow };
+                    self.begin(now, room, seq, no, opening, payload);
                 }
             }
             Effect::Continue { seq, only } => {
                 if let Some(payload) = payload {
-                    self.spread(now, room, seq, None, only.as_deref(), payload);
+                    let shards = self.shards_of(room, seq, only.as_deref());
+                    self.spread(now, room, seq, None, &shards, payload);
+                    if payload.chunk.flag == Flag::Abort {
+                        self.unfollow(room, seq);
+                    }
                 }
             }
             Effect::Abort { seq } => self.spread_abort(now, room, seq),
             Effect::Close => {
+                self.tallies.close(room);
                 if let Some(room) = self.rooms.remove(&room) {
                     self.room_names.remove(room.address());
                 }
             }
         }
         None
+    }
+
+    /// A message begins: to everybody who is to get it, followed if its sender wants to hear more of it.
+    fn begin(
+        &mut self,
+        now: Now,
+        room: RoomId,
+        seq: Seq,
+        no: MessageNo,
+        mut opening: Opening,
+        payload: &Payload<'_>,
+    ) {
+        let shards = self.shards_of(room, seq, opening.only.as_deref());
+        if opening.follow.is_some() {
+            let private = opening.only.is_some();
+            let follows = self.follow(now, room, seq, (opening.from, no), private, &shards);
+            opening.follow = opening.follow.filter(|_| follows);
+        }
+        self.spread(now, room, seq, Some(&opening), &shards, payload);
+    }
+
+    /// The shards that a part of message `seq` goes to: where endpoints are that may get it, and where somebody
+    /// who got its beginning still is to say what became of it.
+    fn shards_of(&self, room: RoomId, seq: Seq, only: Option<&[EndpointId]>) -> SmallVec<[ShardId; 8]> {
+        let Some(r) = self.rooms.get(&room) else { return SmallVec::new() };
+        let mut shards: SmallVec<[ShardId; 8]> = match only {
+            None => r.roster().shards().collect(),
+            Some(few) => few.iter().filter_map(|e| r.roster().shard_of(*e)).collect(),
+        };
+        let followed = self.tallies.waiting(room, seq);
+        if only.is_some() || !followed.is_empty() {
+            shards.extend_from_slice(followed);
+            shards.sort_unstable();
+            shards.dedup();
+        }
+        shards
+    }
+
+    /// The number of the endpoint's participant in the room.
+    fn number(&self, room: RoomId, endpoint: EndpointId) -> Option<u32> {
+        self.rooms.get(&room)?.roster().number_of(endpoint)
     }
 
     /// A part to every audience that is to get it: one message per other shard, whatever its size. If
@@ -189,25 +238,14 @@ impl ShardCore {
         room: RoomId,
         seq: Seq,
         opening: Option<&Opening>,
-        only: Option<&[EndpointId]>,
+        shards: &[ShardId],
         payload: &Payload<'_>,
     ) {
-        let Some(r) = self.rooms.get(&room) else { return };
-        let shards: SmallVec<[ShardId; 8]> = match only {
-            None => r.roster().shards().collect(),
-            Some(few) => {
-                let mut shards: SmallVec<[ShardId; 8]> =
-                    few.iter().filter_map(|e| r.roster().shard_of(*e)).collect();
-                shards.sort_unstable();
-                shards.dedup();
-                shards
-            }
-        };
         let hold = (payload.chunk.flag == Flag::More).then_some(payload.from);
         let mut owned: Option<Chunk<Bytes>> = None;
         let mut waiting = SmallVec::new();
         let mut here = false;
-        for shard in shards {
+        for &shard in shards {
             if shard == self.config.id {
                 here = true;
                 continue;
@@ -248,7 +286,15 @@ impl ShardCore {
     /// Whether queues here are filling that a long message of `endpoint` still goes to.
     fn is_filling(&self, now: Now, room: RoomId, endpoint: EndpointId) -> bool {
         let audience = self.audiences.get(&room);
-        audience.is_some_and(|a| a.holds_up(endpoint, &a.filling(&self.conns, now)))
+        audience.is_some_and(|a| {
+            a.holds_up_privately(now, &self.conns, endpoint, |e| self.place(room, e))
+                || a.speaks_to_all(endpoint) && a.holds_up(endpoint, &a.filling(&self.conns, now))
+        })
+    }
+
+    /// Where in its audience here the endpoint is.
+    fn place(&self, room: RoomId, endpoint: EndpointId) -> Option<usize> {
+        self.sessions.get(&endpoint).filter(|s| s.grant.room == room)?.member
     }
 
     /// Another shard has room for the next part of a long message.
@@ -282,11 +328,15 @@ impl ShardCore {
         while i < self.held.len() {
             let Held { room, endpoint, since, .. } = self.held[i];
             let audience = self.audiences.get(&room);
-            if !known.iter().any(|(r, _)| *r == room) {
+            let to_all = audience.is_some_and(|a| a.speaks_to_all(endpoint));
+            if to_all && !known.iter().any(|(r, _)| *r == room) {
                 known.push((room, audience.map_or_else(Vec::new, |a| a.filling(&self.conns, now))));
             }
             let members = known.iter().find(|(r, _)| *r == room).map_or(&[][..], |(_, m)| m);
-            let filling = audience.is_some_and(|a| a.holds_up(endpoint, members));
+            let filling = audience.is_some_and(|a| {
+                to_all && a.holds_up(endpoint, members)
+                    || a.holds_up_privately(now, &self.conns, endpoint, |e| self.place(room, e))
+            });
             if !self.held[i].waiting.is_empty() || filling && now.since(since) < PRESSURE_WAIT {
                 i += 1;
                 continue;
@@ -311,11 +361,10 @@ impl ShardCore {
     }
 
     fn spread_abort(&mut self, now: Now, room: RoomId, seq: Seq) {
-        let Some(r) = self.rooms.get(&room) else { return };
-        let shards: SmallVec<[ShardId; 8]> = r.roster().shards().collect();
-        for shard in shards {
+        for shard in self.shards_of(room, seq, None) {
             self.tell(now, shard, ShardMessage::Abort { room, seq });
         }
+        self.unfollow(room, seq);
     }
 
     /// A part to the audience here.
@@ -327,14 +376,42 @@ impl ShardCore {
         opening: Option<&Opening>,
         chunk: &Chunk<Body<'_>>,
     ) {
-        let Some(audience) = self.audiences.get_mut(&room) else { return };
+        if let Some(Follow { except }) = opening.and_then(|o| o.follow) {
+            self.answers.entry(room).or_default().begin(seq, except);
+        }
+        let done = self.copy(now, room, seq, opening, chunk);
+        self.counters.copies += done.copies;
+        self.counters.skipped += done.skipped;
+        let Some(answers) = self.answers.get_mut(&room).filter(|_| chunk.flag != Flag::More) else { return };
+        match chunk.flag {
+            Flag::End => answers.sent(now, seq, done.tid),
+            Flag::Abort | Flag::More => answers.forget(seq),
+        }
+        self.pass_on_heard(now, room);
+    }
+
+    /// Copies of a part for the audience here, if there is one.
+    fn copy(
+        &mut self,
+        now: Now,
+        room: RoomId,
+        seq: Seq,
+        opening: Option<&Opening>,
+        chunk: &Chunk<Body<'_>>,
+    ) -> Delivered {
+        let Some(audience) = self.audiences.get(&room) else { return Delivered::default() };
+        let only = opening.map_or_else(|| audience.only(seq), |o| o.only.clone());
+        let places: Option<SmallVec<[usize; 4]>> =
+            only.map(|few| few.iter().filter_map(|e| self.place(room, *e)).collect());
+        let Some(audience) = self.audiences.get_mut(&room) else { return Delivered::default() };
+        let followed = self.answers.get_mut(&room).and_then(|a| a.get_mut(seq));
         let (conns, entropy, scratch) = (&mut self.conns, &mut self.entropy, &mut self.scratch);
-        let done = audience.deliver(now, conns, entropy, scratch, seq, opening, chunk);
+        let tools = Tools { now, conns, entropy, scratch };
+        let done = audience.deliver(tools, seq, opening, chunk, places.as_deref(), followed);
         if chunk.flag != Flag::More {
             audience.finish(seq);
         }
-        self.counters.copies += done.copies;
-        self.counters.skipped += done.skipped;
+        done
     }
 
     /// A part from the room's home to the audience here. The body gets an owner on this thread first:
@@ -364,6 +441,9 @@ impl ShardCore {
     pub(super) fn abort_here(&mut self, now: Now, room: RoomId, seq: Seq) {
         if let Some(ending) = self.audiences.get(&room).and_then(|a| a.ending(seq)) {
             self.deliver(now, room, seq, None, &ending);
+        } else if let Some(answers) = self.answers.get_mut(&room) {
+            answers.forget(seq);
+            self.pass_on_heard(now, room);
         }
     }
 
@@ -401,7 +481,9 @@ impl ShardCore {
         let mut disclosure = Some(disclosure);
         for effect in effects.drain(..) {
             match (effect, disclosure.take()) {
-                (Effect::Disclosed { at, .. }, Some(d)) => self.tell(now, at, ShardMessage::Disclose(d)),
+                (Effect::Disclosed { at, number, .. }, Some(disclosure)) => {
+                    self.tell(now, at, ShardMessage::Disclose { number, disclosure });
+                }
                 (effect, rest) => {
                     disclosure = rest;
                     self.carry_out(now, room, effect, None);
@@ -442,6 +524,7 @@ impl ShardCore {
     }
 
     /// The first part of a message from a session on another shard.
+    #[allow(clippy::too_many_arguments)] // One message, and its sender.
     pub(super) fn remote_post(
         &mut self,
         now: Now,
@@ -449,6 +532,7 @@ impl ShardCore {
         endpoint: EndpointId,
         no: MessageNo,
         envelope: &OwnedEnvelope,
+        feedback: Feedback,
         chunk: Chunk,
     ) {
         // A sender that has left is answered by nobody and need not be read on.
@@ -456,7 +540,7 @@ impl ShardCore {
         let envelope = Envelope { to: envelope.to.as_deref(), content_type: &envelope.content_type };
         let Chunk { start, total, body, flag } = chunk;
         let chunk = Chunk { start, total, body: Body::Shared(body), flag };
-        self.post(now, room, endpoint, no, envelope, chunk, from_at);
+        self.post(now, room, endpoint, no, envelope, feedback, chunk, from_at);
         self.release(now, endpoint, (flag == Flag::More).then_some(from_at));
     }
 
@@ -473,12 +557,13 @@ impl ShardCore {
         endpoint: EndpointId,
         no: MessageNo,
         envelope: Envelope<'_>,
+        feedback: Feedback,
         chunk: Chunk<Body<'_>>,
         from_at: ShardId,
     ) -> Option<Result<(), Refusal>> {
         let size = chunk.total.unwrap_or(0).max(chunk.body.as_ref().len() as u64);
         let Envelope { to, content_type } = envelope;
-        let posting = Posting { endpoint, no, to, content_type, size, flag: chunk.flag };
+        let posting = Posting { endpoint, no, to, content_type, size, flag: chunk.flag, feedback };
         let content_type = Some(self.media_type(content_type));
         let payload = Payload { chunk, content_type, from: endpoint, from_at };
         self.run(now, room, Command::Post(posting), Some(&payload))

@@ -9,7 +9,7 @@
 use super::{Replacement, Session, ShardCore, State, write_uri};
 use crate::base::chunk::Flag;
 use crate::base::clock::Now;
-use crate::base::id::{ConnId, EndpointId, Seq, SessionId, ShardId};
+use crate::base::id::{ConnId, EndpointId, RoomId, Seq, SessionId, ShardId};
 use crate::base::limits;
 use crate::base::refusal::Refusal;
 use crate::session::inbound::Inbound;
@@ -116,13 +116,18 @@ impl ShardCore {
     }
 
     /// The sender tells who it is: its messages may say so from now on.
-    pub(super) fn disclose(&mut self, disclosure: Box<Disclosure>) {
+    pub(super) fn disclose(&mut self, number: u32, disclosure: Box<Disclosure>) {
         let endpoint = disclosure.endpoint;
         if let Some(session) = self.sessions.get_mut(&endpoint) {
+            let audience = self.audiences.get_mut(&session.grant.room);
+            let member = session.member.and_then(|place| audience?.member_mut(place));
+            if let Some(member) = member {
+                member.number = number;
+            }
             let Disclosure { participant, aliases, .. } = *disclosure;
             session.grant.sender.disclose(participant, aliases);
         } else if let Some(to) = self.moved.get(&endpoint) {
-            self.outputs.mesh.push((*to, ShardMessage::Disclose(disclosure)));
+            self.outputs.mesh.push((*to, ShardMessage::Disclose { number, disclosure }));
         }
     }
 
@@ -271,20 +276,21 @@ impl ShardCore {
         self.outputs.control.push(FromShard::Bound { endpoint });
         if let Some(after) = after {
             // It was present all the time: it misses nothing while its room learns of the change.
-            self.admit(endpoint, after);
+            let (number, after) = after;
+            self.admit(endpoint, number, after);
         }
         let at = self.config.id;
         self.tell(now, room.home(), ShardMessage::Bind { room, endpoint, at });
     }
 
     /// Puts the replacement of a session in its place. What it had begun ends; since when it was present,
-    /// if it was.
-    fn replace(&mut self, now: Now, endpoint: EndpointId) -> Option<Seq> {
+    /// if it was, and its participant's number.
+    fn replace(&mut self, now: Now, endpoint: EndpointId) -> Option<(u32, Seq)> {
         let session = self.sessions.get_mut(&endpoint)?;
         let next = session.next.take()?;
         let room = session.grant.room;
         let member = session.member.and_then(|m| self.audiences.get(&room)?.members().get(m));
-        let after = member.map(|m| m.after);
+        let after = member.map(|m| (m.number, m.after));
         self.detach(now, endpoint);
         self.tell(now, room.home(), ShardMessage::Unbind { room, endpoint });
         let session = self.sessions.get_mut(&endpoint)?;
@@ -296,14 +302,14 @@ impl ShardCore {
     }
 
     /// The room's home says that the endpoint is present.
-    pub(super) fn admit(&mut self, endpoint: EndpointId, after: Seq) {
+    pub(super) fn admit(&mut self, endpoint: EndpointId, number: u32, after: Seq) {
         let Some(session) = self.sessions.get_mut(&endpoint) else { return };
         let (State::Bound(conn), None) = (session.state, session.member) else { return };
         let Grant { room, session: id, terms: Some(terms), .. } = &session.grant else { return };
         let mut uri = Vec::with_capacity(64);
         write_uri(&mut uri, &self.config.host, self.config.port, id);
         let preamble: Arc<[u8]> = encode::preamble(&terms.peer_path, &uri).into();
-        let member = Member::new(endpoint, conn, after, preamble, terms);
+        let member = Member::new(endpoint, conn, after, number, preamble, terms);
         session.member = Some(self.audiences.entry(*room).or_default().add(member));
     }
 
@@ -319,7 +325,7 @@ impl ShardCore {
         session.inbound.forget();
         session.owed = Owed::default();
         if let Some(place) = place {
-            self.leave_audience(room, place);
+            self.leave_audience(now, room, place);
         }
         let Some((id, c)) = conn.and_then(|id| Some((id, self.conns.get_mut(id)?))) else { return };
         c.sessions.retain(|e| *e != endpoint);
@@ -346,15 +352,20 @@ impl ShardCore {
         self.read_on_here(id, endpoint);
     }
 
-    fn leave_audience(&mut self, room: crate::base::id::RoomId, place: usize) {
+    fn leave_audience(&mut self, now: Now, room: RoomId, place: usize) {
         let Some(audience) = self.audiences.get_mut(&room) else { return };
-        if let Some(moved) = audience.remove(place)
+        let (slot, moved) = audience.remove(place);
+        if let Some(moved) = moved
             && let Some(session) = self.sessions.get_mut(&moved)
         {
             session.member = Some(place);
         }
         if audience.is_empty() {
             self.audiences.remove(&room);
+        }
+        if let Some(answers) = self.answers.get_mut(&room) {
+            answers.gone(slot);
+            self.pass_on_heard(now, room);
         }
     }
 

@@ -43,8 +43,22 @@ pub struct ReportHead<'a> {
     pub cpim: Option<&'a [u8]>,
 }
 
+/// The value of Delivery-Count in a REPORT (docs/extensions.md).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DeliveryCount {
+    /// So many have the message, of so many that were to get it.
+    Of(u32, u32),
+    /// Nobody counted.
+    Unknown,
+}
+
 /// Appends a whole REPORT.
 pub fn report(out: &mut Vec<u8>, tid: &[u8], r: &ReportHead<'_>) {
+    counting_report(out, tid, r, None);
+}
+
+/// Appends a whole REPORT that says how many have the message.
+pub fn counting_report(out: &mut Vec<u8>, tid: &[u8], r: &ReportHead<'_>, count: Option<DeliveryCount>) {
     out.extend_from_slice(b"MSRP ");
     out.extend_from_slice(tid);
     out.extend_from_slice(b" REPORT\r\n");
@@ -57,6 +71,17 @@ pub fn report(out: &mut Vec<u8>, tid: &[u8], r: &ReportHead<'_>) {
     put_code(out, r.code);
     put_comment(out, r.comment);
     out.extend_from_slice(b"\r\n");
+    match count {
+        None => {}
+        Some(DeliveryCount::Unknown) => out.extend_from_slice(b"Delivery-Count: unknown\r\n"),
+        Some(DeliveryCount::Of(got, of)) => {
+            out.extend_from_slice(b"Delivery-Count: ");
+            put_number(out, got.into());
+            out.push(b'/');
+            put_number(out, of.into());
+            out.extend_from_slice(b"\r\n");
+        }
+    }
     if let Some(cpim) = r.cpim {
         out.extend_from_slice(b"Content-Type: message/cpim\r\n\r\n");
         out.extend_from_slice(cpim);
@@ -329,6 +354,10 @@ mod tests {
         };
         let bare = lines(&head) + "-------v8Gq2oTf5JbR$\r\n";
         assert_eq!(written(|out| report(out, b"v8Gq2oTf5JbR", &r)), bare);
+        let counting = |count| written(|out| counting_report(out, b"v8Gq2oTf5JbR", &r, Some(count)));
+        let with = |line: &str| lines(&head) + &lines(&[line]) + "-------v8Gq2oTf5JbR$\r\n";
+        assert_eq!(counting(DeliveryCount::Of(2, 13)), with("Delivery-Count: 2/13"));
+        assert_eq!(counting(DeliveryCount::Unknown), with("Delivery-Count: unknown"));
         r.cpim = Some(b"From: <sip:alice@example.com>\r\n\r\n");
         let body = [
             "Content-Type: message/cpim",

@@ -36,6 +36,8 @@ pub struct Head<'b> {
     pub status: Option<Status<'b>>,
     /// The value of Use-Nickname as it stands there, quotes and escapes included.
     pub use_nickname: Option<&'b [u8]>,
+    /// The value of Delivery-Count as it stands there (docs/extensions.md).
+    pub delivery_count: Option<&'b [u8]>,
     /// The value of Expires (RFC 4976).
     pub expires: Option<&'b [u8]>,
     /// Why the message must not be acted upon; a request is answered 400 if it may be answered.
@@ -47,6 +49,12 @@ impl<'b> Head<'b> {
     #[must_use]
     pub fn is_send(&self) -> bool {
         matches!(self.kind, Kind::Request(Method::Send))
+    }
+
+    /// Whether a SEND asks how many recipients have its message (docs/extensions.md).
+    #[must_use]
+    pub fn asks_count(&self) -> bool {
+        self.delivery_count.is_some_and(|value| value.eq_ignore_ascii_case(b"yes"))
     }
 
     /// The leftmost URI of From-Path: where an answer to a SEND goes (RFC 4975 §7.2).
@@ -218,6 +226,7 @@ pub(super) struct Fields<'b> {
     content_type: Option<&'b [u8]>,
     status: Option<&'b [u8]>,
     use_nickname: Option<&'b [u8]>,
+    delivery_count: Option<&'b [u8]>,
     expires: Option<&'b [u8]>,
     doubled: bool,
     fault: Option<HeadFault>,
@@ -238,6 +247,7 @@ impl<'b> Fields<'b> {
             b'c' if named(line, b"Content-Type:") => (&mut self.content_type, 13, false),
             b's' if named(line, b"Status:") => (&mut self.status, 7, false),
             b'u' if named(line, b"Use-Nickname:") => (&mut self.use_nickname, 13, false),
+            b'd' if named(line, b"Delivery-Count:") => (&mut self.delivery_count, 15, false),
             b'e' if named(line, b"Expires:") => (&mut self.expires, 8, false),
             _ => {
                 if !is_header(line) {
@@ -303,6 +313,7 @@ impl<'b> Fields<'b> {
             content_type: self.content_type,
             status,
             use_nickname: self.use_nickname,
+            delivery_count: self.delivery_count,
             expires: self.expires,
             fault: self.fault,
         })
