@@ -49,6 +49,8 @@ pub(crate) struct Door {
     seating: Seating,
     /// Participants that are there before the load.
     total: u64,
+    /// What the offer says after `a=chatroom`: no more than the test needs.
+    chatroom: &'static str,
     /// For session ids: different in each run.
     run: u64,
     engines: Vec<Sender<Order>>,
@@ -102,7 +104,17 @@ impl Door {
         };
         let at_once = s.total() + s.visitors_at_once();
         let per_source = per_source(at_once, server, cpu::ephemeral_ports());
-        Ok(Self { caller, names, seating, total: s.total(), run, engines: engines.to_vec(), per_source })
+        let chatroom = if s.private_rate > 0.0 { "private-messages" } else { "" };
+        Ok(Self {
+            caller,
+            names,
+            chatroom,
+            seating,
+            total: s.total(),
+            run,
+            engines: engines.to_vec(),
+            per_source,
+        })
     }
 }
 
@@ -268,7 +280,7 @@ impl Door {
             wrapped_types: "*",
             accept_types: "message/cpim",
             max_size: 0,
-            chatroom: Some("private-messages"),
+            chatroom: Some(self.chatroom),
             secure: false,
         });
         let request = Invite { room: &room, from: &from, display_name: "", offer: &offer };
