@@ -321,21 +321,25 @@ impl Engine {
         }
     }
 
-    /// Sends what is due, and at saturation what may be sent, until the interval ends.
+    /// Sends what is due, and at saturation what may be sent, until the interval ends and all that was due in it is
+    /// sent. What is still not when the time to drain has passed counts as not sent: leaving it out would make a
+    /// late harness, or a server that does not read, look quick.
     fn load(&mut self, plan: &Plan, orders: &Receiver<Order>, tally: &mut Tally) {
         let order = shuffled(self.score.flows());
+        let end = plan.interval.to;
         let mut due: Vec<_> = Kind::ALL
             .into_iter()
             .filter(|kind| plan.rates[*kind as usize] > 0.0 && !order.is_empty())
             .map(|kind| (kind, Schedule::new(plan.start, plan.rates[kind as usize]), 0u64))
             .collect();
+        let deadline = end.saturating_add(u64::try_from(plan.drain.as_nanos()).unwrap_or(u64::MAX));
         let mut time = now();
-        while time < plan.interval.to {
-            let mut sent = self.send_free(time, tally);
-            let mut next = plan.interval.to;
+        while time < end || time < deadline && due.iter().any(|(_, schedule, k)| schedule.due(*k) < end) {
+            let mut sent = time < end && self.send_free(time, tally);
+            let mut next = end.max(time);
             for (kind, schedule, k) in &mut due {
                 let mut burst = 0;
-                while schedule.due(*k) <= time && burst < BURST_MAX {
+                while schedule.due(*k) <= time && schedule.due(*k) < end && burst < BURST_MAX {
                     let flow = order[(*k % order.len() as u64) as usize];
                     self.publish(*kind, flow, schedule.due(*k), tally);
                     *k += 1;
@@ -351,6 +355,9 @@ impl Engine {
             let wait = if plan.sleep { next.saturating_sub(now()).min(WAIT_NS_MAX) } else { 0 };
             time = self.counted_turn(plan, time, sent, wait, tally);
             self.show(time);
+        }
+        for (_, schedule, k) in due {
+            tally.not_sent += (k..).take_while(|k| schedule.due(*k) < end).count() as u64;
         }
     }
 

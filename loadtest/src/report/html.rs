@@ -238,8 +238,11 @@ fn run_part(t: &mut String, run: &Run) {
 }
 
 fn classes(t: &mut String, run: &Run) {
-    let mut rows: Vec<(String, u64, u64, Quantiles)> =
-        run.classes.iter().map(|(name, c)| (name.clone(), c.messages, c.lost, c.latency_us)).collect();
+    let mut rows: Vec<(String, u64, u64, Quantiles)> = run
+        .kinds()
+        .into_iter()
+        .map(|(name, c)| (name.to_owned(), c.messages, c.lost, c.latency_us))
+        .collect();
     if let Some(v) = &run.visits {
         rows.push((format!("join: INVITE to 200 ({} failed)", v.failed), v.entered, 0, v.invite_us));
         rows.push(("join: INVITE to bound".into(), v.entered, 0, v.bound_us));

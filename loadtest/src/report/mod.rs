@@ -309,6 +309,11 @@ impl Run {
 }
 
 impl Run {
+    /// The kinds of copies there were, with their names, in the order of [`CLASSES`].
+    pub(crate) fn kinds(&self) -> Vec<(&'static str, &Class)> {
+        CLASSES.iter().filter_map(|name| Some((*name, self.classes.get(*name)?))).collect()
+    }
+
     /// What was asked for, in words.
     pub(crate) fn load(&self) -> String {
         self.rate.map_or("saturated".into(), |rate| {

@@ -34,7 +34,7 @@ pub(crate) struct Chart<'a> {
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 280.0;
 const LEFT: f64 = 76.0;
-const RIGHT: f64 = 14.0;
+const RIGHT: f64 = 30.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 44.0;
 
@@ -59,7 +59,7 @@ impl Scale {
     fn marks(&self) -> Vec<f64> {
         if self.log {
             let (low, high) = (self.low.log10().floor() as i32, self.high.log10().ceil() as i32);
-            let steps: &[f64] = if high - low <= 2 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+            let steps: &[f64] = if high - low <= 3 { &[1.0, 2.0, 5.0] } else { &[1.0] };
             let all = (low..=high).flat_map(|p| steps.iter().map(move |s| s * 10f64.powi(p)));
             return all.filter(|v| (self.low * 0.999..=self.high * 1.001).contains(v)).collect();
         }

@@ -67,7 +67,7 @@ fn run_rows(run: &Run, row: &mut impl FnMut(&str, String)) {
             thousands(run.deliveries_per_s as u64)
         ),
     );
-    for (name, class) in &run.classes {
+    for (name, class) in run.kinds() {
         let sent = if class.messages > 0 {
             format!("  ({} messages)", thousands(class.messages))
         } else {
