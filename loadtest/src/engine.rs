@@ -41,7 +41,7 @@ const QUIET_MAX: Duration = Duration::from_secs(10);
 /// After the last copy, time for copies that should not come.
 const LINGER: Duration = Duration::from_millis(100);
 /// Between two looks at what goes on, for whoever watches.
-const LIVE_NS: u64 = 200_000_000;
+const LIVE_NS: u64 = 100_000_000;
 /// The longest wait in a run that sleeps: orders come by another way than sockets.
 const WAIT_NS_MAX: u64 = 5_000_000;
 

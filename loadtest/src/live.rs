@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Between two looks.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What a thread tells. Each number stands for itself, so no order is needed.
 #[derive(Default)]
@@ -107,12 +107,10 @@ pub(crate) async fn watch(name: String, lives: Vec<Arc<Live>>) {
 
 fn words(name: &str, (sent, delivered): (f64, f64), (p50, p99): (u64, u64), wrong: u64) -> String {
     let fault = if wrong == 0 { String::new() } else { format!("  {wrong} WRONG") };
-    let ms = |us: u64| us as f64 / 1e3;
-    format!(
-        "{name}  {sent:.0} messages/s  {delivered:.0} deliveries/s  p50 {:.2} ms  p99 {:.2} ms{fault}",
-        ms(p50),
-        ms(p99)
-    )
+    // Before the measured time nothing is measured.
+    let ms = |us: u64| if us == 0 { "-".to_owned() } else { format!("{:.2} ms", us as f64 / 1e3) };
+    let (p50, p99) = (ms(p50), ms(p99));
+    format!("{name}  {sent:.0} messages/s  {delivered:.0} deliveries/s  p50 {p50}  p99 {p99}{fault}")
 }
 
 #[cfg(test)]
@@ -123,6 +121,6 @@ mod tests {
     fn the_line_says_rates_latency_and_what_is_wrong() {
         let text = words("run 1", (20.0, 400.0), (1_500, 12_000), 0);
         assert_eq!(text, "run 1  20 messages/s  400 deliveries/s  p50 1.50 ms  p99 12.00 ms");
-        assert!(words("run 1", (0.0, 0.0), (0, 0), 3).ends_with("3 WRONG"));
+        assert!(words("run 1", (0.0, 0.0), (0, 0), 3).ends_with("p99 -  3 WRONG"));
     }
 }

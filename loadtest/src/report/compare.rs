@@ -5,7 +5,7 @@
 //! Whitney, both sides) and when it is large enough to matter. Four runs a side are the least for which that
 //! can be said at all.
 
-use super::text::{thousands, time};
+use super::text::{findings, thousands, time};
 use super::{Report, Run, median};
 use std::fmt::Write as _;
 
@@ -251,17 +251,7 @@ fn ways(n: usize, m: usize) -> Vec<f64> {
 pub(crate) fn text(c: &Comparison, a: &Report, b: &Report) -> String {
     let mut t = String::new();
     for (name, r) in [("A", a), ("B", b)] {
-        let sum = |of: fn(&Run) -> u64| r.runs.iter().map(of).sum::<u64>();
-        let _ = writeln!(
-            t,
-            "{name}  {}, {} runs: lost {}  duplicates {}  out of order {}  foreign {}",
-            r.date,
-            r.runs.len(),
-            sum(|r| r.lost),
-            sum(|r| r.duplicates),
-            sum(|r| r.out_of_order),
-            sum(|r| r.foreign)
-        );
+        let _ = writeln!(t, "{name}  {}, {}", r.date, findings(r));
     }
     for caution in &c.cautions {
         let _ = writeln!(t, "caution: {caution}");

@@ -2,7 +2,7 @@
 
 use super::compare::{Change, Comparison, compare, verdict_words};
 use super::plot::{Chart, Series, escape, svg};
-use super::text::{thousands, time, warnings};
+use super::text::{findings, thousands, time, warnings};
 use super::{Quantiles, Report, Run, Search};
 use std::fmt::Write as _;
 
@@ -77,6 +77,9 @@ fn two(t: &mut String, a: &Report, b: &Report) {
         Change::Same | Change::Unknown | Change::Doubtful => "plain",
     };
     let _ = writeln!(t, "<p class=\"verdict {class}\">{}</p>", verdict_words(c.verdict));
+    for (name, r) in [("A", a), ("B", b)] {
+        let _ = writeln!(t, "<p>{name}: {}</p>", findings(r));
+    }
     if let Some(fault) = &c.fault {
         let _ = writeln!(t, "<p class=\"warning\">{}</p>", escape(fault));
     }

@@ -163,6 +163,20 @@ fn harness(run: &Run) -> String {
     text
 }
 
+/// What the oracle found in all runs together.
+pub(crate) fn findings(r: &Report) -> String {
+    let sum = |of: fn(&Run) -> u64| r.runs.iter().map(of).sum::<u64>();
+    format!(
+        "{} runs, {} deliveries judged: lost {}  duplicates {}  out of order {}  foreign {}",
+        r.runs.len(),
+        thousands(sum(|r| r.deliveries_judged)),
+        sum(|r| r.lost),
+        sum(|r| r.duplicates),
+        sum(|r| r.out_of_order),
+        sum(|r| r.foreign)
+    )
+}
+
 /// What keeps the numbers of a run from being the server's alone.
 pub(crate) fn warnings(run: &Run) -> Vec<&'static str> {
     let mut lines = Vec::new();
