@@ -455,10 +455,7 @@ impl Score {
         for kind in Kind::ALL {
             let Some(stream) = &mut self.streams[kind as usize] else { continue };
             let owed = |flow: usize, receiver: u32| match kind {
-                Kind::Private => {
-                    let mine = |n: &u32| recipient(flow as u32 % publishers, *n, readers) == receiver;
-                    (0..stream.next[flow]).filter(mine).count() as u32
-                }
+                Kind::Private => share(flow as u32 % publishers, receiver, stream.next[flow], readers),
                 _ => stream.next[flow],
             };
             let short = (self.first_fault.is_none()).then(|| stream.oracle.first_loss(owed)).flatten();
@@ -509,6 +506,13 @@ impl Terms {
 /// Whom a publisher's private message `number` is for: all others who read, in turn.
 fn recipient(publisher: u32, number: u32, readers: u32) -> u32 {
     (publisher + 1 + number % (readers - 1)) % readers
+}
+
+/// How many of a publisher's first `sent` private messages are for `receiver`.
+fn share(publisher: u32, receiver: u32, sent: u32, readers: u32) -> u32 {
+    let turn = (receiver + readers - publisher - 1) % readers;
+    // The last turn would be the publisher's own.
+    if turn == readers - 1 { 0 } else { sent / (readers - 1) + u32::from(turn < sent % (readers - 1)) }
 }
 
 #[cfg(test)]
@@ -615,6 +619,16 @@ mod tests {
                 .unwrap()
                 .contains("private 3 of publisher 0 of room 0 belongs to someone else")
         );
+    }
+
+    #[test]
+    fn each_others_share_of_private_messages_is_what_they_get_in_turn() {
+        for (publisher, sent, readers) in [(0, 0, 3), (1, 7, 3), (2, 10, 4), (3, 9, 4)] {
+            for receiver in 0..readers {
+                let counted = (0..sent).filter(|n| recipient(publisher, *n, readers) == receiver).count();
+                assert_eq!(share(publisher, receiver, sent, readers) as usize, counted);
+            }
+        }
     }
 
     #[test]
