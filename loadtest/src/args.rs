@@ -1,251 +1,286 @@
-//! The command line, and what of it can be wrong on its own.
+//! The command line. Every key of a scenario is a flag; the flags are made from the table of keys.
 
-use crate::score::Names;
-use crate::stamp::{TEXT_BYTES_MAX, TEXT_BYTES_MIN};
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use openmsrp::wire::msrp::head::FailureReport;
-use std::path::PathBuf;
+use crate::scenario::keys::{Allowed, KEYS};
+use crate::scenario::{Layer, Scenario, presets, read};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use std::path::{Path, PathBuf};
 
-/// Participants of one test, at most: their number must fit the texts and the tables.
-const PARTICIPANTS_MAX: u64 = 1_000_000;
+/// Where results go besides the terminal.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Outputs {
+    pub(crate) json: Option<PathBuf>,
+    pub(crate) csv: Option<PathBuf>,
+    pub(crate) html: Option<PathBuf>,
+}
 
-/// Joins real participants to MSRP chat rooms and measures how the server serves them.
-#[derive(Parser, Debug)]
-#[command(name = "openmsrp-loadtest", version)]
-pub(crate) struct Cli {
-    #[command(subcommand)]
-    pub(crate) command: Command,
+/// A scenario and what to do with it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Job {
+    pub(crate) scenario: Scenario,
+    pub(crate) outputs: Outputs,
+    /// Only show the scenario.
+    pub(crate) print: bool,
+    /// Look for the highest rate instead of running one.
+    pub(crate) search: bool,
+    /// Where to wait for how many workers.
+    pub(crate) workers: Option<(String, usize)>,
 }
 
 /// What to do.
-#[derive(Subcommand, Debug)]
-pub(crate) enum Command {
-    /// Send messages and check that every one reaches every other participant once, in one order.
-    Fanout(Fanout),
-    /// Join, wait, and tell what an idle participant costs the server.
-    Idle(Idle),
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Task {
+    /// A test.
+    Test(Box<Job>),
+    /// Work for the coordinator at this address.
+    Worker(String),
+    /// Compare two reports, and write a page of it.
+    Compare(Vec<PathBuf>, Vec<PathBuf>, Option<PathBuf>),
+    /// Write the page of a report.
+    Page(PathBuf, PathBuf),
+    /// List the presets, or show one.
+    Presets(Option<String>),
 }
 
-/// Who joins where.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct Party {
-    /// SIP address of the server, as HOST:PORT
-    #[arg(long)]
-    pub(crate) server: String,
-    /// Domain of the rooms: room N is sip:roomN@DOMAIN
-    #[arg(long)]
-    pub(crate) domain: String,
-    /// Number of rooms
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) rooms: u32,
-    /// Participants of each room
-    #[arg(long, value_parser = clap::value_parser!(u32).range(2..))]
-    pub(crate) participants: u32,
-    /// How the INVITEs travel
-    #[arg(long, value_enum, default_value_t = SipTransport::Udp)]
-    pub(crate) transport: SipTransport,
-    /// Participants joining at the same time
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub(crate) join_parallel: u32,
-    /// What the user part of a room's address begins with
-    #[arg(long, default_value = "room")]
-    pub(crate) room_prefix: String,
-    /// Process of the server on this machine: its CPU time and memory are measured
-    #[arg(long)]
-    pub(crate) server_pid: Option<u32>,
-    /// Threads of the harness; rooms are spread over them
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
-    pub(crate) threads: u32,
-    /// Cores of the harness, one thread is pinned to each (instead of --threads)
-    #[arg(long, value_delimiter = ',')]
-    pub(crate) cores: Vec<usize>,
-    /// Write the result to this file as one JSON object
-    #[arg(long)]
-    pub(crate) json: Option<PathBuf>,
+/// The command line as clap knows it.
+pub(crate) fn command() -> Command {
+    let path = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name("FILE").help(help).value_parser(value_parser!(PathBuf))
+    };
+    let file = |name: &'static str, help: &'static str| {
+        Arg::new(name).value_name(name).required(true).help(help).value_parser(value_parser!(PathBuf))
+    };
+    Command::new("openmsrp-loadtest")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Joins real participants to MSRP chat rooms and measures how the server serves them")
+        .after_help("Exit code 0: all is well; 1: something was lost, doubled, changed, reordered or got worse; 2: there is no result.")
+        .subcommand_required(true)
+        .subcommand(test("run", "Run a scenario, once or more often"))
+        .subcommand(test("search", "Find the highest rate that meets the objective"))
+        .subcommand(
+            test("coordinate", "Run a scenario with several workers")
+                .arg(
+                    Arg::new("listen").long("listen").value_name("HOST:PORT").default_value("127.0.0.1:7400")
+                        .help("Where workers come; nobody is asked who he is, so keep to a network of your own"),
+                )
+                .arg(
+                    Arg::new("workers").long("workers").value_name("N").required(true)
+                        .value_parser(value_parser!(u16).range(1..=64)).help("How many to wait for"),
+                )
+                .arg(
+                    Arg::new("search").long("search").action(ArgAction::SetTrue)
+                        .help("Find the highest rate that meets the objective"),
+                ),
+        )
+        .subcommand(
+            Command::new("worker").about("Make load for a coordinator").arg(
+                Arg::new("COORDINATOR").required(true).help("Its address, as HOST:PORT"),
+            ),
+        )
+        .subcommand(
+            Command::new("compare").about("Say what changed between two reports, beyond the noise")
+                .arg(file("A", "The JSON report to compare with; several of the same test, with commas between, count as one").value_delimiter(','))
+                .arg(file("B", "The JSON report to compare, or several").value_delimiter(','))
+                .arg(path("html", "Write the comparison to this file as one page")),
+        )
+        .subcommand(
+            Command::new("html").about("Make a page of a report")
+                .arg(file("REPORT", "A JSON report"))
+                .arg(file("PAGE", "The file to write")),
+        )
+        .subcommand(
+            Command::new("presets").about("List the scenarios that come with the program, or show one")
+                .arg(Arg::new("NAME").help("Show this one")),
+        )
+        .subcommand(test("fanout", "The same as run --preset fanout"))
+        .subcommand(test("idle", "The same as run --preset idle"))
 }
 
-/// Options of `fanout`.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct Fanout {
-    #[command(flatten)]
-    pub(crate) party: Party,
-    /// Octets of each text
-    #[arg(long, default_value_t = 200)]
-    pub(crate) size: usize,
-    /// Open loop: messages per room and second
-    #[arg(long, conflicts_with = "saturate", required_unless_present = "saturate")]
-    pub(crate) rate: Option<f64>,
-    /// As much as the server takes
-    #[arg(long)]
-    pub(crate) saturate: bool,
-    /// With --saturate: messages of a publisher that not everyone has yet
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub(crate) window: u32,
-    /// Seconds that are measured
-    #[arg(long, default_value_t = 10.0)]
-    pub(crate) duration: f64,
-    /// Seconds of the same load before
-    #[arg(long, default_value_t = 1.0)]
-    pub(crate) warmup: f64,
-    /// Seconds in which the last copies may come
-    #[arg(long, default_value_t = 5.0)]
-    pub(crate) drain: f64,
-    /// Participants of each room that send
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=60_000))]
-    pub(crate) publishers: u32,
-    /// Which answers the publishers ask for
-    #[arg(long, value_enum, default_value_t = Report::Yes)]
-    pub(crate) failure_report: Report,
-    /// Sleep instead of polling (for machines with fewer cores than threads)
-    #[arg(long)]
-    pub(crate) sleep: bool,
-}
-
-/// Options of `idle`.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct Idle {
-    #[command(flatten)]
-    pub(crate) party: Party,
-    /// Seconds to wait
-    #[arg(long, default_value_t = 10.0)]
-    pub(crate) duration: f64,
-}
-
-/// How SIP travels.
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SipTransport {
-    /// One socket, datagrams
-    Udp,
-    /// One connection
-    Tcp,
-}
-
-/// Values of Failure-Report.
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Report {
-    /// All answers
-    Yes,
-    /// Refusals only
-    Partial,
-    /// None
-    No,
-}
-
-impl From<Report> for FailureReport {
-    fn from(r: Report) -> Self {
-        match r {
-            Report::Yes => Self::Yes,
-            Report::Partial => Self::Partial,
-            Report::No => Self::No,
-        }
-    }
-}
-
-impl Party {
-    /// Participants of all rooms.
-    pub(crate) fn total(&self) -> u64 {
-        u64::from(self.rooms) * u64::from(self.participants)
-    }
-
-    /// How everybody is called.
-    pub(crate) fn names(&self) -> Names {
-        Names { room_prefix: self.room_prefix.clone(), domain: self.domain.clone() }
-    }
-
-    /// Threads, and the core of each if it has one.
-    pub(crate) fn thread_cores(&self) -> Vec<Option<usize>> {
-        let mut cores: Vec<_> = if self.cores.is_empty() {
-            vec![None; self.threads as usize]
-        } else {
-            self.cores.iter().copied().map(Some).collect()
+fn test(name: &'static str, about: &'static str) -> Command {
+    let path = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name("FILE").help(help).value_parser(value_parser!(PathBuf))
+    };
+    let mut command = Command::new(name)
+        .about(about)
+        .arg(
+            Arg::new("SCENARIO")
+                .help("A scenario as TOML")
+                .value_parser(value_parser!(PathBuf))
+                .conflicts_with("preset"),
+        )
+        .arg(
+            Arg::new("preset")
+                .long("preset")
+                .value_name("NAME")
+                .help("A scenario that comes with the program"),
+        )
+        .arg(
+            Arg::new("print-config")
+                .long("print-config")
+                .action(ArgAction::SetTrue)
+                .help("Show the whole scenario and do nothing"),
+        )
+        .arg(path("json", "Write the report to this file as one JSON object"))
+        .arg(path("csv", "Write latency and throughput over time to this file"))
+        .arg(path("html", "Write the report to this file as one page"));
+    let defaults = Scenario::default();
+    for key in KEYS {
+        let default = (key.get)(&defaults).map_or(String::new(), |v| format!(" [default: {v}]"));
+        let arg = Arg::new(key.name)
+            .long(key.flag())
+            .help(format!("{}{default}", key.help))
+            .help_heading(format!("Scenario: {}", key.group));
+        let arg = match key.allowed {
+            Allowed::Flag => arg
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true")
+                .value_name("true|false"),
+            Allowed::Word(words) => arg.value_name(words.join("|")),
+            Allowed::Text => arg.value_name("TEXT"),
+            Allowed::List(_) => arg.value_name("N,N"),
+            Allowed::Whole(..) | Allowed::Number(..) => arg.value_name("N"),
         };
-        // A thread without rooms would only poll.
-        cores.truncate(self.rooms as usize);
-        cores
+        command = command.arg(arg.allow_negative_numbers(true));
     }
-
-    fn check(&self) -> Result<(), String> {
-        if self.total() > PARTICIPANTS_MAX {
-            return Err(format!("{} participants are too many: at most {PARTICIPANTS_MAX}", self.total()));
-        }
-        Ok(())
-    }
+    command
 }
 
-impl Fanout {
-    /// What clap cannot see.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        self.party.check()?;
-        if !(TEXT_BYTES_MIN..=TEXT_BYTES_MAX).contains(&self.size) {
-            return Err(format!("--size must lie between {TEXT_BYTES_MIN} and {TEXT_BYTES_MAX} octets"));
+/// What a command line asks for.
+///
+/// # Errors
+/// What is wrong with the scenario: where, which key, what is allowed.
+pub(crate) fn task(matches: &ArgMatches) -> Result<Task, String> {
+    let Some((name, m)) = matches.subcommand() else { return Err("no command".into()) };
+    let file = |name: &str| m.get_one::<PathBuf>(name).cloned();
+    let given = |name: &str| file(name).unwrap_or_default();
+    let several = |name: &str| m.get_many::<PathBuf>(name).into_iter().flatten().cloned().collect();
+    Ok(match name {
+        "worker" => Task::Worker(m.get_one::<String>("COORDINATOR").cloned().unwrap_or_default()),
+        "compare" => Task::Compare(several("A"), several("B"), file("html")),
+        "html" => Task::Page(given("REPORT"), given("PAGE")),
+        "presets" => Task::Presets(m.get_one("NAME").cloned()),
+        _ => {
+            let preset = m.get_one::<String>("preset").cloned();
+            let preset = preset.or_else(|| matches!(name, "fanout" | "idle").then(|| name.to_owned()));
+            let workers = (name == "coordinate").then(|| {
+                let listen = m.get_one::<String>("listen").cloned().unwrap_or_default();
+                (listen, m.get_one::<u16>("workers").copied().unwrap_or(1).into())
+            });
+            let print = m.get_flag("print-config");
+            Task::Test(Box::new(Job {
+                scenario: scenario(m, preset.as_deref(), file("SCENARIO").as_deref(), print)?,
+                outputs: Outputs { json: file("json"), csv: file("csv"), html: file("html") },
+                print,
+                search: name == "search" || name == "coordinate" && m.get_flag("search"),
+                workers,
+            }))
         }
-        if self.publishers >= self.party.participants {
-            return Err(format!(
-                "--publishers {} leaves nobody to listen in a room of {}: at least one participant must not \
-                 send, the others' order is compared with what it sees",
-                self.publishers, self.party.participants
-            ));
-        }
-        if self.rate.is_some_and(|r| !(r.is_finite() && r > 0.0 && r <= 1e7)) {
-            return Err("--rate must be a number above 0 and at most 10,000,000".into());
-        }
-        seconds("--duration", self.duration, 0.1)?;
-        seconds("--warmup", self.warmup, 0.0)?;
-        seconds("--drain", self.drain, 0.0)
-    }
+    })
 }
 
-impl Idle {
-    /// What clap cannot see.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        self.party.check()?;
-        seconds("--duration", self.duration, 0.1)
+fn scenario(
+    m: &ArgMatches,
+    preset: Option<&str>,
+    file: Option<&Path>,
+    print: bool,
+) -> Result<Scenario, String> {
+    let mut s = Scenario::default();
+    if let Some(path) = file {
+        let at = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+        let text = std::fs::read_to_string(path).map_err(|e| at(&e))?;
+        read(&text).and_then(|layer| s.lay(layer)).map_err(|e| at(&e))?;
+    } else if let Some(name) = preset {
+        s.lay(read(presets::text(name)?)?)?;
     }
+    s.lay(flags(m)?)?;
+    // What is only shown may lack a server.
+    if !print || !s.server.is_empty() {
+        s.check()?;
+    }
+    Ok(s)
 }
 
-fn seconds(name: &str, value: f64, least: f64) -> Result<(), String> {
-    if value.is_finite() && (least..=86_400.0).contains(&value) {
-        Ok(())
-    } else {
-        Err(format!("{name} must lie between {least} and 86400 seconds"))
+fn flags(m: &ArgMatches) -> Result<Layer, String> {
+    let mut layer = Layer::new();
+    for key in KEYS.iter().filter(|k| m.value_source(k.name) == Some(ValueSource::CommandLine)) {
+        let text = m.get_one::<String>(key.name).map_or("", String::as_str);
+        let value = key
+            .allowed
+            .read(text)
+            .ok_or_else(|| format!("--{} must be {}, not {text}", key.flag(), key.allowed))?;
+        layer.push((key, value, format!("--{}", key.flag())));
     }
+    Ok(layer)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn fanout(more: &str) -> Result<Fanout, String> {
-        let line = format!("x fanout --server h:1 --domain d --rooms 2 --participants 3 {more}");
-        let cli = Cli::try_parse_from(line.split_whitespace()).map_err(|e| e.to_string())?;
-        let Command::Fanout(f) = cli.command else { return Err("not fanout".into()) };
-        f.check().map(|()| f)
+    fn asked(line: &str) -> Result<Task, String> {
+        let words = std::iter::once("x").chain(line.split_whitespace());
+        task(&command().try_get_matches_from(words).map_err(|e| e.to_string())?)
+    }
+
+    fn job(line: &str) -> Result<Job, String> {
+        match asked(line)? {
+            Task::Test(job) => Ok(*job),
+            other => Err(format!("{other:?}")),
+        }
     }
 
     #[test]
-    fn a_rate_or_saturation_must_be_chosen_and_not_both() {
-        assert!(fanout("").is_err());
-        assert!(fanout("--saturate --rate 5").is_err());
-        assert!(fanout("--saturate").is_ok_and(|f| f.window == 8));
-        assert!(fanout("--rate 0.5").is_ok_and(|f| f.rate == Some(0.5)));
-        assert!(fanout("--rate -1").is_err());
-        assert!(fanout("--rate 0").is_err());
+    fn the_command_line_is_sound() {
+        command().debug_assert();
     }
 
     #[test]
-    fn someone_must_listen() {
-        assert!(fanout("--saturate --publishers 2").is_ok());
-        assert!(fanout("--saturate --publishers 3").is_err_and(|e| e.contains("listen")));
+    fn flags_override_a_preset() {
+        let s =
+            job("run --preset large --server h:1 --participants 50 --sleep --cores 1,2").unwrap().scenario;
+        assert_eq!((s.rooms, s.participants, s.saturate, s.window), (1, 50, true, 32));
+        assert_eq!((s.sleep, s.cores), (true, vec![1, 2]));
+        let s = job("run --preset large --server h:1 --rate 20").unwrap().scenario;
+        assert_eq!((s.saturate, s.rate), (false, 20.0));
+        let s = job("run --preset idle --server h:1 --sleep=false").unwrap().scenario;
+        assert!(!s.sleep);
     }
 
     #[test]
-    fn a_text_too_short_for_its_stamp_is_refused() {
-        assert!(fanout("--saturate --size 10").is_err_and(|e| e.contains("--size")));
+    fn a_wrong_flag_is_named_with_what_is_allowed() {
+        let why = job("run --server h:1 --rooms 0").unwrap_err();
+        assert_eq!(why, "--rooms must be a whole number from 1 to 1000000, not 0");
+        let why = job("run --server h:1 --transport tls").unwrap_err();
+        assert_eq!(why, "--transport must be one of \"udp\", \"tcp\", not tls");
+        assert!(job("run --server h:1 --rate -1").unwrap_err().starts_with("--rate must be a number from 0"));
+        assert!(job("run --server h:1 --rate 1 --saturate").unwrap_err().contains("exclude each other"));
+        assert!(job("run --preset huge").unwrap_err().contains("the presets are"));
+        assert!(job("run --preset large").unwrap_err().starts_with("server is missing"));
     }
 
     #[test]
-    fn no_more_threads_than_rooms() {
-        let f = fanout("--saturate --cores 1,2,3").unwrap();
-        assert_eq!(f.party.thread_cores(), [Some(1), Some(2)]);
+    fn only_showing_a_scenario_needs_no_server() {
+        assert!(job("run --preset churn --print-config").is_ok_and(|j| j.print));
+    }
+
+    #[test]
+    fn short_commands_stand_for_presets() {
+        assert_eq!(job("idle --server h:1").unwrap().scenario.publishers, 0);
+        let s = job("fanout --server h:1 --domain d --rooms 2 --participants 3 --saturate").unwrap().scenario;
+        assert_eq!((s.rooms, s.saturate, s.window), (2, true, 8));
+    }
+
+    #[test]
+    fn reports_with_commas_between_are_one_side() {
+        let paths = |list: &[&str]| list.iter().map(PathBuf::from).collect::<Vec<_>>();
+        let task = asked("compare a1,a2 b1").unwrap();
+        assert_eq!(task, Task::Compare(paths(&["a1", "a2"]), paths(&["b1"]), None));
+    }
+
+    #[test]
+    fn a_coordinator_may_search_too() {
+        let j = job("coordinate --workers 3 --search --server h:1").unwrap();
+        assert_eq!((j.workers, j.search), (Some(("127.0.0.1:7400".into(), 3)), true));
     }
 }

@@ -8,7 +8,9 @@
 //! unfinished messages by [`UNFINISHED_MAX`] and the size of the test's messages. Proved by the tests
 //! below and by the faults of the mock server.
 
-use crate::score::{Score, Seat};
+use crate::score::{Role, Score, Seat};
+use crate::stamp::Kind as Said;
+use crate::visitor::Visit;
 use crate::voice::{Tid, Voice, VoiceKind};
 use openmsrp::base::chunk::Flag;
 use openmsrp::wire::msrp::encode;
@@ -42,6 +44,8 @@ pub(crate) struct Grant {
     pub(crate) from: String,
     /// See `from`.
     pub(crate) room: String,
+    /// When its INVITE was due.
+    pub(crate) invited: u64,
     /// Who waits for the binding.
     pub(crate) bound: Bound,
 }
@@ -78,6 +82,11 @@ pub(crate) struct Conn {
     unfinished: Vec<Unfinished>,
     under_way: Option<Box<UnderWay>>,
     tid: Tid,
+    visit: Option<Box<Visit>>,
+    /// Whether it is about to go, so that the end of its connection is no surprise.
+    pub(crate) leaving: bool,
+    /// Whether what comes is read.
+    pub(crate) reading: bool,
 }
 
 /// What a flush left.
@@ -109,6 +118,9 @@ impl Conn {
             unfinished: Vec::new(),
             under_way: None,
             tid: Tid::new(prefix),
+            visit: (grant.seat.role == Role::Visitor).then(|| Box::new(Visit::new(grant.invited))),
+            leaving: false,
+            reading: true,
         };
         conn.bind();
         conn
@@ -246,7 +258,7 @@ impl Conn {
             }
             if flag == Flag::End && for_us && self.unfinished.is_empty() && starts(head) {
                 if let Some(body) = body {
-                    score.message(self.seat, body, now);
+                    score.message(self.seat, self.visit.as_deref_mut(), body, now);
                 }
                 return;
             }
@@ -298,14 +310,15 @@ impl Conn {
         }
         let whole = self.unfinished.swap_remove(i);
         if flag == Flag::End {
-            score.message(self.seat, &whole.content, now);
+            score.message(self.seat, self.visit.as_deref_mut(), &whole.content, now);
         }
     }
 
-    /// Queues a message with `text`. `false`: this participant does not publish.
-    pub(crate) fn publish(&mut self, text: &[u8]) -> bool {
+    /// Queues a message with `text`, to the room or to one participant. `false`: this participant does not
+    /// publish.
+    pub(crate) fn publish(&mut self, kind: Said, text: &[u8], to: Option<&str>) -> bool {
         let Some(voice) = &mut self.voice else { return false };
-        voice.write(&mut self.out, &self.tid.next(), text);
+        voice.write(&mut self.out, &self.tid.next(), kind, text, to);
         true
     }
 
@@ -358,14 +371,11 @@ fn starts(head: &Head<'_>) -> bool {
 mod tests {
     use super::*;
     use crate::oracle::Shape;
-    use crate::pace::Interval;
-    use crate::score::Names;
-    use crate::stamp::Texts;
     use std::net::TcpListener;
 
     const LOCAL: &str = "msrp://127.0.0.1:9/me;tcp";
     const REMOTE: &str = "msrp://127.0.0.1:2855/you;tcp";
-    const SEAT: Seat = Seat { room: 0, local_room: 0, member: 1 };
+    const SEAT: Seat = Seat { room: 0, local_room: 0, member: 1, role: Role::Steady };
     const SIZE: usize = 5_000;
 
     /// A connection, the server's end of it, who waits for the binding, and a score.
@@ -376,10 +386,11 @@ mod tests {
         let (bound, wait) = oneshot::channel();
         let (local, remote) = (LOCAL.to_owned(), REMOTE.to_owned());
         let (from, room) = ("sip:u1@x".to_owned(), "sip:room0@x".to_owned());
-        let conn = Conn::new(Grant { seat: SEAT, socket, local, remote, from, room, bound }, 7, None);
-        let names = Names { room_prefix: "room".into(), domain: "x".into() };
-        let shape = Shape { rooms: 1, participants: 2, publishers: 1, window: 0 };
-        let score = Score::new(names, shape, Texts::new(1, SIZE), 0, Interval { from: 0, to: 100 });
+        let conn =
+            Conn::new(Grant { seat: SEAT, socket, local, remote, from, room, invited: 0, bound }, 7, None);
+        let shape = Shape { rooms: 1, participants: 2, publishers: 1, window: 0, ordered: true };
+        let sizes = [SIZE, 0, 0, 0];
+        let score = Score::new(crate::score::Terms { shape, ..crate::score::Terms::of_test(sizes) });
         (conn, server, wait, score)
     }
 
@@ -387,7 +398,7 @@ mod tests {
     fn message(score: &mut Score) -> Vec<u8> {
         let wrapper = "From: <sip:u0@x>\r\nTo: <sip:room0@x>\r\n\r\nContent-Type: text/plain\r\n\r\n";
         let publisher = Seat { member: 0, ..SEAT };
-        [wrapper.as_bytes(), score.next_text(0, publisher, 0)].concat()
+        [wrapper.as_bytes(), score.next(Said::Text, 0, publisher, 0).0].concat()
     }
 
     fn chunk(tid: &str, id: &str, start: usize, body: &[u8], total: usize, flag: char) -> Vec<u8> {
@@ -449,7 +460,7 @@ mod tests {
             ]
             .concat();
             feed(&mut conn, &mut score, &stream, step);
-            let (found, troubles) = score.finish(|room| room);
+            let (found, troubles) = score.finish();
             assert_eq!((found.delivered, found.wrong(), troubles.bad), (2, 0, 0), "step {step}");
             let answers = String::from_utf8(conn.out.clone()).unwrap();
             let tids: Vec<_> =
@@ -468,7 +479,7 @@ mod tests {
         ]
         .concat();
         feed(&mut conn, &mut score, &stream, 100_000);
-        let (found, troubles) = score.finish(|room| room);
+        let (found, troubles) = score.finish();
         assert_eq!((found.delivered, troubles.bad), (0, 1));
     }
 
@@ -479,7 +490,7 @@ mod tests {
         let other =
             String::from_utf8(chunk("tid1", "ida1", 1, &m, m.len(), '$')).unwrap().replace("/me;", "/it;");
         feed(&mut conn, &mut score, other.as_bytes(), 100_000);
-        let (found, troubles) = score.finish(|room| room);
+        let (found, troubles) = score.finish();
         assert_eq!((found.delivered, troubles.bad), (0, 1));
     }
 
@@ -491,6 +502,6 @@ mod tests {
         let quiet = String::from_utf8(chunk("tid1", "ida1", 1, &m, m.len(), '$')).unwrap();
         let quiet = quiet.replace("Byte-Range", "Failure-Report: no\r\nByte-Range");
         feed(&mut conn, &mut score, quiet.as_bytes(), 100_000);
-        assert_eq!((conn.backlog(), score.finish(|room| room).0.delivered), (0, 1));
+        assert_eq!((conn.backlog(), score.finish().0.delivered), (0, 1));
     }
 }

@@ -7,7 +7,7 @@ use crate::sys;
 use std::fs;
 
 /// CPU time of a process so far, in microseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct CpuTime {
     /// In the program itself.
     pub(crate) user: u64,
@@ -54,6 +54,22 @@ pub(crate) fn ephemeral_ports() -> u32 {
             (high > low).then_some(high - low)
         })
         .unwrap_or(28_000)
+}
+
+/// What machine this is: name, processor, how many, kernel.
+pub(crate) fn host() -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let cpuinfo = read("/proc/cpuinfo");
+    let model = cpuinfo.lines().find_map(|l| l.strip_prefix("model name")).unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let name = read("/proc/sys/kernel/hostname");
+    let kernel = read("/proc/sys/kernel/osrelease");
+    format!(
+        "{}, {cores} cores of {}, Linux {}",
+        name.trim(),
+        model.trim_start_matches(['\t', ' ', ':']),
+        kernel.trim()
+    )
 }
 
 fn parse_stat(text: &str, ticks: u64) -> Option<CpuTime> {

@@ -9,14 +9,18 @@
 //! by [`BACKLOG_BYTES_MAX`] (a message that would pass it is not sent, and counted), time by the plan.
 
 use crate::conn::{Conn, Flushed, Grant};
-use crate::oracle::{Findings, Shape};
-use crate::pace::{Interval, Meter, Schedule};
-use crate::score::{Names, Score, Troubles};
-use crate::stamp::Texts;
-use crate::sys::{Epoll, READABLE, WRITABLE};
+use crate::live::Live;
+use crate::measured::Measured;
+use crate::oracle::Shape;
+use crate::pace::{Interval, Schedule};
+use crate::score::{Names, Role, Score, Terms};
+use crate::stamp::Kind;
+use crate::sys::{ENDED, Epoll, READABLE, WRITABLE};
 use crate::voice::VoiceKind;
 use openmsrp::base::clock;
 use openmsrp::wire::msrp::head::FailureReport;
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -26,7 +30,7 @@ const EVENTS: usize = 1024;
 /// The shared read buffer; a connection's unread octets must fit in besides.
 const READ_BYTES: usize = 256 * 1024;
 /// Octets that may wait on one connection.
-const BACKLOG_BYTES_MAX: usize = 8 * 1024 * 1024;
+const BACKLOG_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Messages sent in a row before the loop looks at its sockets again. Many: a harness that is late should
 /// first offer the load it promised.
 const BURST_MAX: u32 = 1024;
@@ -36,22 +40,20 @@ const QUIET: Duration = Duration::from_millis(300);
 const QUIET_MAX: Duration = Duration::from_secs(10);
 /// After the last copy, time for copies that should not come.
 const LINGER: Duration = Duration::from_millis(100);
-
-/// How messages are made.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Load {
-    /// Messages per second of this thread, whatever happens to them.
-    Rate(f64),
-    /// So many messages of each publisher under way at once.
-    Saturate(u32),
-    /// No messages at all.
-    Nothing,
-}
+/// Between two looks at what goes on, for whoever watches.
+const LIVE_NS: u64 = 100_000_000;
+/// The longest wait in a run that sleeps: orders come by another way than sockets.
+const WAIT_NS_MAX: u64 = 5_000_000;
 
 /// One measured run.
 #[derive(Clone)]
 pub(crate) struct Plan {
-    pub(crate) load: Load,
+    /// Tells its texts from those of other runs.
+    pub(crate) run: u32,
+    /// Messages per second of this thread by kind, whatever happens to them.
+    pub(crate) rates: [f64; 4],
+    /// At saturation: so many texts of each publisher under way at once; otherwise 0.
+    pub(crate) window: u32,
     /// The first message is due here.
     pub(crate) start: u64,
     /// What counts.
@@ -62,38 +64,27 @@ pub(crate) struct Plan {
     pub(crate) sleep: bool,
 }
 
-/// What a thread found.
-pub(crate) struct Outcome {
-    pub(crate) findings: Findings,
-    pub(crate) troubles: Troubles,
-    pub(crate) first_fault: Option<String>,
-    pub(crate) meter: Meter,
-    pub(crate) sent: u64,
-    pub(crate) not_sent: u64,
-    pub(crate) lost: u64,
-    /// Publishers' requests that asked for an answer and got none.
-    pub(crate) unanswered: u64,
-    /// Reads during the measured interval.
-    pub(crate) reads: u64,
-    /// Time of the measured interval without anything to do.
-    pub(crate) idle_ns: u64,
-}
-
 /// What a thread is told.
 pub(crate) enum Order {
     /// Bind this participant.
     Bind(Box<Grant>),
+    /// This visitor is about to hang up.
+    Leaving(u32),
+    /// This visitor has hung up.
+    Gone(u32),
     /// Tell when nothing has come for a while.
     Quiet(oneshot::Sender<()>),
     /// Run the plan.
-    Run(Box<Plan>, oneshot::Sender<Outcome>),
+    Run(Box<Plan>, oneshot::Sender<Measured>),
 }
 
 /// What a thread needs to know in advance.
 pub(crate) struct Setup {
     pub(crate) names: Names,
+    /// Rooms of this thread, and those of their participants that read.
     pub(crate) shape: Shape,
-    pub(crate) texts: Texts,
+    /// Participants of each room, those that do not read included.
+    pub(crate) participants: u32,
     pub(crate) voice: VoiceKind,
     /// Which of how many threads this is; room `n` belongs to thread `n` modulo `threads`.
     pub(crate) thread: u32,
@@ -101,6 +92,8 @@ pub(crate) struct Setup {
     pub(crate) threads: u32,
     /// For transaction ids: different in each run and thread.
     pub(crate) prefix: u32,
+    /// Where it tells what goes on.
+    pub(crate) live: Arc<Live>,
 }
 
 /// See the module's text.
@@ -110,10 +103,16 @@ pub(crate) struct Engine {
     conns: Vec<Conn>,
     /// By flow: the publisher's connection.
     publishers: Vec<u32>,
+    /// Connections of those that stop reading.
+    slow: Vec<u32>,
+    /// Connections of visitors by their number, and places that visitors left.
+    visitors: HashMap<u32, u32>,
+    vacant: Vec<u32>,
     shared: Vec<u8>,
     score: Score,
     /// Connections with something new to send.
     dirty: Vec<u32>,
+    live_next: u64,
 }
 
 const NOBODY: u32 = u32::MAX;
@@ -128,17 +127,20 @@ impl Engine {
     /// # Errors
     /// The kernel gives no epoll instance.
     pub(crate) fn new(setup: Setup) -> std::io::Result<Self> {
-        let score =
-            Score::new(setup.names.clone(), setup.shape, setup.texts.clone(), 0, Interval { from: 0, to: 0 });
+        let score = Score::new(terms(&setup, 0, 0, Interval::default()));
         let flows = score.flows() as usize;
         Ok(Self {
             setup,
             epoll: Epoll::new(EVENTS)?,
             conns: Vec::new(),
             publishers: vec![NOBODY; flows],
+            slow: Vec::new(),
+            visitors: HashMap::new(),
+            vacant: Vec::new(),
             shared: vec![0; READ_BYTES],
             score,
             dirty: Vec::new(),
+            live_next: 0,
         })
     }
 
@@ -146,32 +148,60 @@ impl Engine {
     pub(crate) fn serve(mut self, orders: &Receiver<Order>) {
         loop {
             match orders.try_recv() {
-                Ok(Order::Bind(grant)) => self.bind(*grant),
                 Ok(Order::Quiet(done)) => {
                     self.settle();
                     let _ = done.send(());
                 }
                 Ok(Order::Run(plan, done)) => {
-                    let outcome = self.run(&plan);
-                    let _ = done.send(outcome);
+                    let measured = self.run(&plan, orders);
+                    let _ = done.send(measured);
                 }
+                Ok(order) => self.follow(order),
                 Err(TryRecvError::Empty) => drop(self.turn(Duration::from_millis(2))),
                 Err(TryRecvError::Disconnected) => return,
             }
         }
     }
 
+    /// Follows an order that can come at any time.
+    fn follow(&mut self, order: Order) {
+        match order {
+            Order::Bind(grant) => self.bind(*grant),
+            Order::Leaving(visitor) => {
+                if let Some(key) = self.visitors.get(&visitor) {
+                    self.conns[*key as usize].leaving = true;
+                }
+            }
+            Order::Gone(visitor) => {
+                if let Some(key) = self.visitors.remove(&visitor) {
+                    self.conns[key as usize].close("hung up");
+                    self.vacant.push(key);
+                }
+            }
+            // Only given when no run is under way, so `serve` has taken them.
+            Order::Quiet(_) | Order::Run(..) => {}
+        }
+    }
+
     fn bind(&mut self, grant: Grant) {
         let seat = grant.seat;
-        let key = self.conns.len() as u32;
         let flow = self.score.flow_of(seat);
+        let key = self.vacant.pop().unwrap_or(self.conns.len() as u32);
         let prefix = self.setup.prefix.wrapping_add(key.wrapping_mul(0x9e37_79b9));
         let conn = Conn::new(grant, prefix, flow.map(|_| self.setup.voice));
         let watched = conn.socket().map_or(Ok(()), |s| self.epoll.add(s, key));
-        self.conns.push(conn);
+        match self.conns.get_mut(key as usize) {
+            Some(place) => *place = conn,
+            None => self.conns.push(conn),
+        }
         if let Err(e) = watched {
             self.fail(key, &format!("epoll: {e}"));
             return;
+        }
+        match seat.role {
+            Role::Slow => self.slow.push(key),
+            Role::Visitor => drop(self.visitors.insert(seat.member, key)),
+            Role::Steady | Role::Idle => {}
         }
         if let Some(flow) = flow {
             self.publishers[flow as usize] = key;
@@ -204,10 +234,18 @@ impl Engine {
                 self.flush(key);
             }
             if mask & READABLE != 0 {
-                self.read(key);
+                self.readable(key, mask);
             }
         }
         events
+    }
+
+    fn readable(&mut self, key: u32, mask: u32) {
+        if self.conns[key as usize].reading {
+            self.read(key);
+        } else if mask & ENDED != 0 {
+            self.fail(key, "ended by the server");
+        }
     }
 
     fn read(&mut self, key: u32) {
@@ -239,7 +277,7 @@ impl Engine {
         if blocked != conn.watched {
             conn.watched = blocked;
             if let Some(socket) = conn.socket()
-                && let Err(e) = self.epoll.watch_writing(socket, key, blocked)
+                && let Err(e) = self.epoll.watch(socket, key, conn.reading, blocked)
             {
                 self.fail(key, &format!("epoll: {e}"));
             }
@@ -249,76 +287,97 @@ impl Engine {
     fn fail(&mut self, key: u32, why: &str) {
         let conn = &mut self.conns[key as usize];
         conn.close(why);
-        self.score.closed(conn.seat, why);
+        if !conn.leaving {
+            self.score.closed(conn.seat, why);
+        }
     }
 
-    fn run(&mut self, plan: &Plan) -> Outcome {
-        let window = if let Load::Saturate(window) = plan.load { window } else { 0 };
-        let shape = Shape { window, ..self.setup.shape };
+    fn run(&mut self, plan: &Plan, orders: &Receiver<Order>) -> Measured {
         let earlier = self.score.first_fault.take();
-        self.score =
-            Score::new(self.setup.names.clone(), shape, self.setup.texts.clone(), window, plan.interval);
+        self.score = Score::new(terms(&self.setup, plan.run, plan.window, plan.interval));
         self.score.first_fault = earlier;
         while now() < plan.start {
             self.turn(Duration::from_millis(1));
         }
+        self.stop_reading();
         let mut tally = Tally::default();
-        match plan.load {
-            Load::Rate(per_second) => self.run_paced(plan, per_second, &mut tally),
-            Load::Saturate(_) => self.run_saturated(plan, &mut tally),
-            Load::Nothing => {
-                while now() < plan.interval.to {
-                    self.turn(Duration::from_millis(100));
-                }
-            }
-        }
-        self.drain(plan.drain);
+        self.load(plan, orders, &mut tally);
+        self.score.stop();
+        self.drain(plan.drain, orders);
         self.report(&tally)
     }
 
-    fn run_paced(&mut self, plan: &Plan, per_second: f64, tally: &mut Tally) {
-        let order = shuffled(self.score.flows());
-        if order.is_empty() {
-            return;
-        }
-        let schedule = Schedule::new(plan.start, per_second);
-        let mut k = 0u64;
-        let mut time = now();
-        while time < plan.interval.to {
-            let mut sent = 0;
-            while schedule.due(k) <= time && sent < BURST_MAX {
-                self.publish(order[(k % order.len() as u64) as usize], schedule.due(k), tally);
-                k += 1;
-                sent += 1;
+    /// Those that do not read begin not to.
+    fn stop_reading(&mut self) {
+        for i in 0..self.slow.len() {
+            let key = self.slow[i];
+            let conn = &mut self.conns[key as usize];
+            conn.reading = false;
+            if let Some(socket) = conn.socket()
+                && let Err(e) = self.epoll.watch(socket, key, false, conn.watched)
+            {
+                self.fail(key, &format!("epoll: {e}"));
             }
-            self.flush_dirty();
-            let wait = if plan.sleep { schedule.due(k).saturating_sub(now()) } else { 0 };
-            time = self.counted_turn(plan, time, sent > 0, wait, tally);
         }
     }
 
-    fn run_saturated(&mut self, plan: &Plan, tally: &mut Tally) {
+    /// Sends what is due, and at saturation what may be sent, until the interval ends and all that was due in it is
+    /// sent. What is still not when the time to drain has passed counts as not sent: leaving it out would make a
+    /// late harness, or a server that does not read, look quick.
+    fn load(&mut self, plan: &Plan, orders: &Receiver<Order>, tally: &mut Tally) {
+        let order = shuffled(self.score.flows());
+        let end = plan.interval.to;
+        let mut due: Vec<_> = Kind::ALL
+            .into_iter()
+            .filter(|kind| plan.rates[*kind as usize] > 0.0 && !order.is_empty())
+            .map(|kind| (kind, Schedule::new(plan.start, plan.rates[kind as usize]), 0u64))
+            .collect();
+        let deadline = end.saturating_add(u64::try_from(plan.drain.as_nanos()).unwrap_or(u64::MAX));
         let mut time = now();
-        while time < plan.interval.to {
-            let mut sent = false;
-            while let Some((flow, messages)) = self.score.take_free() {
-                for _ in 0..messages {
-                    self.publish(flow, time, tally);
-                    sent = true;
+        while time < end || time < deadline && due.iter().any(|(_, schedule, k)| schedule.due(*k) < end) {
+            let mut sent = time < end && self.send_free(time, tally);
+            let mut next = end.max(time);
+            for (kind, schedule, k) in &mut due {
+                let mut burst = 0;
+                while schedule.due(*k) <= time && schedule.due(*k) < end && burst < BURST_MAX {
+                    let flow = order[(*k % order.len() as u64) as usize];
+                    self.publish(*kind, flow, schedule.due(*k), tally);
+                    *k += 1;
+                    burst += 1;
                 }
+                sent |= burst > 0;
+                next = next.min(schedule.due(*k));
             }
             self.flush_dirty();
-            let wait = if plan.sleep { 5_000_000 } else { 0 };
+            while let Ok(order) = orders.try_recv() {
+                self.follow(order);
+            }
+            let wait = if plan.sleep { next.saturating_sub(now()).min(WAIT_NS_MAX) } else { 0 };
             time = self.counted_turn(plan, time, sent, wait, tally);
+            self.show(time);
         }
-        self.score.stop();
+        for (_, schedule, k) in due {
+            tally.not_sent += (k..).take_while(|k| schedule.due(*k) < end).count() as u64;
+        }
+    }
+
+    /// At saturation: sends what publishers have leave to send. Whether there was any.
+    fn send_free(&mut self, time: u64, tally: &mut Tally) -> bool {
+        let mut sent = false;
+        while let Some((flow, messages)) = self.score.take_free() {
+            for _ in 0..messages {
+                self.publish(Kind::Text, flow, time, tally);
+                sent = true;
+            }
+        }
+        sent
     }
 
     /// One turn that began (with sending) at `began`; returns the time after it.
     fn counted_turn(&mut self, plan: &Plan, began: u64, sent: bool, wait_ns: u64, tally: &mut Tally) -> u64 {
         let reads = self.score.reads;
         let asked = now();
-        let events = self.turn(Duration::from_nanos(wait_ns.min(5_000_000)));
+        let events = self.turn(Duration::from_nanos(wait_ns));
         let after = now();
         if plan.interval.holds(began) {
             tally.reads += self.score.reads - reads;
@@ -329,8 +388,23 @@ impl Engine {
         after
     }
 
+    /// Tells whoever watches what goes on, a few times a second.
+    fn show(&mut self, time: u64) {
+        if time < self.live_next {
+            return;
+        }
+        self.live_next = time + LIVE_NS;
+        let found = self.score.findings();
+        let latest = self.score.meter.last_slice(time).map(|s| (s.latency.us(0.5), s.latency.us(0.99)));
+        let wrong = found.wrong()
+            + self.score.troubles.bad
+            + self.score.troubles.closed
+            + self.score.troubles.refused;
+        self.setup.live.tell(self.score.sent(), found.delivered, wrong, latest.unwrap_or_default());
+    }
+
     /// Queues the next message of `flow`, due at `due`, unless its connection is gone or clogged.
-    fn publish(&mut self, flow: u32, due: u64, tally: &mut Tally) {
+    fn publish(&mut self, kind: Kind, flow: u32, due: u64, tally: &mut Tally) {
         let key = self.publishers[flow as usize];
         let conn = match self.conns.get_mut(key as usize) {
             Some(c) if c.socket().is_some() && c.backlog() < BACKLOG_BYTES_MAX => c,
@@ -342,8 +416,8 @@ impl Engine {
         if conn.backlog() == 0 {
             self.dirty.push(key);
         }
-        let text = self.score.next_text(flow, conn.seat, due);
-        conn.publish(text);
+        let (text, to) = self.score.next(kind, flow, conn.seat, due);
+        conn.publish(kind, text, to.as_deref());
         self.score.meter.sent(due, now());
     }
 
@@ -353,10 +427,13 @@ impl Engine {
         }
     }
 
-    fn drain(&mut self, longest: Duration) {
+    fn drain(&mut self, longest: Duration, orders: &Receiver<Order>) {
         let deadline = clock::now() + longest;
         while self.score.owed() + self.unanswered() > 0 && clock::now() < deadline {
             self.turn(Duration::from_millis(1));
+            while let Ok(order) = orders.try_recv() {
+                self.follow(order);
+            }
         }
         let linger = clock::now() + LINGER;
         while clock::now() < linger {
@@ -366,38 +443,47 @@ impl Engine {
 
     fn unanswered(&self) -> u64 {
         let asked = self.setup.voice.failure_report == FailureReport::Yes;
-        if asked { self.score.sent.saturating_sub(self.score.answers) } else { 0 }
+        if asked { self.score.sent().saturating_sub(self.score.answers) } else { 0 }
     }
 
-    fn report(&mut self, tally: &Tally) -> Outcome {
-        let (findings, mut troubles) = {
-            let (thread, threads) = (self.setup.thread, self.setup.threads);
-            self.score.finish(|room| room * threads + thread)
-        };
+    fn report(&mut self, tally: &Tally) -> Measured {
+        let unanswered = self.unanswered();
+        let (findings, mut troubles) = self.score.finish();
         // Those that went before the run count too.
-        troubles.closed = self.conns.iter().filter(|c| c.socket().is_none()).count() as u64;
-        let shape = self.setup.shape;
-        let fresh = Score::new(
-            self.setup.names.clone(),
-            shape,
-            self.setup.texts.clone(),
-            0,
-            Interval { from: 0, to: 0 },
-        );
-        let (lost, unanswered) = (self.score.owed(), self.unanswered());
+        let gone = |role: fn(Role) -> bool| {
+            self.conns.iter().filter(|c| c.socket().is_none() && role(c.seat.role)).count() as u64
+        };
+        troubles.slow_closed = gone(|role| role == Role::Slow);
+        troubles.closed = troubles.closed.max(gone(|role| matches!(role, Role::Steady | Role::Idle)));
+        let fresh = Score::new(terms(&self.setup, 0, 0, Interval::default()));
         let score = std::mem::replace(&mut self.score, fresh);
-        Outcome {
+        Measured {
             findings,
             troubles,
-            lost,
-            sent: score.sent,
+            kinds: Kind::ALL.map(|kind| score.count(kind)),
             not_sent: tally.not_sent,
             unanswered,
             reads: tally.reads,
             idle_ns: tally.idle_ns,
+            threads: 1,
             first_fault: score.first_fault,
+            visits: score.visits,
             meter: score.meter,
         }
+    }
+}
+
+fn terms(setup: &Setup, run: u32, window: u32, interval: Interval) -> Terms {
+    Terms {
+        names: setup.names.clone(),
+        shape: setup.shape,
+        participants: setup.participants,
+        sizes: setup.voice.text_bytes,
+        run,
+        window,
+        interval,
+        thread: setup.thread,
+        threads: setup.threads,
     }
 }
 

@@ -7,16 +7,20 @@
 //!
 //! A grant lapses some seconds after the 200 to the INVITE, so each participant is taken all the way
 //! before its place among the `--join-parallel` is given to the next. The first failure ends the test: the
-//! dialogs that stand are ended with BYE. Bounded by the number of participants, [`BIND_WAIT`] and
+//! dialogs that stand are ended with BYE. Visitors come on a schedule of their own while the load runs. Bounded by the number of participants, [`BIND_WAIT`] and
 //! [`LEAVE_WAIT`].
 
-use crate::args::{Party, SipTransport};
 use crate::conn::Grant;
 use crate::cpu;
 use crate::engine::Order;
-use crate::progress::Progress;
-use crate::score::Seat;
+use crate::hist::{Grain, Hist};
+use crate::live::Line;
+use crate::pace::{Interval, Schedule};
+use crate::scenario::{Scenario, SipTransport};
+use crate::score::{Names, Seat, Seating};
 use crate::sys;
+use crate::visitor::Visits;
+use openmsrp::base::clock;
 use openmsrp::client::call::{Call, CallError, Caller, Invite, Transport};
 use openmsrp::wire::msrp::uri::{self, MsrpUri};
 use openmsrp::wire::sdp::{self, Description, Setup};
@@ -39,9 +43,14 @@ const DISCARD_PORT: u16 = 9;
 const SOURCES_MAX: u64 = 200;
 
 /// What all participants share.
-struct Plan {
+pub(crate) struct Door {
     caller: Caller,
-    party: Party,
+    names: Names,
+    seating: Seating,
+    /// Participants that are there before the load.
+    total: u64,
+    /// What the offer says after `a=chatroom`: no more than the test needs.
+    chatroom: &'static str,
     /// For session ids: different in each run.
     run: u64,
     engines: Vec<Sender<Order>>,
@@ -49,54 +58,167 @@ struct Plan {
     per_source: Option<u64>,
 }
 
+/// A participant is in.
+struct Entered {
+    call: Call,
+    /// From `due` to the 200 to the INVITE, nanoseconds.
+    invite: u64,
+    /// From `due` to the answer to the binding request.
+    bound: u64,
+}
+
+/// Everybody is in.
+pub(crate) struct AllIn {
+    pub(crate) calls: Vec<Call>,
+    /// From INVITE to its 200.
+    pub(crate) invite: Hist,
+    /// From INVITE to the answer to the binding request.
+    pub(crate) bound: Hist,
+}
+
+impl Door {
+    /// Opens the socket for SIP.
+    ///
+    /// # Errors
+    /// What was wrong and what to do.
+    pub(crate) async fn open(
+        s: &Scenario,
+        names: Names,
+        server: SocketAddr,
+        run: u64,
+        engines: &[Sender<Order>],
+    ) -> Result<Self, String> {
+        let transport = match s.transport {
+            SipTransport::Udp => Transport::Udp,
+            SipTransport::Tcp => Transport::Tcp,
+        };
+        let caller = Caller::new(server, transport).await.map_err(|e| {
+            format!("SIP to {server}: {}", explain(&e, "is the server running, with this port for SIP?"))
+        })?;
+        let seating = Seating {
+            rooms: s.rooms,
+            participants: s.participants,
+            slow: s.slow_receivers,
+            idle_participants: s.idle_participants,
+            threads: engines.len() as u32,
+        };
+        let at_once = s.total() + s.visitors_at_once();
+        let per_source = per_source(at_once, server, cpu::ephemeral_ports());
+        let chatroom = if s.private_rate > 0.0 { "private-messages" } else { "" };
+        Ok(Self {
+            caller,
+            names,
+            chatroom,
+            seating,
+            total: s.total(),
+            run,
+            engines: engines.to_vec(),
+            per_source,
+        })
+    }
+}
+
 /// Joins everybody; returns the calls that must be ended.
 ///
 /// # Errors
 /// What was wrong and what to do. All calls are ended then.
-pub(crate) async fn join(
-    party: &Party,
-    server: SocketAddr,
-    run: u64,
-    engines: &[Sender<Order>],
-) -> Result<Vec<Call>, String> {
-    let transport = match party.transport {
-        SipTransport::Udp => Transport::Udp,
-        SipTransport::Tcp => Transport::Tcp,
-    };
-    let caller = Caller::new(server, transport).await.map_err(|e| {
-        format!("SIP to {server}: {}", explain(&e, "is the server running, with this port for SIP?"))
-    })?;
-    let plan = Arc::new(Plan {
-        caller,
-        party: party.clone(),
-        run,
-        engines: engines.to_vec(),
-        per_source: per_source(party.total(), server, cpu::ephemeral_ports()),
-    });
-    let mut progress = Progress::new(party.total());
-    let mut calls = Vec::with_capacity(party.total() as usize);
+pub(crate) async fn join(door: &Arc<Door>, parallel: u32) -> Result<AllIn, String> {
+    let total = door.total;
+    let line = Line::counting("joining", total);
+    let mut all = AllIn { calls: Vec::new(), invite: Hist::new(Grain::Fine), bound: Hist::new(Grain::Fine) };
     let mut under_way = JoinSet::new();
     let mut next = 0;
-    while (calls.len() as u64) < party.total() {
-        while next < party.total() && under_way.len() < party.join_parallel as usize {
-            under_way.spawn(join_one(Arc::clone(&plan), next));
+    while (all.calls.len() as u64) < total {
+        while next < total && under_way.len() < parallel as usize {
+            let (door, seat) = (Arc::clone(door), door.seating.seat(next));
+            under_way.spawn(async move { door.join_one(seat, next, clock::now().0).await });
             next += 1;
         }
         match under_way.join_next().await {
-            Some(Ok(Ok(call))) => calls.push(call),
+            Some(Ok(Ok(entered))) => {
+                all.invite.record(entered.invite);
+                all.bound.record(entered.bound);
+                all.calls.push(entered.call);
+            }
             Some(Ok(Err(why))) => {
-                progress.stop();
+                drop(line);
                 under_way.shutdown().await;
-                leave(calls).await;
+                leave(all.calls).await;
                 return Err(why);
             }
             Some(Err(e)) => return Err(format!("a joining task ended: {e}")),
             None => break,
         }
-        progress.reached(calls.len() as u64);
+        line.reached(all.calls.len() as u64);
     }
-    progress.stop();
-    Ok(calls)
+    Ok(all)
+}
+
+/// When visitors come and how long they stay.
+#[derive(Clone, Copy)]
+pub(crate) struct Visiting {
+    /// Visits a second.
+    pub(crate) rate: f64,
+    /// How long each takes, without coming and going.
+    pub(crate) stay: Duration,
+    /// The first is due here.
+    pub(crate) start: u64,
+    /// Those due in it are measured; at its end nobody comes any more, and all leave.
+    pub(crate) interval: Interval,
+    /// The number of the first visitor.
+    pub(crate) first: u32,
+}
+
+/// Lets visitors come and go until the interval ends; an open loop: each is due when it is due.
+pub(crate) async fn visits(door: &Arc<Door>, v: Visiting) -> Visits {
+    let mut sum = Visits::default();
+    if v.rate <= 0.0 {
+        return sum;
+    }
+    let schedule = Schedule::new(v.start, v.rate);
+    let mut under_way = JoinSet::new();
+    let mut k = 0;
+    loop {
+        let due = schedule.due(k);
+        if due >= v.interval.to {
+            break;
+        }
+        tokio::time::sleep(clock::now().until(clock::Now(due))).await;
+        let (door, number) = (Arc::clone(door), v.first + k as u32);
+        under_way.spawn(async move { (due, door.visit(number, due, v).await) });
+        k += 1;
+        while let Some(Ok((due, result))) = under_way.try_join_next() {
+            note(&mut sum, v.interval, due, result);
+        }
+    }
+    while let Some(done) = under_way.join_next().await {
+        if let Ok((due, result)) = done {
+            note(&mut sum, v.interval, due, result);
+        }
+    }
+    sum
+}
+
+fn note(sum: &mut Visits, interval: Interval, due: u64, result: Result<(u64, u64), String>) {
+    if let Err(why) = &result
+        && sum.first_failure.is_none()
+    {
+        sum.first_failure = Some(why.clone());
+    }
+    if !interval.holds(due) {
+        // Before the measured interval only what fails is of interest.
+        sum.failed += u64::from(result.is_err());
+        return;
+    }
+    sum.begun += 1;
+    match result {
+        Ok((invite, bound)) => {
+            sum.entered += 1;
+            sum.invite.record(invite);
+            sum.bound.record(bound);
+        }
+        Err(_) => sum.failed += 1,
+    }
 }
 
 /// Ends all calls; returns how many answered in time.
@@ -122,63 +244,91 @@ pub(crate) async fn leave(calls: Vec<Call>) -> usize {
     done
 }
 
-async fn join_one(plan: Arc<Plan>, number: u64) -> Result<Call, String> {
-    let party = &plan.party;
-    let seat = Seat::of(number, party.participants, plan.engines.len() as u32);
-    let names = party.names();
-    let (room, from) = (names.room(seat.room), names.participant(number));
-    let source = source_of(number, &plan);
-    let host = match source {
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("[{ip}]"),
-    };
-    let local = format!("msrp://{host}:{DISCARD_PORT}/{:016x}{number:x};tcp", plan.run);
-    let offer = sdp::offer(&sdp::Local {
-        username: "-",
-        session: number + 1,
-        version: 1,
-        host: &host,
-        port: DISCARD_PORT,
-        path: &local,
-        setup: Setup::Active,
-        wrapped_types: "*",
-        accept_types: "message/cpim",
-        max_size: 0,
-        chatroom: Some(""),
-        secure: false,
-    });
-    let request = Invite { room: &room, from: &from, display_name: "", offer: &offer };
-    let call = plan.caller.invite(&request).await.map_err(|e| refusal(&room, &from, &e))?;
-    match enter(&plan, seat, &call, source, local, from, room.clone()).await {
-        Ok(()) => Ok(call),
-        Err(why) => {
-            call.bye().await;
-            Err(format!("{room}, participant {}: {why}", seat.member))
+impl Door {
+    /// One visit: in, stay, out. Returns the times to the 200 and to the binding.
+    async fn visit(&self, number: u32, due: u64, v: Visiting) -> Result<(u64, u64), String> {
+        let seat = self.seating.visitor(number);
+        let Entered { call, invite, bound } =
+            self.join_one(seat, self.total + u64::from(number), due).await?;
+        let end = (clock::now() + v.stay).min(clock::Now(v.interval.to));
+        tokio::time::sleep(clock::now().until(end)).await;
+        let engine = &self.engines[seat.room as usize % self.engines.len()];
+        // A thread that has ended has nothing to forget.
+        let _ = engine.send(Order::Leaving(number));
+        // An answer that never comes is the server's affair, and no visit's.
+        let _ = tokio::time::timeout(BIND_WAIT, call.bye()).await;
+        let _ = engine.send(Order::Gone(number));
+        Ok((invite, bound))
+    }
+
+    async fn join_one(&self, seat: Seat, number: u64, due: u64) -> Result<Entered, String> {
+        let (room, from) = (self.names.room(seat.room), self.names.participant(number));
+        let source = self.source_of(number);
+        let host = match source {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        let local = format!("msrp://{host}:{DISCARD_PORT}/{:016x}{number:x};tcp", self.run);
+        let offer = sdp::offer(&sdp::Local {
+            username: "-",
+            session: number + 1,
+            version: 1,
+            host: &host,
+            port: DISCARD_PORT,
+            path: &local,
+            setup: Setup::Active,
+            wrapped_types: "*",
+            accept_types: "message/cpim",
+            max_size: 0,
+            chatroom: Some(self.chatroom),
+            secure: false,
+        });
+        let request = Invite { room: &room, from: &from, display_name: "", offer: &offer };
+        let call = self.caller.invite(&request).await.map_err(|e| refusal(&room, &from, &e))?;
+        let invite = clock::now().0.saturating_sub(due);
+        match self.enter(seat, &call, source, local, from, room.clone(), due).await {
+            Ok(()) => Ok(Entered { call, invite, bound: clock::now().0.saturating_sub(due) }),
+            Err(why) => {
+                call.bye().await;
+                Err(format!("{room}, participant {}: {why}", seat.member))
+            }
         }
     }
-}
 
-async fn enter(
-    plan: &Plan,
-    seat: Seat,
-    call: &Call,
-    source: IpAddr,
-    local: String,
-    from: String,
-    room: String,
-) -> Result<(), String> {
-    let remote = path_of(&call.answer)?;
-    let target = target_of(&remote).await?;
-    let source = plan.per_source.map(|_| source);
-    let socket = connect(target, source).await.map_err(|e| format!("MSRP to {target}: {e}"))?;
-    let (bound, wait) = oneshot::channel();
-    let order = Order::Bind(Box::new(Grant { seat, socket, local, remote, from, room, bound }));
-    let engine = seat.room as usize % plan.engines.len();
-    plan.engines[engine].send(order).map_err(|_| "the harness's thread has ended".to_owned())?;
-    match tokio::time::timeout(BIND_WAIT, wait).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(_)) => Err("the harness's thread has ended".into()),
-        Err(_) => Err(format!("no answer to the binding request within {} s", BIND_WAIT.as_secs())),
+    #[allow(clippy::too_many_arguments, reason = "all of it goes into the grant")]
+    async fn enter(
+        &self,
+        seat: Seat,
+        call: &Call,
+        source: IpAddr,
+        local: String,
+        from: String,
+        room: String,
+        invited: u64,
+    ) -> Result<(), String> {
+        let remote = path_of(&call.answer)?;
+        let target = target_of(&remote).await?;
+        let source = self.per_source.map(|_| source);
+        let socket = connect(target, source).await.map_err(|e| format!("MSRP to {target}: {e}"))?;
+        let (bound, wait) = oneshot::channel();
+        let order = Order::Bind(Box::new(Grant { seat, socket, local, remote, from, room, invited, bound }));
+        let engine = seat.room as usize % self.engines.len();
+        self.engines[engine].send(order).map_err(|_| "the harness's thread has ended".to_owned())?;
+        match tokio::time::timeout(BIND_WAIT, wait).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err("the harness's thread has ended".into()),
+            Err(_) => Err(format!("no answer to the binding request within {} s", BIND_WAIT.as_secs())),
+        }
+    }
+
+    fn source_of(&self, number: u64) -> IpAddr {
+        match self.per_source {
+            // 127.0.0.2 and on: the first one is everybody's.
+            Some(per_source) => {
+                Ipv4Addr::new(127, 0, 0, 2 + (number / per_source % SOURCES_MAX) as u8).into()
+            }
+            None => self.caller.local_addr().ip(),
+        }
     }
 }
 
@@ -264,14 +414,6 @@ fn per_source(total: u64, server: SocketAddr, ports: u32) -> Option<u64> {
     let usable = u64::from(ports).max(10) * 4 / 10;
     let IpAddr::V4(ip) = server.ip() else { return None };
     (ip.is_loopback() && total > usable).then(|| usable.max(total.div_ceil(SOURCES_MAX)))
-}
-
-fn source_of(number: u64, plan: &Plan) -> IpAddr {
-    match plan.per_source {
-        // 127.0.0.2 and on: the first one is everybody's.
-        Some(per_source) => Ipv4Addr::new(127, 0, 0, 2 + (number / per_source) as u8).into(),
-        None => plan.caller.local_addr().ip(),
-    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@
 //! fault is found.
 
 use crate::stamp::Stamp;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Numbers below the expected one that a receiver remembers.
@@ -44,6 +45,8 @@ pub(crate) struct Shape {
     pub(crate) publishers: u32,
     /// Messages that one publisher has under way at most, as far as is known.
     pub(crate) window: u32,
+    /// Whether everyone must get them in the same order; otherwise only each publisher's own order counts.
+    pub(crate) ordered: bool,
 }
 
 /// What a copy was.
@@ -58,7 +61,7 @@ pub(crate) enum Verdict {
 }
 
 /// What was found so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Findings {
     /// Copies that came for the first time.
     pub(crate) delivered: u64,
@@ -73,6 +76,15 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
+    /// Adds what another judge found.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.delivered += other.delivered;
+        self.duplicates += other.duplicates;
+        self.out_of_order += other.out_of_order;
+        self.strays += other.strays;
+        self.order_unchecked += other.order_unchecked;
+    }
+
     /// Copies that should not have come, or not then.
     pub(crate) fn wrong(&self) -> u64 {
         self.duplicates + self.out_of_order + self.strays
@@ -128,7 +140,7 @@ impl Oracle {
     pub(crate) fn new(shape: Shape) -> Self {
         let receivers = shape.rooms as usize * shape.participants as usize;
         let flows = shape.rooms as usize * shape.publishers as usize;
-        let ordered = shape.publishers > 1;
+        let ordered = shape.ordered && shape.publishers > 1;
         let fits = POSITIONS_BYTES_MAX / size_of::<Place>() / flows.max(1);
         let wanted = fits.min(REMEMBERED_MAX).max(2 * shape.window as usize).max(64);
         let remembered = if wanted.is_power_of_two() { wanted } else { wanted.next_power_of_two() / 2 };
@@ -187,7 +199,7 @@ impl Oracle {
         }
         e.came += 1;
         self.findings.delivered += 1;
-        if self.shape.publishers > 1 {
+        if self.shape.ordered && self.shape.publishers > 1 {
             self.judge_order(room, receiver, seat, stamp, skipped_from);
         }
         Verdict::First
@@ -205,14 +217,14 @@ impl Oracle {
     }
 
     /// The first receiver that lacks something, if every publisher (by room and publisher) sent so many
-    /// messages: room, receiver, publisher, how many.
-    pub(crate) fn first_loss(&self, sent: impl Fn(usize) -> u32) -> Option<(u32, u32, u32, u32)> {
+    /// messages to that receiver: room, receiver, publisher, how many.
+    pub(crate) fn first_loss(&self, sent: impl Fn(usize, u32) -> u32) -> Option<(u32, u32, u32, u32)> {
         let (participants, publishers) = (self.shape.participants, self.shape.publishers);
         self.expected.iter().enumerate().find_map(|(i, e)| {
             let publisher = i as u32 % publishers;
             let seat = i / publishers as usize;
             let (room, receiver) = ((seat / participants as usize) as u32, seat as u32 % participants);
-            let owed = sent(room as usize * publishers as usize + publisher as usize);
+            let owed = sent(room as usize * publishers as usize + publisher as usize, receiver);
             (publisher != receiver && e.came < owed).then(|| (room, receiver, publisher, owed - e.came))
         })
     }
@@ -280,7 +292,8 @@ mod tests {
     /// A room of five, participants 0 and 1 publish; `script` lists what each receiver gets, as
     /// `receiver: publisher number …`.
     fn judged(publishers: u32, script: &[(u32, &str)]) -> Findings {
-        let mut oracle = Oracle::new(Shape { rooms: 1, participants: 5, publishers, window: 8 });
+        let mut oracle =
+            Oracle::new(Shape { rooms: 1, participants: 5, publishers, window: 8, ordered: true });
         for (receiver, copies) in script {
             for copy in copies.split_whitespace() {
                 let publisher = u16::from(copy.as_bytes()[0] - b'a');
@@ -313,7 +326,8 @@ mod tests {
 
     #[test]
     fn the_first_loss_is_named() {
-        let mut oracle = Oracle::new(Shape { rooms: 2, participants: 3, publishers: 2, window: 8 });
+        let mut oracle =
+            Oracle::new(Shape { rooms: 2, participants: 3, publishers: 2, window: 8, ordered: true });
         let copy = |room, publisher, number| Stamp { room, publisher, number, due: 0 };
         for room in 0..2 {
             oracle.receive(room, 1, &copy(room, 0, 0));
@@ -323,9 +337,9 @@ mod tests {
         oracle.receive(0, 1, &copy(0, 0, 1));
         oracle.receive(1, 2, &copy(1, 0, 2));
         oracle.receive(1, 1, &copy(1, 0, 1));
-        let sent = |flow| [2, 0, 2, 0][flow];
+        let sent = |flow, _| [2, 0, 2, 0][flow];
         assert_eq!(oracle.first_loss(sent), None);
-        let sent = |flow| [2, 0, 3, 0][flow];
+        let sent = |flow, _| [2, 0, 3, 0][flow];
         assert_eq!(oracle.first_loss(sent), Some((1, 1, 0, 1)));
     }
 
@@ -357,7 +371,8 @@ mod tests {
 
     #[test]
     fn a_copy_of_the_own_message_or_of_another_room_is_a_stray() {
-        let mut oracle = Oracle::new(Shape { rooms: 2, participants: 3, publishers: 1, window: 1 });
+        let mut oracle =
+            Oracle::new(Shape { rooms: 2, participants: 3, publishers: 1, window: 1, ordered: true });
         let stamp = Stamp { room: 0, publisher: 0, number: 0, due: 0 };
         assert_eq!(oracle.receive(0, 0, &stamp), Verdict::Stray);
         assert_eq!(oracle.receive(1, 1, &stamp), Verdict::Stray);
@@ -367,7 +382,8 @@ mod tests {
 
     #[test]
     fn what_is_older_than_the_table_is_unchecked_and_never_wrong() {
-        let mut oracle = Oracle::new(Shape { rooms: 1, participants: 4, publishers: 2, window: 1 });
+        let mut oracle =
+            Oracle::new(Shape { rooms: 1, participants: 4, publishers: 2, window: 1, ordered: true });
         let last = 2 * oracle.remembered() as u32;
         for number in 0..last {
             oracle.receive(0, 2, &Stamp { room: 0, publisher: 0, number, due: 0 });
@@ -400,7 +416,8 @@ mod tests {
             if swap {
                 sights[4].swap(59 - at, 58 - at);
             }
-            let mut oracle = Oracle::new(Shape { rooms: 1, participants: 5, publishers: 3, window: 8 });
+            let mut oracle =
+                Oracle::new(Shape { rooms: 1, participants: 5, publishers: 3, window: 8, ordered: true });
             while sights.iter().any(|s| !s.is_empty()) {
                 let who = rng.random_range(0..5usize);
                 if let Some((publisher, number)) = sights[who].pop() {

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Readable, or something is wrong (errors and hang-ups show as readable too).
 pub(crate) const READABLE: u32 = libc::EPOLLIN as u32 | libc::EPOLLERR as u32 | libc::EPOLLHUP as u32;
+/// The connection has ended; told whether it is watched or not.
+pub(crate) const ENDED: u32 = libc::EPOLLERR as u32 | libc::EPOLLHUP as u32;
 /// Writable.
 pub(crate) const WRITABLE: u32 = libc::EPOLLOUT as u32;
 
@@ -36,9 +38,9 @@ impl Epoll {
         self.control(libc::EPOLL_CTL_ADD, socket, libc::EPOLLIN as u32, key)
     }
 
-    /// Watches for writing too, or no longer.
-    pub(crate) fn watch_writing(&self, socket: &impl AsFd, key: u32, on: bool) -> io::Result<()> {
-        let mask = libc::EPOLLIN as u32 | if on { WRITABLE } else { 0 };
+    /// Watches for reading, for writing, for both or for nothing but the end of the connection.
+    pub(crate) fn watch(&self, socket: &impl AsFd, key: u32, reading: bool, writing: bool) -> io::Result<()> {
+        let mask = if reading { libc::EPOLLIN as u32 } else { 0 } | if writing { WRITABLE } else { 0 };
         self.control(libc::EPOLL_CTL_MOD, socket, mask, key)
     }
 

@@ -1,0 +1,432 @@
+//! Several harnesses, one test: a coordinator that deals out rooms, and workers that make the load.
+//!
+//! ```text
+//!   coordinator                         worker
+//!     ◀────────────── hello ──────────────
+//!     ─── what time is it? ──▶ ◀── now ───   ROUNDS times; the quickest answer counts
+//!     ──── join: scenario, rooms ───▶ ◀─── joined
+//!     ──── run: start (its clock) ──▶ ◀─── measured     as often as needed
+//!     ──── leave ───────────────────▶ ◀─── left
+//! ```
+//!
+//! A room belongs to one worker, whole: every latency is taken between two readings of one clock, and clocks of
+//! different machines never meet in one. What they are compared for is to start together; how far that is known
+//! (half of the quickest answer's way there and back) is told in the report.
+//!
+//! One JSON value per line over TCP. Nobody is asked who he is: this is for a network of one's own. Bounded: a
+//! line by [`LINE_BYTES_MAX`], each wait for an answer by a time.
+
+use crate::cpu::{self, CpuTime};
+use crate::live::Line;
+use crate::measured::{Joining, Measured};
+use crate::pace::Interval;
+use crate::report::{Sampled, WorkerInfo};
+use crate::scenario::{Scenario, read};
+use crate::score::Names;
+use crate::session::{Session, sample};
+use openmsrp::base::clock::{self, Now};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+/// Both sides must be of one mind about the lines.
+const PROTOCOL: u32 = 1;
+/// Octets of a line: the histograms of a large run are some hundred kilooctets.
+const LINE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// How often a worker is asked for the time.
+const ROUNDS: u32 = 32;
+/// For workers to come.
+const COME_WAIT: Duration = Duration::from_secs(600);
+/// For an answer that needs no work.
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
+/// For everybody to join or to leave.
+const JOIN_WAIT: Duration = Duration::from_secs(1_800);
+/// For a run, beyond its own length.
+const RUN_WAIT: Duration = Duration::from_secs(120);
+/// From the order to the first message.
+const START_WAIT: Duration = Duration::from_millis(500);
+/// Participants' numbers of one worker; its visitors count upwards too.
+const USERS_EACH: u64 = 100_000_000;
+
+/// What a coordinator says.
+#[derive(Serialize, Deserialize, Debug)]
+enum Order {
+    Time,
+    Join { scenario: String, first_room: u32, first_user: u64 },
+    Run { name: String, start: u64, rate: Option<f64> },
+    Leave,
+}
+
+/// What a worker says.
+#[derive(Serialize, Deserialize, Debug)]
+enum Answer {
+    Hello { protocol: u32, name: String },
+    Time(u64),
+    Joined(Box<Joining>),
+    Ran { measured: Box<Measured>, cpu: CpuTime, seconds: f64 },
+    Left,
+    Failed(String),
+}
+
+/// One end of a connection.
+struct Link {
+    read: BufReader<OwnedReadHalf>,
+    write: OwnedWriteHalf,
+}
+
+impl Link {
+    fn new(stream: TcpStream) -> Self {
+        // Without it answers are late, and clocks less well known; nothing else depends on it.
+        let _ = stream.set_nodelay(true);
+        let (read, write) = stream.into_split();
+        Self { read: BufReader::new(read), write }
+    }
+
+    async fn say(&mut self, what: &impl Serialize) -> Result<(), String> {
+        let mut line = serde_json::to_string(what).map_err(|e| e.to_string())?;
+        line.push('\n');
+        self.write.write_all(line.as_bytes()).await.map_err(|e| e.to_string())
+    }
+
+    /// The next line; `None` when the other side has gone.
+    async fn hear<T: DeserializeOwned>(&mut self) -> Result<Option<T>, String> {
+        let mut line = Vec::new();
+        let mut limited = (&mut self.read).take(LINE_BYTES_MAX);
+        let got = limited.read_until(b'\n', &mut line).await.map_err(|e| e.to_string())?;
+        if got == 0 {
+            return Ok(None);
+        }
+        serde_json::from_slice(&line).map(Some).map_err(|e| format!("a line that cannot be read: {e}"))
+    }
+}
+
+/// A worker, from the coordinator's side.
+struct Worker {
+    link: Link,
+    name: String,
+    rooms: u32,
+    /// What must be added to this clock to have the worker's.
+    offset: i128,
+    /// How far that is known.
+    known_to: u64,
+}
+
+impl Worker {
+    async fn ask(&mut self, order: &Order, wait: Duration) -> Result<Answer, String> {
+        let both = async {
+            self.link.say(order).await?;
+            self.link.hear().await
+        };
+        match timeout(wait, both).await {
+            Ok(Ok(Some(Answer::Failed(why)))) => Err(format!("worker {}: {why}", self.name)),
+            Ok(Ok(Some(answer))) => Ok(answer),
+            Ok(Ok(None)) => Err(format!("worker {} has gone", self.name)),
+            Ok(Err(why)) => Err(format!("worker {}: {why}", self.name)),
+            Err(_) => Err(format!("worker {} did not answer within {} s", self.name, wait.as_secs())),
+        }
+    }
+
+    /// Learns its clock.
+    async fn ask_time(&mut self) -> Result<(), String> {
+        let mut rounds = Vec::new();
+        for _ in 0..ROUNDS {
+            let before = clock::now().0;
+            let Answer::Time(there) = self.ask(&Order::Time, ANSWER_WAIT).await? else {
+                return Err(self.odd());
+            };
+            rounds.push((before, there, clock::now().0));
+        }
+        (self.offset, self.known_to) = offset(&rounds);
+        Ok(())
+    }
+
+    fn odd(&self) -> String {
+        format!("worker {} gave an answer to another question", self.name)
+    }
+}
+
+/// From readings here, there, and here again: what to add to this clock to have the other, and how far that is
+/// known, in nanoseconds. The quickest round counts: the other reading lies between the two here, wherever.
+fn offset(rounds: &[(u64, u64, u64)]) -> (i128, u64) {
+    let quickest = rounds.iter().min_by_key(|(before, _, after)| after.saturating_sub(*before));
+    quickest.map_or((0, u64::MAX), |(before, there, after)| {
+        let half = after.saturating_sub(*before) / 2;
+        (i128::from(*there) - i128::from(before + half), half)
+    })
+}
+
+/// All workers of a test.
+pub(crate) struct Workers {
+    workers: Vec<Worker>,
+    joining: Joining,
+}
+
+/// Waits for `count` workers.
+///
+/// # Errors
+/// The address cannot be listened on, too few came, or there are fewer rooms than workers.
+pub(crate) async fn gather(listen: &str, count: usize, s: &Scenario) -> Result<Workers, String> {
+    if (s.rooms as usize) < count {
+        return Err(format!(
+            "{} rooms cannot be dealt to {count} workers: a room belongs to one, whole",
+            s.rooms
+        ));
+    }
+    let listener = TcpListener::bind(listen).await.map_err(|e| format!("{listen} (--listen): {e}"))?;
+    let here = listener.local_addr().map_err(|e| e.to_string())?;
+    eprintln!("waiting for {count} workers at {here}: openmsrp-loadtest worker {here}");
+    let mut workers = Vec::new();
+    let come = async {
+        while workers.len() < count {
+            let (stream, from) = listener.accept().await.map_err(|e| e.to_string())?;
+            match greet(Link::new(stream), workers.len()).await {
+                Ok(worker) => workers.push(worker),
+                Err(why) => eprintln!("{from} is no worker: {why}"),
+            }
+        }
+        Ok::<_, String>(())
+    };
+    match timeout(COME_WAIT, come).await {
+        Ok(result) => result?,
+        Err(_) => return Err(format!("only {} of {count} workers came", workers.len())),
+    }
+    Ok(Workers { workers, joining: Joining::default() })
+}
+
+async fn greet(mut link: Link, number: usize) -> Result<Worker, String> {
+    let hello = timeout(ANSWER_WAIT, link.hear()).await.map_err(|_| "it says nothing")??;
+    match hello {
+        Some(Answer::Hello { protocol: PROTOCOL, name }) => {
+            let name = format!("{}: {name}", number + 1);
+            let mut worker = Worker { link, name, rooms: 0, offset: 0, known_to: 0 };
+            worker.ask_time().await?;
+            Ok(worker)
+        }
+        Some(Answer::Hello { protocol, .. }) => Err(format!("it speaks version {protocol}, not {PROTOCOL}")),
+        _ => Err("it does not greet".into()),
+    }
+}
+
+impl Workers {
+    /// Deals the rooms out and has everybody join.
+    ///
+    /// # Errors
+    /// A worker failed or has gone.
+    pub(crate) async fn join(&mut self, s: &Scenario) -> Result<(), String> {
+        let before = s.server_pid.map(cpu::time_of).transpose()?;
+        let rss_before = s.server_pid.map(cpu::resident_of).transpose()?;
+        let shares = deal(s, self.workers.len() as u32);
+        let work =
+            self.workers.iter_mut().zip(shares).enumerate().map(|(i, (worker, (share, first_room)))| {
+                worker.rooms = share.rooms;
+                let first_user = i as u64 * USERS_EACH;
+                let order = Order::Join { scenario: share.print(), first_room, first_user };
+                async move {
+                    match worker.ask(&order, JOIN_WAIT).await? {
+                        Answer::Joined(joining) => Ok(*joining),
+                        _ => Err(worker.odd()),
+                    }
+                }
+            });
+        let line = Line::words();
+        line.say("workers join".into());
+        let mut sum = Joining::default();
+        for joining in all(work.collect()).await? {
+            sum.add(&joining);
+        }
+        let after = s.server_pid.map(cpu::time_of).transpose()?;
+        sum.server_cpu_us = after.zip(before).map(|(a, b)| a.since(b).total() as f64);
+        (sum.rss_before, sum.rss_joined) = (rss_before, s.server_pid.map(cpu::resident_of).transpose()?);
+        self.joining = sum;
+        Ok(())
+    }
+
+    /// Runs the load once, on all at the same time.
+    ///
+    /// # Errors
+    /// A worker failed or has gone.
+    pub(crate) async fn run(
+        &mut self,
+        s: &Scenario,
+        name: String,
+        rate: Option<f64>,
+    ) -> Result<(Measured, Sampled), String> {
+        let start = clock::now() + START_WAIT;
+        let from = start + Duration::from_secs_f64(s.warmup);
+        let interval = Interval { from: from.0, to: (from + Duration::from_secs_f64(s.duration)).0 };
+        let wait = RUN_WAIT + Duration::from_secs_f64(s.warmup + s.duration + s.drain);
+        let line = Line::words();
+        line.say(format!("{name}, {} workers", self.workers.len()));
+        let work = self.workers.iter_mut().map(|worker| {
+            let there = u64::try_from(i128::from(start.0) + worker.offset).unwrap_or(0);
+            let order = Order::Run { name: name.clone(), start: there, rate };
+            async move {
+                match worker.ask(&order, wait).await? {
+                    Answer::Ran { measured, cpu, seconds } => Ok((*measured, cpu, seconds)),
+                    _ => Err(worker.odd()),
+                }
+            }
+        });
+        let (parts, sampled) = tokio::join!(all(work.collect()), sample(s.server_pid, interval));
+        let mut sampled = sampled?;
+        let mut sum = Measured::new(interval);
+        let mut used = 0.0;
+        for (measured, cpu, seconds) in parts? {
+            sum.add(&measured);
+            used += cpu.total() as f64 / seconds.max(1e-9);
+        }
+        // What counts as the harness are the workers; this process only waits.
+        sampled.harness = CpuTime { user: (used * sampled.seconds) as u64, system: 0 };
+        Ok((sum, sampled))
+    }
+
+    /// Has everybody hang up.
+    ///
+    /// # Errors
+    /// A worker failed or has gone.
+    pub(crate) async fn leave(&mut self) -> Result<(), String> {
+        let work = self.workers.iter_mut().map(|worker| async move {
+            match worker.ask(&Order::Leave, JOIN_WAIT).await? {
+                Answer::Left => Ok(()),
+                _ => Err(worker.odd()),
+            }
+        });
+        all(work.collect()).await.map(drop)
+    }
+
+    /// What the joining took.
+    pub(crate) fn joining(&self) -> &Joining {
+        &self.joining
+    }
+
+    /// Who they are.
+    pub(crate) fn infos(&self) -> Vec<WorkerInfo> {
+        let info = |w: &Worker| WorkerInfo {
+            name: w.name.clone(),
+            rooms: w.rooms,
+            clock_known_to_us: w.known_to as f64 / 1e3,
+        };
+        self.workers.iter().map(info).collect()
+    }
+}
+
+/// Each worker's part of a scenario, and the number of its first room.
+fn deal(s: &Scenario, workers: u32) -> Vec<(Scenario, u32)> {
+    let part = |of: u32, i: u32| of / workers + u32::from(i < of % workers);
+    let mut first = 0;
+    let one = |i: u32| {
+        let mut share = s.clone();
+        // The server is watched by the coordinator, once.
+        share.server_pid = None;
+        (share.rooms, share.idle_rooms) = (part(s.rooms, i), part(s.idle_rooms, i));
+        share.visits = s.visits * f64::from(share.rooms) / f64::from(s.rooms);
+        let first_room = first;
+        first += share.rooms + share.idle_rooms;
+        (share, first_room)
+    };
+    (0..workers).map(one).collect()
+}
+
+/// Does all of it at the same time; the first failure counts, once all are done.
+async fn all<T, F: Future<Output = Result<T, String>>>(work: Vec<F>) -> Result<Vec<T>, String> {
+    let mut work: Vec<_> = work.into_iter().map(|w| (Box::pin(w), None)).collect();
+    std::future::poll_fn(|context| {
+        let mut ready = true;
+        for (future, result) in &mut work {
+            if result.is_none() {
+                match future.as_mut().poll(context) {
+                    std::task::Poll::Ready(done) => *result = Some(done),
+                    std::task::Poll::Pending => ready = false,
+                }
+            }
+        }
+        if ready { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    work.into_iter().filter_map(|(_, result)| result).collect()
+}
+
+/// Works for the coordinator at this address until it goes.
+///
+/// # Errors
+/// There is no coordinator, or it says what cannot be understood.
+pub(crate) async fn worker(coordinator: &str) -> Result<(), String> {
+    let stream = TcpStream::connect(coordinator).await.map_err(|e| {
+        format!("{coordinator}: {e}; is a coordinator running there (openmsrp-loadtest coordinate)?")
+    })?;
+    let mut link = Link::new(stream);
+    let name = format!("{}, process {}", cpu::host(), std::process::id());
+    link.say(&Answer::Hello { protocol: PROTOCOL, name }).await?;
+    let mut session = None;
+    while let Some(order) = link.hear().await? {
+        let answer = follow(order, &mut session).await.unwrap_or_else(Answer::Failed);
+        link.say(&answer).await?;
+    }
+    // The coordinator may have gone in the middle.
+    if let Some(session) = &mut session {
+        session.end().await;
+    }
+    Ok(())
+}
+
+async fn follow(order: Order, session: &mut Option<Session>) -> Result<Answer, String> {
+    match order {
+        Order::Time => Ok(Answer::Time(clock::now().0)),
+        Order::Join { scenario, first_room, first_user } => {
+            let mut s = Scenario::default();
+            s.lay(read(&scenario)?)?;
+            s.check()?;
+            let names = Names { first_room, first_user, ..s.names() };
+            let begun = Session::begin(&s, names).await?;
+            let joining = begun.joining.clone();
+            *session = Some(begun);
+            Ok(Answer::Joined(Box::new(joining)))
+        }
+        Order::Run { name, start, rate } => {
+            let session = session.as_mut().ok_or("nobody has joined")?;
+            let (measured, sampled) = session.run(name, Now(start), rate).await?;
+            Ok(Answer::Ran { measured: Box::new(measured), cpu: sampled.harness, seconds: sampled.seconds })
+        }
+        Order::Leave => {
+            if let Some(mut session) = session.take() {
+                session.end().await;
+            }
+            Ok(Answer::Left)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quickest_round_tells_the_other_clock_and_how_far_it_is_known() {
+        // The other clock is ahead by a million; the second round took 20, the others longer and one way only.
+        let rounds = [(100, 1_000_150, 900), (1_000, 1_001_010, 1_020), (2_000, 1_002_900, 3_000)];
+        assert_eq!(offset(&rounds), (1_000_000, 10));
+        // And behind: this process started first.
+        assert_eq!(offset(&[(5_000, 40, 5_100)]), (-5_010, 50));
+        assert_eq!(offset(&[]).1, u64::MAX);
+    }
+
+    #[test]
+    fn rooms_are_dealt_whole_and_none_twice() {
+        let s = Scenario {
+            server: "h:1".into(),
+            rooms: 7,
+            idle_rooms: 2,
+            visits: 14.0,
+            server_pid: Some(1),
+            ..Scenario::default()
+        };
+        let shares = deal(&s, 3);
+        let seen: Vec<_> =
+            shares.iter().map(|(s, first)| (*first, s.rooms, s.idle_rooms, s.visits)).collect();
+        assert_eq!(seen, [(0, 3, 1, 6.0), (4, 2, 1, 4.0), (7, 2, 0, 4.0)]);
+        assert!(shares.iter().all(|(s, _)| s.server_pid.is_none()));
+    }
+}

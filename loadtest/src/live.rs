@@ -1,0 +1,126 @@
+//! What goes on while it goes on: threads tell, and a terminal shows it, on one line that is rewritten.
+//!
+//! Where standard error is no terminal nothing is shown.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What a thread tells. Each number stands for itself, so no order is needed.
+#[derive(Default)]
+pub(crate) struct Live {
+    sent: AtomicU64,
+    delivered: AtomicU64,
+    wrong: AtomicU64,
+    p50_us: AtomicU64,
+    p99_us: AtomicU64,
+}
+
+impl Live {
+    /// Counts since the run began, and quantiles of the last whole slice.
+    pub(crate) fn tell(&self, sent: u64, delivered: u64, wrong: u64, (p50, p99): (f64, f64)) {
+        self.sent.store(sent, Relaxed);
+        self.delivered.store(delivered, Relaxed);
+        self.wrong.store(wrong, Relaxed);
+        self.p50_us.store(p50 as u64, Relaxed);
+        self.p99_us.store(p99 as u64, Relaxed);
+    }
+}
+
+/// A line at the terminal, if there is one.
+pub(crate) struct Line(Option<ProgressBar>);
+
+impl Line {
+    /// A line that counts up to `total` of something, `what`.
+    pub(crate) fn counting(what: &str, total: u64) -> Self {
+        let template = format!("{what} {{bar:40}} {{pos}}/{{len}} ({{per_sec}}, {{eta}} left)");
+        Self::new(&template, total)
+    }
+
+    /// A line of words.
+    pub(crate) fn words() -> Self {
+        Self::new("{spinner} {msg}", 0)
+    }
+
+    fn new(template: &str, total: u64) -> Self {
+        let style =
+            || ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        Self(std::io::stderr().is_terminal().then(|| ProgressBar::new(total).with_style(style())))
+    }
+
+    /// So many are there.
+    pub(crate) fn reached(&self, done: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_position(done);
+        }
+    }
+
+    /// These are the words.
+    pub(crate) fn say(&self, words: String) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(words);
+            bar.tick();
+        }
+    }
+
+    /// Whether anybody sees it.
+    fn seen(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Shows what the threads tell until it is dropped. `name`: which run this is.
+pub(crate) async fn watch(name: String, lives: Vec<Arc<Live>>) {
+    let line = Line::words();
+    if !line.seen() {
+        return std::future::pending().await;
+    }
+    let (mut sent, mut delivered) = (0, 0);
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let sum = |f: fn(&Live) -> &AtomicU64| lives.iter().map(|l| f(l).load(Relaxed)).sum::<u64>();
+        let most = |f: fn(&Live) -> &AtomicU64| lives.iter().map(|l| f(l).load(Relaxed)).max().unwrap_or(0);
+        let (sent_now, delivered_now) = (sum(|l| &l.sent), sum(|l| &l.delivered));
+        let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / LOOK.as_secs_f64();
+        line.say(words(
+            &name,
+            (rate(sent_now, sent), rate(delivered_now, delivered)),
+            (most(|l| &l.p50_us), most(|l| &l.p99_us)),
+            sum(|l| &l.wrong),
+        ));
+        (sent, delivered) = (sent_now, delivered_now);
+    }
+}
+
+fn words(name: &str, (sent, delivered): (f64, f64), (p50, p99): (u64, u64), wrong: u64) -> String {
+    let fault = if wrong == 0 { String::new() } else { format!("  {wrong} WRONG") };
+    // Before the measured time nothing is measured.
+    let ms = |us: u64| if us == 0 { "-".to_owned() } else { format!("{:.2} ms", us as f64 / 1e3) };
+    let (p50, p99) = (ms(p50), ms(p99));
+    format!("{name}  {sent:.0} messages/s  {delivered:.0} deliveries/s  p50 {p50}  p99 {p99}{fault}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_says_rates_latency_and_what_is_wrong() {
+        let text = words("run 1", (20.0, 400.0), (1_500, 12_000), 0);
+        assert_eq!(text, "run 1  20 messages/s  400 deliveries/s  p50 1.50 ms  p99 12.00 ms");
+        assert!(words("run 1", (0.0, 0.0), (0, 0), 3).ends_with("p99 -  3 WRONG"));
+    }
+}

@@ -1,0 +1,524 @@
+//! A report as one page that opens in any browser without a network: its style and its charts are inside.
+
+use super::compare::{Change, Comparison, compare, verdict_words};
+use super::plot::{Chart, Series, escape, svg};
+use super::text::{findings, thousands, time, warnings};
+use super::{Quantiles, Report, Run, Search};
+use std::fmt::Write as _;
+
+/// Shares of the copies at which the percentile chart has marks, with how they are written.
+const MARKS: &[(f64, &str)] = &[
+    (0.0, "0 %"),
+    (0.5, "50 %"),
+    (0.9, "90 %"),
+    (0.99, "99 %"),
+    (0.999, "99.9 %"),
+    (0.9999, "99.99 %"),
+    (0.99999, "99.999 %"),
+];
+/// Points of a percentile line.
+const CURVE_POINTS: usize = 60;
+
+/// The page of one report, or of two beside each other.
+pub(crate) fn page(a: &Report, b: Option<&Report>) -> String {
+    let title = if b.is_some() { "Load test: A and B" } else { "Load test" };
+    let mut t = format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
+         <style>\n{STYLE}</style></head>\n<body><main>\n<h1>{title}</h1>\n"
+    );
+    match b {
+        None => one(&mut t, a),
+        Some(b) => two(&mut t, a, b),
+    }
+    let _ = writeln!(
+        t,
+        "<footer>Made by openmsrp-loadtest {}. Latency counts from the moment a message was due, not from the moment it \
+         was sent. What each number means and what it cannot tell is in docs/LOADTEST.md.</footer>\n</main></body></html>",
+        escape(&a.tool)
+    );
+    t
+}
+
+fn one(t: &mut String, r: &Report) {
+    head(t, r, "");
+    verdict(t, r);
+    oracle(t, r);
+    if let Some(search) = &r.search {
+        search_part(t, search);
+    }
+    for (nth, (i, run)) in r.shown().into_iter().enumerate() {
+        if r.runs.len() > 1 {
+            let how = run.load();
+            let _ = writeln!(
+                t,
+                "<details{}><summary>Run {}: {how}, {} deliveries/s, p99 {}</summary>",
+                if nth == 0 { " open" } else { "" },
+                i + 1,
+                thousands(run.deliveries_per_s as u64),
+                time(run.latency_us.p99)
+            );
+        }
+        run_part(t, run);
+        if r.runs.len() > 1 {
+            t.push_str("</details>\n");
+        }
+    }
+    joined(t, r);
+    workers(t, r);
+    scenario(t, r);
+}
+
+fn two(t: &mut String, a: &Report, b: &Report) {
+    let c = compare(a, b);
+    let class = match c.verdict {
+        Change::Worse => "bad",
+        Change::Better => "good",
+        Change::Same | Change::Unknown | Change::Doubtful => "plain",
+    };
+    let _ = writeln!(t, "<p class=\"verdict {class}\">{}</p>", verdict_words(c.verdict));
+    for (name, r) in [("A", a), ("B", b)] {
+        let _ = writeln!(t, "<p>{name}: {}</p>", findings(r));
+    }
+    if let Some(fault) = &c.fault {
+        let _ = writeln!(t, "<p class=\"warning\">{}</p>", escape(fault));
+    }
+    for caution in &c.cautions {
+        let _ = writeln!(t, "<p class=\"warning\">Caution: {}</p>", escape(caution));
+    }
+    comparison(t, &c);
+    if let (Some(ra), Some(rb)) = (middle(a), middle(b)) {
+        t.push_str(&percentiles(&[("A", 1, ra), ("B", 2, rb)]));
+        t.push_str(&over_time(
+            "Latency p99 over time",
+            true,
+            time,
+            &[("A", 1, false, ra, |m| Some(m.p99_us)), ("B", 2, false, rb, |m| Some(m.p99_us))],
+        ));
+        t.push_str(&over_time(
+            "Deliveries per second over time",
+            false,
+            |v| thousands(v as u64),
+            &[
+                ("A", 1, false, ra, |m| Some(m.deliveries_per_s)),
+                ("B", 2, false, rb, |m| Some(m.deliveries_per_s)),
+            ],
+        ));
+        let _ =
+            writeln!(t, "<p class=\"note\">The charts show the run of each whose p99 is in the middle.</p>");
+    }
+    for (name, r) in [("A", a), ("B", b)] {
+        head(t, r, name);
+        oracle(t, r);
+        scenario(t, r);
+    }
+}
+
+/// The run whose p99 is in the middle.
+fn middle(r: &Report) -> Option<&Run> {
+    let mut runs: Vec<_> = r.runs.iter().collect();
+    runs.sort_by(|a, b| a.latency_us.p99.total_cmp(&b.latency_us.p99));
+    runs.get(runs.len() / 2).copied()
+}
+
+fn comparison(t: &mut String, c: &Comparison) {
+    t.push_str("<table><thead><tr><th></th><th>A</th><th>B</th><th>B / A</th><th></th><th>chance</th></tr></thead><tbody>\n");
+    for line in &c.lines {
+        let [a, b, ratio] = line.cells();
+        let class = match line.change {
+            Change::Worse => " class=\"bad\"",
+            Change::Better => " class=\"good\"",
+            Change::Same | Change::Unknown | Change::Doubtful => "",
+        };
+        let _ = writeln!(
+            t,
+            "<tr><th>{}</th><td>{a}</td><td>{b}</td><td>{ratio}</td><td{class}>{}</td><td>{:.3}</td></tr>",
+            line.name,
+            line.change.words(),
+            line.chance
+        );
+    }
+    t.push_str("</tbody></table>\n<p class=\"note\">Medians, with the range of the runs. Chance: how often runs of two equal servers lie so far apart.</p>\n");
+}
+
+fn head(t: &mut String, r: &Report, name: &str) {
+    if !name.is_empty() {
+        let _ = writeln!(t, "<h2>{name}</h2>");
+    }
+    let _ = writeln!(t, "<p class=\"note\">{}, measured on {}</p>", escape(&r.date), escape(&r.host));
+}
+
+fn verdict(t: &mut String, r: &Report) {
+    let (class, words) = if r.ok {
+        ("good", "Everything was delivered once, whole and in order".to_owned())
+    } else if r.search.is_some() {
+        ("plain", "A search goes beyond the limit: what was lost there is below".to_owned())
+    } else {
+        let first = r.runs.iter().find_map(|r| r.first_fault.clone()).unwrap_or_default();
+        ("bad", format!("FAILED. First fault: {first}"))
+    };
+    let _ = writeln!(t, "<p class=\"verdict {class}\">{}</p>", escape(&words));
+}
+
+fn oracle(t: &mut String, r: &Report) {
+    t.push_str("<h2>What the oracle found</h2>\n<table><thead><tr><th>run</th><th>judged</th><th>lost</th><th>duplicates</th><th>out of order</th><th>foreign</th><th>bad</th><th>refused</th><th>connections lost</th><th>not sent</th><th>not answered</th><th>order not checked</th></tr></thead><tbody>\n");
+    for (i, run) in r.runs.iter().enumerate() {
+        let _ = write!(t, "<tr><th>{}</th><td>{}</td>", i + 1, thousands(run.deliveries_judged));
+        let counts = [
+            run.lost,
+            run.duplicates,
+            run.out_of_order,
+            run.foreign,
+            run.bad,
+            run.refused,
+            run.connections_lost,
+            run.not_sent,
+            run.unanswered,
+        ];
+        for count in counts {
+            let class = if count > 0 { " class=\"bad\"" } else { "" };
+            let _ = write!(t, "<td{class}>{}</td>", thousands(count));
+        }
+        let _ = writeln!(t, "<td>{}</td></tr>", thousands(run.order_unchecked));
+    }
+    t.push_str("</tbody></table>\n");
+}
+
+fn run_part(t: &mut String, run: &Run) {
+    for warning in warnings(run) {
+        let _ = writeln!(t, "<p class=\"warning\">{}</p>", escape(warning));
+    }
+    t.push_str("<div class=\"tiles\">");
+    let mut tile = |name: &str, value: String| {
+        let _ = write!(t, "<div><span>{name}</span><b>{}</b></div>", escape(&value));
+    };
+    tile("deliveries per second", thousands(run.deliveries_per_s as u64));
+    tile("latency p50", time(run.latency_us.p50));
+    tile("latency p99", time(run.latency_us.p99));
+    tile("latency p99.9", time(run.latency_us.p999));
+    if let Some(cpu) = run.server_cpu_us_per_delivery {
+        tile("server CPU per delivery", format!("{cpu:.2} us"));
+    }
+    if let Some(rss) = run.server_rss_max {
+        tile("server memory", format!("{:.1} MiB", rss as f64 / 1_048_576.0));
+    }
+    tile("harness busy", format!("{:.0} %", run.harness_busy * 100.0));
+    if let Some(lag) = run.harness_lag_p99_us {
+        tile("harness lag p99", time(lag));
+    }
+    t.push_str("</div>\n");
+    t.push_str(&percentiles(&[("latency", 1, run)]));
+    t.push_str(&over_time(
+        "Latency over time",
+        true,
+        time,
+        &[
+            ("highest", 3, true, run, |m| Some(m.max_us)),
+            ("p99", 2, false, run, |m| Some(m.p99_us)),
+            ("p50", 1, false, run, |m| Some(m.p50_us)),
+        ],
+    ));
+    t.push_str(&over_time(
+        "Throughput: deliveries per second",
+        false,
+        |v| thousands(v as u64),
+        &[("deliveries", 1, false, run, |m| Some(m.deliveries_per_s))],
+    ));
+    t.push_str(&over_time(
+        "Server CPU, cores in use",
+        false,
+        |v| format!("{v:.2}"),
+        &[("cores", 4, false, run, |m| m.server_cpu_cores)],
+    ));
+    t.push_str(&over_time(
+        "Server memory",
+        false,
+        |v| format!("{v:.1} MiB"),
+        &[("resident", 4, false, run, |m| m.server_rss.map(|b| b as f64 / 1_048_576.0))],
+    ));
+    classes(t, run);
+    rooms(t, run);
+}
+
+fn classes(t: &mut String, run: &Run) {
+    let mut rows: Vec<(String, u64, u64, Quantiles)> = run
+        .kinds()
+        .into_iter()
+        .map(|(name, c)| (name.to_owned(), c.messages, c.lost, c.latency_us))
+        .collect();
+    if let Some(v) = &run.visits {
+        rows.push((format!("join: INVITE to 200 ({} failed)", v.failed), v.entered, 0, v.invite_us));
+        rows.push(("join: INVITE to bound".into(), v.entered, 0, v.bound_us));
+        rows.push(("join: INVITE to first message".into(), v.entered, 0, v.first_message_us));
+    }
+    t.push_str("<table><thead><tr><th>latency by kind</th><th>sent</th><th>lost</th><th>measured</th><th>p50</th><th>p90</th><th>p99</th><th>p99.9</th><th>max</th></tr></thead><tbody>\n");
+    for (name, sent, lost, q) in rows {
+        let _ = writeln!(
+            t,
+            "<tr><th>{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            escape(&name),
+            thousands(sent),
+            thousands(lost),
+            thousands(q.count),
+            time(q.p50),
+            time(q.p90),
+            time(q.p99),
+            time(q.p999),
+            time(q.max)
+        );
+    }
+    t.push_str("</tbody></table>\n");
+}
+
+fn rooms(t: &mut String, run: &Run) {
+    if run.rooms.count < 2 {
+        return;
+    }
+    let r = &run.rooms;
+    let _ = writeln!(
+        t,
+        "<p class=\"note\">Rooms beside each other: p99 {} in the best of {}, {} in the middle, {} in the worst.</p>\n\
+         <table><thead><tr><th>slowest rooms</th><th>p50</th><th>p99</th></tr></thead><tbody>",
+        time(r.p99_best),
+        r.count,
+        time(r.p99_middle),
+        time(r.p99_worst)
+    );
+    for (room, p50, p99) in &r.worst {
+        let _ = writeln!(t, "<tr><th>room {room}</th><td>{}</td><td>{}</td></tr>", time(*p50), time(*p99));
+    }
+    t.push_str("</tbody></table>\n");
+}
+
+/// How far along the axis a share of the copies lies: each nine takes the same room.
+fn nines(share: f64) -> f64 {
+    -(1.0 - share).max(1e-9).log10()
+}
+
+fn percentiles(runs: &[(&str, u8, &Run)]) -> String {
+    let series = runs
+        .iter()
+        .map(|(name, colour, run)| Series {
+            name,
+            colour: *colour,
+            dashed: false,
+            points: curve(&run.latency_histogram),
+        })
+        .collect();
+    let x_marks = MARKS.iter().map(|(share, text)| (nines(*share), (*text).to_owned())).collect();
+    svg(&Chart {
+        title: "Latency by share of copies: so many were at most so late",
+        x_name: "share of copies",
+        log_y: true,
+        y_text: time,
+        x_marks,
+        series,
+    })
+}
+
+/// A histogram as a line over [`nines`], up to the share that its number of copies can tell.
+fn curve(pairs: &[(f64, u64)]) -> Vec<(f64, f64)> {
+    let total: u64 = pairs.iter().map(|p| p.1).sum();
+    if total == 0 {
+        return Vec::new();
+    }
+    let end = nines(1.0 - 1.0 / total.max(10) as f64).min(5.0);
+    let (mut at, mut sum) = (0, pairs[0].1);
+    (0..=CURVE_POINTS)
+        .map(|i| {
+            let x = end * i as f64 / CURVE_POINTS as f64;
+            let wanted = ((1.0 - 10f64.powf(-x)) * total as f64).ceil() as u64;
+            while sum < wanted && at + 1 < pairs.len() {
+                at += 1;
+                sum += pairs[at].1;
+            }
+            (x, pairs[at].0)
+        })
+        .collect()
+}
+
+type Pick = fn(&super::Moment) -> Option<f64>;
+
+fn over_time(
+    title: &str,
+    log_y: bool,
+    y_text: fn(f64) -> String,
+    lines: &[(&str, u8, bool, &Run, Pick)],
+) -> String {
+    let series = lines
+        .iter()
+        .map(|(name, colour, dashed, run, pick)| {
+            let point = |m: &super::Moment| Some((m.at_s, pick(m)?));
+            Series {
+                name,
+                colour: *colour,
+                dashed: *dashed,
+                points: run.over_time.iter().filter_map(point).collect(),
+            }
+        })
+        .collect();
+    svg(&Chart { title, x_name: "seconds", log_y, y_text, x_marks: Vec::new(), series })
+}
+
+fn search_part(t: &mut String, s: &Search) {
+    let above = s.too_high.map_or(String::new(), |r| format!("; {r:.2} is too high"));
+    let _ = writeln!(
+        t,
+        "<h2>Search</h2>\n<p class=\"verdict plain\">{:.2} messages per room and second meet p{} within {}{above}. {}.</p>\n\
+         <table><thead><tr><th>messages per room and second</th><th>deliveries/s</th><th>p{}</th><th>lost</th><th></th></tr></thead><tbody>",
+        s.best_rate,
+        s.objective_quantile * 100.0,
+        time(s.objective_us),
+        escape(&s.ended),
+        s.objective_quantile * 100.0
+    );
+    for a in &s.attempts {
+        let (class, words) = if a.met { ("good", "met") } else { ("bad", "missed") };
+        let _ = writeln!(
+            t,
+            "<tr><th>{:.2}</th><td>{}</td><td>{}</td><td>{}</td><td class=\"{class}\">{words}{}</td></tr>",
+            a.rate,
+            thousands(a.deliveries_per_s as u64),
+            time(a.quantile_us),
+            thousands(a.lost),
+            if a.harness_is_bottleneck { ", harness at its limit" } else { "" }
+        );
+    }
+    t.push_str("</tbody></table>\n");
+}
+
+fn joined(t: &mut String, r: &Report) {
+    let j = &r.joined;
+    let _ = writeln!(
+        t,
+        "<h2>Joining, before the load</h2>\n<p>{} participants in {:.2} s: {} a second. INVITE to 200: p50 {}, p99 {}. INVITE to \
+         bound: p50 {}, p99 {}.{}{}</p>",
+        thousands(j.participants),
+        j.seconds,
+        thousands(j.per_s as u64),
+        time(j.invite_us.p50),
+        time(j.invite_us.p99),
+        time(j.bound_us.p50),
+        time(j.bound_us.p99),
+        j.server_cpu_us_per_join
+            .map_or(String::new(), |c| format!(" The server took {c:.0} us of CPU for each.")),
+        j.server_rss_per_session
+            .map_or(String::new(), |b| format!(" Each holds {b:.0} octets of its resident memory."))
+    );
+}
+
+fn workers(t: &mut String, r: &Report) {
+    if r.workers.is_empty() {
+        return;
+    }
+    t.push_str("<h2>Workers</h2>\n<table><thead><tr><th>name</th><th>rooms</th><th>clock known to</th></tr></thead><tbody>\n");
+    for w in &r.workers {
+        let _ = writeln!(
+            t,
+            "<tr><th>{}</th><td>{}</td><td>{}</td></tr>",
+            escape(&w.name),
+            w.rooms,
+            time(w.clock_known_to_us)
+        );
+    }
+    t.push_str("</tbody></table>\n");
+}
+
+fn scenario(t: &mut String, r: &Report) {
+    t.push_str("<details><summary>Scenario</summary><table><tbody>\n");
+    for (key, value) in &r.scenario {
+        let _ = writeln!(t, "<tr><th>{key}</th><td>{}</td></tr>", escape(&value.to_string()));
+    }
+    t.push_str("</tbody></table></details>\n");
+}
+
+const STYLE: &str = "\
+:root{color-scheme:light dark;--bg:#fbfbfa;--fg:#1d1f21;--dim:#62676c;--rule:#dcdedf;--card:#fff;--good:#1a7f4b;--bad:#c0352b;\
+--warn:#8a5a00;--c1:#2a6fb8;--c2:#cf6a1b;--c3:#8b8f94;--c4:#2f8f6b}
+@media (prefers-color-scheme:dark){:root{--bg:#17191b;--fg:#e6e7e8;--dim:#9aa0a6;--rule:#34383c;--card:#1f2225;--good:#4cc38a;\
+--bad:#ff7b6e;--warn:#e0b050;--c1:#6cb2f5;--c2:#f2a05c;--c3:#8b9096;--c4:#5fcaa2}}
+body{margin:0;background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,sans-serif}
+main{max-width:1080px;margin:0 auto;padding:24px 16px 48px}
+h1{font-size:24px;margin:0 0 8px}h2{font-size:17px;margin:32px 0 8px}
+table{border-collapse:collapse;margin:8px 0 16px;display:block;overflow-x:auto;font-variant-numeric:tabular-nums}
+th,td{padding:4px 12px 4px 0;border-bottom:1px solid var(--rule);text-align:right;white-space:nowrap}
+th:first-child{text-align:left}thead th{color:var(--dim);font-weight:500}tbody th{font-weight:500}
+.verdict{font-size:17px;font-weight:600;padding:10px 14px;border-left:4px solid var(--dim);background:var(--card)}
+.verdict.good{border-color:var(--good)}.verdict.bad{border-color:var(--bad)}
+td.good{color:var(--good)}td.bad{color:var(--bad);font-weight:600}
+.warning{color:var(--warn);margin:6px 0}.note,footer{color:var(--dim)}footer{margin-top:40px;font-size:13px}
+.tiles{display:flex;flex-wrap:wrap;gap:8px;margin:16px 0}
+.tiles div{background:var(--card);border:1px solid var(--rule);border-radius:6px;padding:8px 14px;min-width:110px}
+.tiles span{display:block;color:var(--dim);font-size:12px}.tiles b{font-size:18px;font-variant-numeric:tabular-nums}
+figure{margin:20px 0;max-width:900px}figcaption{font-weight:600;margin-bottom:2px}svg{width:100%;height:auto;display:block}
+.legend{display:flex;gap:16px;color:var(--dim);font-size:13px}.key{display:inline-block;width:18px;border-top:3px solid;margin-right:6px;vertical-align:middle}
+.key.dashed{border-top-style:dashed}
+.b1{border-color:var(--c1)}.b2{border-color:var(--c2)}.b3{border-color:var(--c3)}.b4{border-color:var(--c4)}
+.grid{stroke:var(--rule);stroke-width:1}.tick,.axis{fill:var(--dim);font-size:11px}
+.line{fill:none;stroke-width:1.8;stroke-linejoin:round}.line.dashed{stroke-dasharray:4 4;stroke-width:1.2}
+.c1{stroke:var(--c1)}.c2{stroke:var(--c2)}.c3{stroke:var(--c3)}.c4{stroke:var(--c4)}
+.spot{fill:transparent}.spot:hover{fill:currentColor;opacity:.6}
+.s1{color:var(--c1)}.s2{color:var(--c2)}.s3{color:var(--c3)}.s4{color:var(--c4)}
+summary{cursor:pointer;font-weight:600;padding:8px 0}
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::report;
+
+    /// Elements that are opened must be closed, in order; the few that have no end aside.
+    fn balanced(page: &str) {
+        let mut open = Vec::new();
+        for part in page.split('<').skip(1) {
+            let tag = part.split(['>', ' ', '\n']).next().unwrap();
+            let whole = part.split('>').next().unwrap();
+            if tag.starts_with('!') || tag == "meta" || whole.ends_with('/') {
+                continue;
+            }
+            match tag.strip_prefix('/') {
+                Some(name) => assert_eq!(open.pop(), Some(name), "near {part:.60}"),
+                None => open.push(tag),
+            }
+        }
+        assert_eq!(open, Vec::<&str>::new());
+    }
+
+    #[test]
+    fn the_page_is_whole_fetches_nothing_and_has_the_oracle_before_the_charts() {
+        let r = report(2, 1_500, 0, Some(5.0));
+        let t = page(&r, None);
+        balanced(&t);
+        for word in ["http:", "https:", "src=", "@import", "url(", "<script", "<link"] {
+            assert!(!t.contains(word), "{word}");
+        }
+        assert!(t.find("What the oracle found").unwrap() < t.find("<svg").unwrap());
+        // Two runs: by share of copies, latency, throughput, CPU, memory.
+        assert_eq!(t.matches("<svg").count(), 10);
+        assert!(t.len() < 200_000, "{}", t.len());
+    }
+
+    #[test]
+    fn two_reports_stand_on_one_page_with_their_verdict() {
+        let t = page(&report(5, 1_000, 0, Some(5.0)), Some(&report(5, 3_000, 2, Some(5.0))));
+        balanced(&t);
+        assert!(t.contains("B is WORSE") && t.contains(">A</span>") && t.contains(">B</span>"));
+    }
+
+    #[test]
+    fn what_servers_say_cannot_become_part_of_the_page() {
+        let mut r = report(1, 1_000, 1, None);
+        r.runs[0].first_fault = Some("<script>alert(1)</script>".into());
+        assert!(!page(&r, None).contains("<script>"));
+    }
+
+    #[test]
+    fn the_line_of_shares_ends_where_the_copies_end() {
+        let points = curve(&[(10.0, 900), (20.0, 90), (30.0, 10)]);
+        assert_eq!(points.first(), Some(&(0.0, 10.0)));
+        assert_eq!(points.last().map(|p| p.1), Some(30.0));
+        assert!((points.last().unwrap().0 - 3.0).abs() < 1e-9);
+        let at = |x: f64| points.iter().rfind(|p| p.0 <= x + 1e-9).unwrap().1;
+        assert_eq!((at(0.9), at(1.1), at(1.95), at(2.1)), (10.0, 20.0, 20.0, 30.0));
+    }
+}

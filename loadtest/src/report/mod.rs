@@ -1,0 +1,653 @@
+//! What a test found: the numbers and their names. How they look is in [`text`], [`csv`] and [`html`].
+//!
+//! The names of the JSON's fields are a promise to scripts: within one `version` they may grow in number, not
+//! change. Of each list the length is bounded: slices by `pace`, rooms by [`WORST_ROOMS`].
+
+pub(crate) mod compare;
+pub(crate) mod csv;
+pub(crate) mod html;
+pub(crate) mod plot;
+pub(crate) mod text;
+
+use crate::cpu::CpuTime;
+use crate::hist::Hist;
+use crate::measured::{Joining, Measured};
+use crate::pace::{CLASSES, VISITORS};
+use crate::scenario::Scenario;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What the first field of a report says.
+const FORMAT: &str = "openmsrp-loadtest";
+/// The version of the JSON.
+const VERSION: u32 = 2;
+/// From this share of its time on, the harness may have set the pace.
+const BUSY_SHARE_MAX: f64 = 0.9;
+/// Below this share of its cores, a polling harness was not alone on them.
+const ALONE_SHARE_MIN: f64 = 0.9;
+/// Below this, being late is noise of the machine.
+const LAG_US_MIN: f64 = 1_000.0;
+/// Rooms that are told one by one: those with the highest p99.
+const WORST_ROOMS: usize = 10;
+
+/// Quantiles in microseconds.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Quantiles {
+    pub(crate) p50: f64,
+    pub(crate) p90: f64,
+    pub(crate) p99: f64,
+    pub(crate) p999: f64,
+    pub(crate) max: f64,
+    pub(crate) count: u64,
+}
+
+impl Quantiles {
+    /// Those of a histogram.
+    pub(crate) fn of(h: &Hist) -> Self {
+        Self {
+            p50: h.us(0.5),
+            p90: h.us(0.9),
+            p99: h.us(0.99),
+            p999: h.us(0.999),
+            max: h.max_us(),
+            count: h.len(),
+        }
+    }
+}
+
+/// What the joining before the load took.
+#[derive(Serialize, Deserialize, Clone, Debug, Default)]
+pub(crate) struct Joined {
+    pub(crate) participants: u64,
+    pub(crate) seconds: f64,
+    pub(crate) per_s: f64,
+    /// From INVITE to its 200.
+    pub(crate) invite_us: Quantiles,
+    /// From INVITE to the answer to the binding request.
+    pub(crate) bound_us: Quantiles,
+    pub(crate) server_cpu_us_per_join: Option<f64>,
+    /// The server's resident memory before.
+    pub(crate) server_rss_before: Option<u64>,
+    /// … and with everybody in.
+    pub(crate) server_rss_joined: Option<u64>,
+    pub(crate) server_rss_per_session: Option<f64>,
+}
+
+impl Joined {
+    /// The numbers of it.
+    pub(crate) fn of(j: &Joining) -> Self {
+        let each = j.participants.max(1) as f64;
+        let grown = |(now, before): (u64, u64)| (now as f64 - before as f64) / each;
+        Self {
+            participants: j.participants,
+            seconds: j.seconds,
+            per_s: j.participants as f64 / j.seconds.max(1e-9),
+            invite_us: Quantiles::of(&j.invite),
+            bound_us: Quantiles::of(&j.bound),
+            server_cpu_us_per_join: j.server_cpu_us.map(|us| us / each),
+            server_rss_before: j.rss_before,
+            server_rss_joined: j.rss_joined,
+            server_rss_per_session: j.rss_joined.zip(j.rss_before).map(grown),
+        }
+    }
+}
+
+/// One look at the server.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sample {
+    /// Cores in use since the look before.
+    pub(crate) cores: Option<f64>,
+    /// Resident memory.
+    pub(crate) rss: Option<u64>,
+}
+
+/// CPU time over the measured interval.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sampled {
+    pub(crate) server: Option<CpuTime>,
+    pub(crate) harness: CpuTime,
+    /// How long it was really taken over.
+    pub(crate) seconds: f64,
+    /// By slice.
+    pub(crate) slices: Vec<Sample>,
+}
+
+impl Sampled {
+    /// CPU time as a number of cores in full use.
+    pub(crate) fn cores(&self, cpu: CpuTime) -> f64 {
+        cpu.total() as f64 / 1e6 / self.seconds.max(1e-9)
+    }
+}
+
+/// Messages of one kind.
+#[derive(Serialize, Deserialize, Clone, Debug, Default)]
+pub(crate) struct Class {
+    pub(crate) messages: u64,
+    pub(crate) delivered: u64,
+    pub(crate) lost: u64,
+    pub(crate) latency_us: Quantiles,
+}
+
+/// Latency of the rooms beside each other, microseconds; to a sixteenth.
+#[derive(Serialize, Deserialize, Clone, Debug, Default)]
+pub(crate) struct Rooms {
+    /// How many were told apart.
+    pub(crate) count: u64,
+    /// The p99 of the room that fared best, of the one in the middle, of the worst.
+    pub(crate) p99_best: f64,
+    pub(crate) p99_middle: f64,
+    pub(crate) p99_worst: f64,
+    /// The worst ones: number, p50, p99.
+    pub(crate) worst: Vec<(u32, f64, f64)>,
+}
+
+impl Rooms {
+    fn of(rooms: &[(u32, Hist)]) -> Self {
+        let spoken = rooms.iter().filter(|(_, h)| h.len() > 0);
+        let mut all: Vec<_> = spoken.map(|(room, h)| (*room, h.us(0.5), h.us(0.99))).collect();
+        all.sort_by(|a, b| b.2.total_cmp(&a.2).then(a.0.cmp(&b.0)));
+        let p99 = |i: usize| all.get(i).map_or(0.0, |r| r.2);
+        Self {
+            count: all.len() as u64,
+            p99_best: p99(all.len().saturating_sub(1)),
+            p99_middle: p99(all.len() / 2),
+            p99_worst: p99(0),
+            worst: all.iter().take(WORST_ROOMS).copied().collect(),
+        }
+    }
+}
+
+/// Who came and went while the load ran.
+#[derive(Serialize, Deserialize, Clone, Debug)]
+pub(crate) struct VisitReport {
+    pub(crate) begun: u64,
+    pub(crate) entered: u64,
+    pub(crate) failed: u64,
+    pub(crate) entered_per_s: f64,
+    pub(crate) first_failure: Option<String>,
+    /// Each from when the INVITE was due: to its 200, to the binding, to the first message.
+    pub(crate) invite_us: Quantiles,
+    pub(crate) bound_us: Quantiles,
+    pub(crate) first_message_us: Quantiles,
+    pub(crate) copies: u64,
+    pub(crate) lost: u64,
+}
+
+/// One slice of time.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default)]
+pub(crate) struct Moment {
+    /// Seconds since the measured interval began.
+    pub(crate) at_s: f64,
+    pub(crate) messages_per_s: f64,
+    pub(crate) deliveries_per_s: f64,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+    pub(crate) max_us: f64,
+    pub(crate) server_cpu_cores: Option<f64>,
+    pub(crate) server_rss: Option<u64>,
+}
+
+/// One run of the load.
+#[derive(Serialize, Deserialize, Clone, Debug)]
+pub(crate) struct Run {
+    /// Whether everything came once, whole and in order, and nothing failed.
+    pub(crate) ok: bool,
+    /// Messages per room and second; `null` at saturation.
+    pub(crate) rate: Option<f64>,
+    pub(crate) seconds: f64,
+    // What the oracle found.
+    pub(crate) lost: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) out_of_order: u64,
+    /// Copies that reached somebody they were not for.
+    pub(crate) foreign: u64,
+    /// Copies that were cut, garbled or under another name.
+    pub(crate) bad: u64,
+    pub(crate) refused: u64,
+    pub(crate) connections_lost: u64,
+    pub(crate) not_sent: u64,
+    pub(crate) unanswered: u64,
+    pub(crate) order_unchecked: u64,
+    /// Connections of participants that do not read, ended by the server; no fault.
+    pub(crate) slow_connections_ended: u64,
+    pub(crate) first_fault: Option<String>,
+    // How much, how fast.
+    pub(crate) messages: u64,
+    /// Copies within the measured interval.
+    pub(crate) deliveries: u64,
+    pub(crate) deliveries_per_s: f64,
+    /// Copies of the whole run, warm-up and rest included: these were judged.
+    pub(crate) deliveries_judged: u64,
+    /// Latency of texts to the room (of the first kind that was sent, if no texts were).
+    pub(crate) latency_us: Quantiles,
+    /// The same as pairs of microseconds and count.
+    pub(crate) latency_histogram: Vec<(f64, u64)>,
+    pub(crate) classes: BTreeMap<String, Class>,
+    pub(crate) rooms: Rooms,
+    pub(crate) visits: Option<VisitReport>,
+    pub(crate) slice_s: f64,
+    pub(crate) over_time: Vec<Moment>,
+    // The server.
+    pub(crate) server_cpu_us_per_delivery: Option<f64>,
+    pub(crate) server_cpu_user_us_per_delivery: Option<f64>,
+    pub(crate) server_cpu_system_us_per_delivery: Option<f64>,
+    pub(crate) server_cpu_cores: Option<f64>,
+    pub(crate) server_rss_max: Option<u64>,
+    // The harness.
+    pub(crate) copies_per_read: f64,
+    /// How late messages were handed to the socket; `null` at saturation, where none is due.
+    pub(crate) harness_lag_p99_us: Option<f64>,
+    pub(crate) harness_busy: f64,
+    /// CPU time the harness got; a polling thread that is alone on its core gets all of it.
+    pub(crate) harness_cpu_cores: f64,
+    pub(crate) harness_is_bottleneck: bool,
+    /// Other programs took the polling harness's cores: latencies are theirs too.
+    pub(crate) harness_disturbed: bool,
+}
+
+impl Run {
+    /// From what was measured. `rate`: what was asked for, `None` at saturation.
+    pub(crate) fn new(s: &Scenario, rate: Option<f64>, m: &Measured, sampled: &Sampled) -> Self {
+        let meter = &m.meter;
+        let seconds = s.duration;
+        let idle = m.idle_ns as f64 / 1e9 / seconds / m.threads.max(1) as f64;
+        let busy = (1.0 - idle).clamp(0.0, 1.0);
+        let main = meter.latency.iter().find(|h| h.len() > 0).unwrap_or(&meter.latency[0]);
+        let latency_us = Quantiles::of(main);
+        let lag = rate.map(|_| meter.lag.us(0.99));
+        let late = lag.is_some_and(|l| l > LAG_US_MIN && l > latency_us.p99 / 4.0);
+        let copies = meter.arrived as f64;
+        // Copies are counted over the planned interval, CPU time over the one really sampled.
+        let alone = sampled.cores(sampled.harness) >= ALONE_SHARE_MIN * m.threads as f64;
+        let disturbed = !s.sleep && !alone;
+        let scale = if sampled.seconds > 0.0 { seconds / sampled.seconds } else { 1.0 };
+        let per_delivery = |us: fn(CpuTime) -> u64| {
+            sampled.server.filter(|_| copies > 0.0).map(|c| us(c) as f64 * scale / copies)
+        };
+        let spoken = m.sent() > 0;
+        Self {
+            ok: m.wrong() == 0 && (m.findings.delivered > 0 || !spoken),
+            rate,
+            seconds,
+            lost: m.lost(),
+            duplicates: m.findings.duplicates,
+            out_of_order: m.findings.out_of_order,
+            foreign: m.findings.strays,
+            bad: m.troubles.bad,
+            refused: m.troubles.refused,
+            connections_lost: m.troubles.closed,
+            not_sent: m.not_sent,
+            unanswered: m.unanswered,
+            order_unchecked: m.findings.order_unchecked,
+            slow_connections_ended: m.troubles.slow_closed,
+            first_fault: m.first_fault.clone().or_else(|| m.visits.first_failure.clone()),
+            messages: m.sent(),
+            deliveries: meter.arrived,
+            deliveries_per_s: copies / seconds,
+            deliveries_judged: m.findings.delivered + m.visits.copies,
+            latency_us,
+            latency_histogram: main.pairs(),
+            classes: classes(m),
+            rooms: Rooms::of(&meter.rooms),
+            visits: (s.visits > 0.0).then(|| visit_report(m, seconds)),
+            slice_s: slice_s(m),
+            over_time: over_time(m, sampled, seconds),
+            server_cpu_us_per_delivery: per_delivery(CpuTime::total),
+            server_cpu_user_us_per_delivery: per_delivery(|c| c.user),
+            server_cpu_system_us_per_delivery: per_delivery(|c| c.system),
+            server_cpu_cores: sampled.server.map(|c| sampled.cores(c)),
+            server_rss_max: sampled.slices.iter().filter_map(|s| s.rss).max(),
+            copies_per_read: copies / m.reads.max(1) as f64,
+            harness_lag_p99_us: lag,
+            harness_busy: busy,
+            harness_cpu_cores: sampled.cores(sampled.harness),
+            harness_is_bottleneck: spoken && (busy > BUSY_SHARE_MAX || late && !disturbed),
+            harness_disturbed: disturbed,
+        }
+    }
+}
+
+impl Run {
+    /// The kinds of copies there were, with their names, in the order of [`CLASSES`].
+    pub(crate) fn kinds(&self) -> Vec<(&'static str, &Class)> {
+        CLASSES.iter().filter_map(|name| Some((*name, self.classes.get(*name)?))).collect()
+    }
+
+    /// What was asked for, in words.
+    pub(crate) fn load(&self) -> String {
+        self.rate.map_or("saturated".into(), |rate| {
+            format!("{} messages per room and second", (rate * 100.0).round() / 100.0)
+        })
+    }
+
+    /// The latency that this share of the copies did not exceed, in microseconds, to a hundredth.
+    pub(crate) fn quantile(&self, share: f64) -> f64 {
+        let total: u64 = self.latency_histogram.iter().map(|p| p.1).sum();
+        let wanted = (share * total as f64).ceil() as u64;
+        let mut sum = 0;
+        let reached = self.latency_histogram.iter().find(|(_, count)| {
+            sum += count;
+            sum >= wanted
+        });
+        reached.map_or(0.0, |p| p.0)
+    }
+}
+
+fn classes(m: &Measured) -> BTreeMap<String, Class> {
+    let of = |(i, name): (usize, &&str)| {
+        let latency_us = Quantiles::of(&m.meter.latency[i]);
+        let class = match m.kinds.get(i) {
+            Some(k) => Class { messages: k.sent, delivered: k.delivered, lost: k.lost, latency_us },
+            None => Class { messages: 0, delivered: m.visits.copies, lost: m.visits.lost, latency_us },
+        };
+        let there = class.messages > 0 || i == VISITORS && class.delivered > 0;
+        there.then(|| ((*name).to_owned(), class))
+    };
+    CLASSES.iter().enumerate().filter_map(of).collect()
+}
+
+fn visit_report(m: &Measured, seconds: f64) -> VisitReport {
+    let v = &m.visits;
+    VisitReport {
+        begun: v.begun,
+        entered: v.entered,
+        failed: v.failed,
+        entered_per_s: v.entered as f64 / seconds,
+        first_failure: v.first_failure.clone(),
+        invite_us: Quantiles::of(&v.invite),
+        bound_us: Quantiles::of(&v.bound),
+        first_message_us: Quantiles::of(&v.first),
+        copies: v.copies,
+        lost: v.lost,
+    }
+}
+
+fn slice_s(m: &Measured) -> f64 {
+    m.meter.interval().slice_ns() as f64 / 1e9
+}
+
+fn over_time(m: &Measured, sampled: &Sampled, seconds: f64) -> Vec<Moment> {
+    let slice = slice_s(m);
+    let moment = |(i, s): (usize, &crate::pace::Slice)| {
+        let at_s = i as f64 * slice;
+        // The last one may be shorter.
+        let length = slice.min(seconds - at_s).max(1e-9);
+        let looked = sampled.slices.get(i).copied().unwrap_or_default();
+        Moment {
+            at_s,
+            messages_per_s: s.sent as f64 / length,
+            deliveries_per_s: s.arrived as f64 / length,
+            p50_us: s.latency.us(0.5),
+            p99_us: s.latency.us(0.99),
+            max_us: s.latency.max_us(),
+            server_cpu_cores: looked.cores,
+            server_rss: looked.rss,
+        }
+    };
+    m.meter.slices.iter().enumerate().map(moment).collect()
+}
+
+/// One attempt of a search.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Attempt {
+    /// Messages per room and second.
+    pub(crate) rate: f64,
+    pub(crate) deliveries_per_s: f64,
+    /// The quantile that the objective is about, in each run.
+    pub(crate) quantile_us: f64,
+    pub(crate) lost: u64,
+    /// Whether it met the objective.
+    pub(crate) met: bool,
+    /// Whether the harness itself was at its limit.
+    pub(crate) harness_is_bottleneck: bool,
+}
+
+/// What a search found.
+#[derive(Serialize, Deserialize, Clone, Debug)]
+pub(crate) struct Search {
+    pub(crate) objective_us: f64,
+    pub(crate) objective_quantile: f64,
+    /// The highest rate that met the objective in more than half of its runs; 0: none did.
+    pub(crate) best_rate: f64,
+    /// The lowest above it that did not; `null`: none was found.
+    pub(crate) too_high: Option<f64>,
+    /// Why it ended.
+    pub(crate) ended: String,
+    pub(crate) attempts: Vec<Attempt>,
+}
+
+/// One of several harnesses.
+#[derive(Serialize, Deserialize, Clone, Debug)]
+pub(crate) struct WorkerInfo {
+    pub(crate) name: String,
+    pub(crate) rooms: u32,
+    /// How far its clock was known, microseconds: starts differ by so much at most.
+    pub(crate) clock_known_to_us: f64,
+}
+
+/// The whole test.
+#[derive(Serialize, Deserialize, Clone, Debug)]
+pub(crate) struct Report {
+    pub(crate) format: String,
+    pub(crate) version: u32,
+    pub(crate) tool: String,
+    /// When it ended, UTC.
+    pub(crate) date: String,
+    pub(crate) host: String,
+    pub(crate) ok: bool,
+    pub(crate) scenario: serde_json::Map<String, serde_json::Value>,
+    pub(crate) joined: Joined,
+    pub(crate) runs: Vec<Run>,
+    pub(crate) search: Option<Search>,
+    pub(crate) workers: Vec<WorkerInfo>,
+}
+
+impl Report {
+    /// Of these runs.
+    pub(crate) fn new(s: &Scenario, joined: Joined, runs: Vec<Run>) -> Self {
+        Self {
+            format: FORMAT.into(),
+            version: VERSION,
+            tool: env!("CARGO_PKG_VERSION").into(),
+            date: openmsrp::base::clock::wall_text(openmsrp::base::clock::wall_seconds()),
+            host: crate::cpu::host(),
+            ok: !runs.is_empty() && runs.iter().all(|r| r.ok),
+            scenario: s.json(),
+            joined,
+            runs,
+            search: None,
+            workers: Vec::new(),
+        }
+    }
+
+    /// Reads one from a file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is no report of this version.
+    pub(crate) fn read(path: &Path) -> Result<Self, String> {
+        let at = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+        let text = std::fs::read_to_string(path).map_err(|e| at(&e))?;
+        let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| at(&e))?;
+        if value["format"] != FORMAT || value["version"] != VERSION {
+            return Err(at(&format!("no report of {FORMAT}, version {VERSION}")));
+        }
+        serde_json::from_value(value).map_err(|e| at(&e))
+    }
+
+    /// Reads several reports of the same test as one that has the runs of all.
+    ///
+    /// # Errors
+    /// One cannot be read, or their scenarios differ.
+    pub(crate) fn pool(paths: &[std::path::PathBuf]) -> Result<Self, String> {
+        let Some((first, rest)) = paths.split_first() else { return Err("no report".into()) };
+        let mut sum = Self::read(first)?;
+        for path in rest {
+            let other = Self::read(path)?;
+            let differs = |(key, value): &(&String, &serde_json::Value)| {
+                !["server_pid", "runs"].contains(&key.as_str()) && sum.scenario.get(*key) != Some(value)
+            };
+            if let Some((key, _)) = other.scenario.iter().find(differs) {
+                return Err(format!(
+                    "{} is of another test than {}: {key} differs",
+                    path.display(),
+                    first.display()
+                ));
+            }
+            sum.ok &= other.ok;
+            sum.runs.extend(other.runs);
+        }
+        Ok(sum)
+    }
+
+    /// Writes it as one JSON object.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn write(&self, path: &Path) -> Result<(), String> {
+        let json = serde_json::to_string(self).map_err(|e| e.to_string())?;
+        save(path, &(json + "\n"))
+    }
+
+    /// The runs that are shown in full, with their places: all, or of a search those at the rate it found.
+    pub(crate) fn shown(&self) -> Vec<(usize, &Run)> {
+        let best = self.search.as_ref().map(|s| s.best_rate);
+        self.runs.iter().enumerate().filter(|(_, run)| best.is_none() || run.rate == best).collect()
+    }
+
+    /// A number of each run.
+    pub(crate) fn each(&self, of: impl Fn(&Run) -> Option<f64>) -> Vec<f64> {
+        self.runs.iter().filter_map(of).collect()
+    }
+}
+
+/// Writes a file.
+///
+/// # Errors
+/// What the system says, with the path.
+pub(crate) fn save(path: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// The number in the middle; 0 of none.
+pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    match numbers.len() {
+        0 => 0.0,
+        n if n % 2 == 1 => numbers[n / 2],
+        n => f64::midpoint(numbers[n / 2 - 1], numbers[n / 2]),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::oracle::Findings;
+    use crate::pace::Interval;
+    use crate::score::Count;
+
+    /// A report of so many runs; in run `i` each copy took `latency_us + i` microseconds.
+    pub(crate) fn report(runs: u32, latency_us: u64, lost: u64, rate: Option<f64>) -> Report {
+        let s = Scenario { server: "h:1".into(), ..Scenario::default() };
+        let run = |i: u32| {
+            let mut m = Measured::new(Interval { from: 0, to: 10_000_000_000 });
+            m.meter.rooms = (0..3).map(|r| (r, Hist::new(crate::hist::Grain::Coarse))).collect();
+            let took = (latency_us + u64::from(i)) * 1_000;
+            (0..1000).for_each(|k| m.meter.arrived(0, (k % 3) as u32, k * 9_000_000, k * 9_000_000 + took));
+            m.findings = Findings { delivered: 1000, ..Findings::default() };
+            m.kinds[0] = Count { sent: 500, delivered: 1000, lost };
+            (m.threads, m.reads, m.idle_ns) = (1, 250, 5_000_000_000);
+            let sampled = Sampled {
+                server: Some(CpuTime { user: 1_000, system: 3_000 }),
+                harness: CpuTime { user: 4_000_000, system: 1_000_000 },
+                seconds: 10.0,
+                slices: vec![Sample { cores: Some(0.5), rss: Some(4_000) }; 40],
+            };
+            Run::new(&s, rate, &m, &sampled)
+        };
+        let joining = Joining {
+            participants: 3,
+            seconds: 1.0,
+            server_cpu_us: Some(300.0),
+            rss_before: Some(1_000),
+            rss_joined: Some(4_000),
+            ..Joining::default()
+        };
+        Report::new(&s, Joined::of(&joining), (0..runs).map(run).collect())
+    }
+
+    #[test]
+    fn the_json_has_the_promised_fields() {
+        let json = serde_json::to_value(report(1, 2_000, 0, None)).unwrap();
+        assert_eq!((&json["format"], &json["version"]), (&"openmsrp-loadtest".into(), &2.into()));
+        let run = &json["runs"][0];
+        for name in ["deliveries", "lost", "duplicates", "out_of_order", "foreign", "bad", "unanswered"] {
+            assert!(run[name].is_u64(), "{name}");
+        }
+        assert_eq!(run["deliveries_per_s"], 100.0);
+        for name in ["p50", "p90", "p99", "p999", "max"] {
+            let us = run["latency_us"][name].as_f64().unwrap();
+            assert!((1_990.0..2_010.0).contains(&us), "{name} {us}");
+        }
+        assert_eq!(run["server_cpu_us_per_delivery"], 4.0);
+        assert_eq!(json["joined"]["server_rss_per_session"], 1000.0);
+        assert_eq!(json["joined"]["server_cpu_us_per_join"], 100.0);
+        assert_eq!(run["copies_per_read"], 4.0);
+        assert_eq!((&run["harness_busy"], &run["harness_cpu_cores"]), (&0.5.into(), &0.5.into()));
+        assert_eq!((&json["ok"], &run["harness_disturbed"]), (&true.into(), &true.into()));
+        assert_eq!((&run["rooms"]["count"], run["over_time"].as_array().unwrap().len()), (&3.into(), 40));
+        assert_eq!(run["over_time"][1]["server_cpu_cores"], 0.5);
+        assert_eq!(run["classes"]["text"]["messages"], 500);
+    }
+
+    #[test]
+    fn a_report_reads_back_what_was_written() {
+        let dir = std::env::temp_dir().join(format!("openmsrp-loadtest-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("report.json");
+        let r = report(2, 2_000, 1, Some(5.0));
+        r.write(&path).unwrap();
+        let again = Report::read(&path).unwrap();
+        assert_eq!(serde_json::to_value(&again).unwrap(), serde_json::to_value(&r).unwrap());
+        let both = Report::pool(&[path.clone(), path.clone()]).unwrap();
+        assert_eq!((both.runs.len(), both.ok), (4, false));
+        save(&path, "{\"format\": \"openmsrp-loadtest\", \"version\": 1}").unwrap();
+        assert!(Report::read(&path).unwrap_err().contains("version 2"));
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_lost_copy_makes_a_failure() {
+        assert!(report(2, 1_000, 0, None).ok);
+        assert!(!report(2, 1_000, 1, None).ok);
+    }
+
+    #[test]
+    fn a_quantile_is_read_off_the_histogram() {
+        let mut run = report(1, 1_000, 0, None).runs.remove(0);
+        run.latency_histogram = vec![(1.0, 90), (2.0, 9), (3.0, 1)];
+        assert_eq!([0.5, 0.9, 0.91, 0.99, 0.999].map(|q| run.quantile(q)), [1.0, 1.0, 2.0, 2.0, 3.0]);
+    }
+
+    #[test]
+    fn the_worst_rooms_come_first() {
+        let hist = |us: u64| {
+            let mut h = Hist::new(crate::hist::Grain::Coarse);
+            h.record(us * 1_000);
+            h
+        };
+        let rooms = Rooms::of(&[
+            (7, hist(100)),
+            (8, hist(9_000)),
+            (9, hist(500)),
+            (10, Hist::new(crate::hist::Grain::Coarse)),
+        ]);
+        assert_eq!((rooms.count, rooms.worst[0].0, rooms.worst[2].0), (3, 8, 7));
+        assert!(rooms.p99_best < rooms.p99_middle && rooms.p99_middle < rooms.p99_worst);
+    }
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!((median(vec![]), median(vec![3.0, 1.0, 2.0]), median(vec![4.0, 1.0])), (0.0, 2.0, 2.5));
+    }
+}

@@ -1,0 +1,304 @@
+//! A report for people at a terminal: what the oracle found first, then how fast, then how far to believe it.
+
+use super::{Joined, Quantiles, Report, Run, Search, VisitReport, median};
+use std::fmt::Write as _;
+
+/// The table.
+pub(crate) fn text(r: &Report) -> String {
+    let mut t = String::new();
+    let mut row = |name: &str, value: String| {
+        let _ = writeln!(t, "{name:<11} {value}");
+    };
+    row("verdict", verdict(r));
+    row("joined", joined(&r.joined));
+    for (i, run) in r.shown() {
+        if r.runs.len() > 1 {
+            row(&format!("-- run {}", i + 1), run.load());
+        }
+        run_rows(run, &mut row);
+    }
+    if r.runs.len() > 1 && r.search.is_none() {
+        let middle = |of: fn(&Run) -> f64| median(r.each(|run| Some(of(run))));
+        row(
+            "-- median",
+            format!(
+                "{} deliveries/s, p50 {}, p99 {}",
+                thousands(middle(|r| r.deliveries_per_s) as u64),
+                time(middle(|r| r.latency_us.p50)),
+                time(middle(|r| r.latency_us.p99))
+            ),
+        );
+    }
+    if let Some(search) = &r.search {
+        search_rows(search, &mut row);
+    }
+    for w in &r.workers {
+        row(
+            "worker",
+            format!("{}: {} rooms, its clock known to {}", w.name, w.rooms, time(w.clock_known_to_us)),
+        );
+    }
+    t
+}
+
+fn verdict(r: &Report) -> String {
+    let bad = r.runs.iter().filter(|run| !run.ok).count();
+    match (r.ok, bad) {
+        (true, _) => "ok".into(),
+        (false, 0) => "FAILED: nothing was run".into(),
+        (false, _) if r.search.is_some() => {
+            format!("{bad} of {} runs lost or refused something", r.runs.len())
+        }
+        (false, _) => format!("FAILED in {bad} of {} runs", r.runs.len()),
+    }
+}
+
+fn run_rows(run: &Run, row: &mut impl FnMut(&str, String)) {
+    row("oracle", oracle(run));
+    if let Some(fault) = &run.first_fault {
+        row("first fault", fault.clone());
+    }
+    row(
+        "deliveries",
+        format!(
+            "{} in {} s ({}/s)",
+            thousands(run.deliveries),
+            run.seconds,
+            thousands(run.deliveries_per_s as u64)
+        ),
+    );
+    for (name, class) in run.kinds() {
+        let sent = if class.messages > 0 {
+            format!("  ({} messages)", thousands(class.messages))
+        } else {
+            String::new()
+        };
+        row(name, quantiles(&class.latency_us) + &sent);
+    }
+    if run.rooms.count > 1 {
+        let r = &run.rooms;
+        row(
+            "rooms",
+            format!(
+                "p99 from {} (best) over {} (middle) to {} (worst: room {}), of {}",
+                time(r.p99_best),
+                time(r.p99_middle),
+                time(r.p99_worst),
+                r.worst.first().map_or(0, |w| w.0),
+                r.count
+            ),
+        );
+    }
+    if let Some(visits) = &run.visits {
+        visit_rows(visits, row);
+    }
+    if let Some(text) = server(run) {
+        row("server", text);
+    }
+    row("harness", harness(run));
+}
+
+fn oracle(run: &Run) -> String {
+    let mut text = format!(
+        "lost {}  duplicates {}  out of order {}  foreign {}",
+        run.lost, run.duplicates, run.out_of_order, run.foreign
+    );
+    for (name, count) in [
+        ("bad", run.bad),
+        ("refused", run.refused),
+        ("connections lost", run.connections_lost),
+        ("not sent", run.not_sent),
+        ("not answered", run.unanswered),
+        ("order not checked", run.order_unchecked),
+        ("slow connections ended", run.slow_connections_ended),
+    ] {
+        if count > 0 {
+            let _ = write!(text, "  {name} {count}");
+        }
+    }
+    let _ = write!(text, "  ({} deliveries judged)", thousands(run.deliveries_judged));
+    text
+}
+
+fn visit_rows(v: &VisitReport, row: &mut impl FnMut(&str, String)) {
+    row(
+        "visits",
+        format!("{} begun, {} came in ({:.1}/s), {} failed", v.begun, v.entered, v.entered_per_s, v.failed),
+    );
+    row("to 200", quantiles(&v.invite_us));
+    row("to bound", quantiles(&v.bound_us));
+    row("to message", quantiles(&v.first_message_us));
+}
+
+fn server(run: &Run) -> Option<String> {
+    let cores = run.server_cpu_cores?;
+    let mut text = format!("{cores:.2} cores");
+    if let Some(cpu) = run.server_cpu_us_per_delivery {
+        let _ = write!(
+            text,
+            ", {cpu:.2} us CPU per delivery (user {:.2}, system {:.2})",
+            run.server_cpu_user_us_per_delivery.unwrap_or_default(),
+            run.server_cpu_system_us_per_delivery.unwrap_or_default()
+        );
+    }
+    if let Some(rss) = run.server_rss_max {
+        let _ = write!(text, ", at most {} KiB resident", thousands(rss / 1024));
+    }
+    Some(text)
+}
+
+fn harness(run: &Run) -> String {
+    let mut text = format!(
+        "busy {:.0} %, {:.2} cores, {:.2} copies per read",
+        run.harness_busy * 100.0,
+        run.harness_cpu_cores,
+        run.copies_per_read
+    );
+    if let Some(lag) = run.harness_lag_p99_us {
+        let _ = write!(text, ", lag p99 {}", time(lag));
+    }
+    for line in warnings(run) {
+        let _ = write!(text, "\n            {line}");
+    }
+    text
+}
+
+/// What the oracle found in all runs together.
+pub(crate) fn findings(r: &Report) -> String {
+    let sum = |of: fn(&Run) -> u64| r.runs.iter().map(of).sum::<u64>();
+    format!(
+        "{} runs, {} deliveries judged: lost {}  duplicates {}  out of order {}  foreign {}",
+        r.runs.len(),
+        thousands(sum(|r| r.deliveries_judged)),
+        sum(|r| r.lost),
+        sum(|r| r.duplicates),
+        sum(|r| r.out_of_order),
+        sum(|r| r.foreign)
+    )
+}
+
+/// What keeps the numbers of a run from being the server's alone.
+pub(crate) fn warnings(run: &Run) -> Vec<&'static str> {
+    let mut lines = Vec::new();
+    if run.harness_is_bottleneck {
+        lines.push(
+            "the harness itself was at its limit: the server can do better than this; give the harness cores of its \
+             own (--cores), more workers, or a lower --rate",
+        );
+    }
+    if run.harness_disturbed {
+        lines.push(
+            "other programs ran on the harness's cores: latency is partly theirs; run it on a quiet machine",
+        );
+    }
+    lines
+}
+
+fn joined(j: &Joined) -> String {
+    let mut text = format!(
+        "{} participants in {:.2} s ({}/s), INVITE to bound p50 {} p99 {}",
+        thousands(j.participants),
+        j.seconds,
+        thousands(j.per_s as u64),
+        time(j.bound_us.p50),
+        time(j.bound_us.p99)
+    );
+    if let Some(cpu) = j.server_cpu_us_per_join {
+        let _ = write!(text, ", {cpu:.0} us CPU each");
+    }
+    if let Some(rss) = j.server_rss_per_session {
+        let _ = write!(text, ", {rss:.0} octets resident each");
+    }
+    text
+}
+
+fn search_rows(s: &Search, row: &mut impl FnMut(&str, String)) {
+    for a in &s.attempts {
+        let met = if a.met { "met" } else { "missed" };
+        let harness = if a.harness_is_bottleneck { " (harness at its limit)" } else { "" };
+        row(
+            "attempt",
+            format!(
+                "{:.2} per room and second, {}/s: {}, {} lost: {met}{harness}",
+                a.rate,
+                thousands(a.deliveries_per_s as u64),
+                time(a.quantile_us),
+                a.lost
+            ),
+        );
+    }
+    let above = s.too_high.map_or(String::new(), |r| format!(", {r:.2} is too high"));
+    row(
+        "highest",
+        format!(
+            "{:.2} messages per room and second with p{} within {}{above}; {}",
+            s.best_rate,
+            s.objective_quantile * 100.0,
+            time(s.objective_us),
+            s.ended
+        ),
+    );
+}
+
+fn quantiles(q: &Quantiles) -> String {
+    format!(
+        "p50 {}  p90 {}  p99 {}  p99.9 {}  max {}",
+        time(q.p50),
+        time(q.p90),
+        time(q.p99),
+        time(q.p999),
+        time(q.max)
+    )
+}
+
+/// Microseconds in a unit that fits.
+pub(crate) fn time(us: f64) -> String {
+    match us {
+        _ if us < 1_000.0 => format!("{us:.0} us"),
+        _ if us < 1_000_000.0 => format!("{:.2} ms", us / 1e3),
+        _ => format!("{:.2} s", us / 1e6),
+    }
+}
+
+/// A number with a comma between thousands.
+pub(crate) fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(c);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::report;
+
+    #[test]
+    fn what_the_oracle_found_comes_first() {
+        let text = text(&report(1, 2_000, 3, None));
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], "verdict     FAILED in 1 of 1 runs");
+        assert!(lines[2].starts_with("oracle      lost 3  duplicates 0"), "{text}");
+    }
+
+    #[test]
+    fn lag_is_told_of_a_rate_only() {
+        assert!(text(&report(1, 1_000, 0, Some(10.0))).contains("lag p99"));
+        assert!(!text(&report(1, 1_000, 0, None)).contains("lag p99"));
+    }
+
+    #[test]
+    fn several_runs_have_a_median() {
+        assert!(text(&report(3, 1_000, 0, None)).contains("-- median   100 deliveries/s, p50 1.00 ms"));
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!([0, 999, 1000, 1234567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+    }
+}

@@ -1,0 +1,228 @@
+//! The program as people use it, against a whole server over loopback.
+
+use openmsrp::control::config::Raw;
+use openmsrp::server::{self, Listening};
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+use tokio::sync::oneshot;
+
+struct Server {
+    sip: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    fn start() -> Self {
+        let listen = || vec!["127.0.0.1:0".to_owned()];
+        let raw = Raw { sip: listen(), msrp: listen(), shards: Some(2), ..Raw::default() };
+        let config = raw.check(1).unwrap();
+        let (tell, ready) = channel::<Listening>();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let ready = |l: &Listening| tell.send(l.clone()).unwrap();
+            server::run(&config, ready, async {
+                let _ = stopped.await;
+            })
+            .unwrap();
+        });
+        Self { sip: ready.recv().unwrap().sip[0], stop: Some(stop), thread: Some(thread) }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.stop.take().map(|stop| stop.send(()));
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || std::thread::panicking());
+        }
+    }
+}
+
+/// A directory of one test, gone afterwards.
+struct Files(PathBuf);
+
+impl Files {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("openmsrp-loadtest-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.0.join(name)).unwrap()
+    }
+
+    fn json(&self, name: &str) -> Value {
+        serde_json::from_str(&self.read(name)).unwrap()
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn program(line: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_openmsrp-loadtest"));
+    command.args(line.split_whitespace()).stdin(Stdio::null());
+    command
+}
+
+fn run(line: &str) -> Output {
+    program(line).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// Everything at once, so slow that any machine can do it; the last copies may take as long as they like.
+const SCENARIO: &str = "\
+rooms = 3
+participants = 5
+publishers = 2
+slow_receivers = 1
+idle_rooms = 2
+idle_participants = 2
+rate = 10
+private_rate = 5
+typing_rate = 5
+long_rate = 2
+long_size = 100000
+visits = 5
+visit_seconds = 0.3
+warmup = 0.2
+duration = 1
+drain = 60
+sleep = true
+";
+
+#[test]
+fn a_scenario_of_everything_is_delivered_and_reported_in_every_form() {
+    let (server, files) = (Server::start(), Files::new("whole"));
+    let scenario = files.path("scenario.toml");
+    std::fs::write(&scenario, SCENARIO).unwrap();
+    let out = run(&format!(
+        "run {scenario} --server {} --server-pid {} --runs 2 --json {} --csv {} --html {}",
+        server.sip,
+        std::process::id(),
+        files.path("a.json"),
+        files.path("a.csv"),
+        files.path("a.html")
+    ));
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
+    assert!(out.stderr.is_empty(), "not at a terminal it says nothing: {}", text(&out));
+    let report = files.json("a.json");
+    assert_eq!((&report["ok"], report["runs"].as_array().unwrap().len()), (&true.into(), 2));
+    assert_eq!(report["joined"]["participants"], 3 * 5 + 2 * 2);
+    for run in report["runs"].as_array().unwrap() {
+        // 1.2 s of the rates, three rooms; four of the five read, one of these sent it.
+        let classes = &run["classes"];
+        for (kind, messages, copies) in [("text", 36, 3), ("private", 18, 1), ("typing", 18, 3)] {
+            let sent = classes[kind]["messages"].as_u64().unwrap();
+            assert_eq!(sent, messages, "{kind}");
+            assert_eq!(classes[kind]["delivered"].as_u64(), Some(sent * copies), "{kind}");
+        }
+        assert!(classes["long"]["delivered"].as_u64().unwrap() >= 3 * 5);
+        let visits = &run["visits"];
+        assert_eq!((visits["entered"].as_u64(), visits["failed"].as_u64()), (Some(5), Some(0)), "{visits}");
+        assert!(run["server_rss_max"].is_u64() && run["over_time"].as_array().unwrap().len() == 4);
+    }
+    assert_eq!(files.read("a.csv").lines().count(), 1 + 2 * 4);
+    assert!(files.read("a.html").contains("Everything was delivered once, whole and in order"));
+    // A report against itself: nothing changed, and two runs could not tell.
+    let out = run(&format!("compare {0} {0}", files.path("a.json")));
+    assert_eq!(out.status.code(), Some(0));
+    assert!(text(&out).contains("too few runs to tell"), "{}", text(&out));
+}
+
+#[test]
+fn several_workers_share_the_rooms_and_their_numbers_add_up() {
+    let (server, files) = (Server::start(), Files::new("workers"));
+    // Bound and let go: free a moment later.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let coordinator = program(&format!(
+        "coordinate --workers 2 --listen {free} --server {} --rooms 3 --participants 4 --rate 10 --duration 1 --warmup 0.2 \
+         --drain 60 --sleep --json {}",
+        server.sip,
+        files.path("a.json")
+    ))
+    .stdout(Stdio::piped())
+    .stderr(Stdio::piped())
+    .spawn()
+    .unwrap();
+    let worker = || {
+        std::thread::spawn(move || {
+            // It comes too early as often as it must.
+            (0..200).find_map(|_| {
+                let out = run(&format!("worker {free}"));
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                out.status.success().then_some(())
+            })
+        })
+    };
+    let workers = [worker(), worker()];
+    let out = coordinator.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
+    for worker in workers {
+        assert_eq!(worker.join().unwrap(), Some(()));
+    }
+    let report = files.json("a.json");
+    let rooms: Vec<_> = report["workers"].as_array().unwrap().iter().map(|w| w["rooms"].as_u64()).collect();
+    assert_eq!(rooms, [Some(2), Some(1)]);
+    let text = &report["runs"][0]["classes"]["text"];
+    assert_eq!(text["delivered"].as_u64(), text["messages"].as_u64().map(|n| n * 3));
+    assert_eq!(
+        (report["joined"]["participants"].as_u64(), &report["runs"][0]["rooms"]["count"]),
+        (Some(12), &3.into())
+    );
+}
+
+#[test]
+fn a_search_that_finds_no_rate_says_so() {
+    let (server, files) = (Server::start(), Files::new("search"));
+    let out = run(&format!(
+        "search --server {} --rooms 1 --participants 3 --duration 0.3 --warmup 0 --drain 60 --sleep --objective-ms 0.001 \
+         --search-from 8 --json {}",
+        server.sip,
+        files.path("a.json")
+    ));
+    // Nothing is as quick as a microsecond.
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out));
+    let search = &files.json("a.json")["search"];
+    assert_eq!((&search["best_rate"], search["attempts"].as_array().unwrap().len()), (&0.0.into(), 11));
+    assert!(search["ended"].as_str().unwrap().contains("search_from"));
+}
+
+#[test]
+fn without_a_server_there_is_no_result_and_the_reason_is_said() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let out = run(&format!("run --server {free} --transport tcp"));
+    assert_eq!(out.status.code(), Some(2));
+    assert!(text(&out).contains("connection refused; is the server running"), "{}", text(&out));
+}
+
+#[test]
+fn a_wrong_file_is_answered_with_its_line() {
+    let files = Files::new("wrong");
+    let path = files.path("wrong.toml");
+    std::fs::write(&path, "rooms = 3\n\nparticipant = 4\n").unwrap();
+    let out = run(&format!("run {path} --server 127.0.0.1:1"));
+    assert_eq!(out.status.code(), Some(2));
+    assert!(
+        text(&out).contains("wrong.toml: line 3: there is no key participant; did you mean participants?"),
+        "{}",
+        text(&out)
+    );
+}
