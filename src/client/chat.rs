@@ -126,7 +126,9 @@ impl fmt::Display for Unasked {
             Self::NoNicknames => f.write_str("this room has no nicknames"),
             Self::NoPrivateMessages => f.write_str("this room has no private messages"),
             Self::BadNickname(why) => why.fmt(f),
-            Self::NoDeliveryCounts => f.write_str("this room does not count who receives a message"),
+            Self::NoDeliveryCounts => f.write_str(
+                "this room does not count who receives a message; of private ones their recipients tell",
+            ),
             Self::NotAnonymous => f.write_str("everybody here can see who you are already"),
         }
     }
@@ -262,6 +264,7 @@ impl Client {
             known: self.caller.has_account().then(|| (join.from.to_string(), join.display_name.to_string())),
             offer,
             typing_taken: media.wrapped_types().allows(COMPOSING_MEDIA_TYPE),
+            counts: abilities.delivery_counts,
             receipts: abilities.chatroom.private_messages.then(|| Receipts::new(Entropy::from_system())),
             own: OwnTyping::default(),
             others: OthersTyping::default(),
@@ -357,17 +360,14 @@ impl Room {
         Ok(self.send(|number| Command::Reveal { number }).await?)
     }
 
-    /// Whether the switch is to count who has what is said from now on; told by [`Event::Received`]. The
-    /// recipients of private messages are asked for a receipt themselves; told by [`Event::Notified`].
+    /// Whether to be told from now on who has what is said: the switch counts, told by [`Event::Received`].
     ///
     /// # Errors
-    /// [`Unasked::NoDeliveryCounts`] if the room does not offer it.
+    /// [`Unasked::NoDeliveryCounts`] if the room does not count. Then the recipients of private messages are asked
+    /// for receipts nevertheless, told by [`Event::Notified`].
     pub fn count_deliveries(&self, wanted: bool) -> Result<(), Unasked> {
-        if wanted && !self.abilities.delivery_counts {
-            return Err(Unasked::NoDeliveryCounts);
-        }
         self.counting.store(wanted, Ordering::Relaxed);
-        Ok(())
+        if wanted && !self.abilities.delivery_counts { Err(Unasked::NoDeliveryCounts) } else { Ok(()) }
     }
 
     /// A key was pressed in something that is to be said to everybody, or, with `false`, it was thrown away. The

@@ -74,7 +74,8 @@ impl Roster {
             changes.extend(self.people.drain(..).map(Change::Left));
             return Verdict::Changes(changes);
         }
-        if update.state == State::Full && update.users_state != Some(State::Partial) {
+        // A document without a list tells nothing of who is there, as in a room of very many.
+        if update.state == State::Full && update.users_state == Some(State::Full) {
             let listed = |p: &Person| update.users.iter().any(|u| u.entity == p.address);
             let (stay, gone) = std::mem::take(&mut self.people).into_iter().partition(listed);
             self.people = stay;
@@ -189,6 +190,17 @@ mod tests {
             Change::Renamed { who: person("sip:b@x", "Bee"), before: "B".to_string() },
         ];
         assert_eq!(changes(&mut r, &document(2, State::Full, renamed)), expected);
+    }
+
+    #[test]
+    fn a_document_without_a_list_takes_nobody_out() {
+        let mut r = Roster::default();
+        changes(&mut r, &document(1, State::Full, vec![user("sip:a@x", Some("A"), State::Full)]));
+        let summary = RosterUpdate { users_state: None, ..document(2, State::Full, vec![]) };
+        assert_eq!(changes(&mut r, &summary), []);
+        let some = RosterUpdate { users_state: Some(State::Partial), ..document(3, State::Full, vec![]) };
+        assert_eq!(changes(&mut r, &some), []);
+        assert_eq!(r.people().len(), 1);
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub(super) enum Shown {
 }
 
 /// What was asked of the room and is not answered yet.
+#[derive(Clone)]
 enum Asked {
     /// The beginning of what was said, to name it should it fail.
     Said(String),
@@ -345,17 +346,21 @@ impl Talk {
     }
 
     fn received(&self, number: u64, count: Option<(u32, u32)>) -> Option<String> {
-        let earlier = self.earlier.iter().find(|(n, _)| *n == number).map(|(_, what)| what);
-        let what = self.asked.get(&number).or(earlier)?;
-        let (Asked::Said(text) | Asked::Told { text, .. }) = what else { return None };
-        Some(match count {
-            Some((by, of)) => format!("\u{2713} received by {by} of {of}: {text:?}"),
-            None => format!("nobody could count who received {text:?}: the room has too much to do"),
+        let earlier = self.earlier.iter().rev().find(|(n, _)| *n == number).map(|(_, what)| what);
+        let (text, to) = match self.asked.get(&number).or(earlier)? {
+            Asked::Said(text) => (text, None),
+            Asked::Told { to, text } => (text, Some(to)),
+            _ => return None,
+        };
+        Some(match (count, to) {
+            (Some((1, 1)), Some(to)) => format!("\u{2713} received by {to}: {text:?}"),
+            (Some((by, of)), _) => format!("\u{2713} received by {by} of {of}: {text:?}"),
+            (None, _) => format!("nobody could count who received {text:?}: the room has too much to do"),
         })
     }
 
     fn notified(&self, number: u64, who: &str, delivered: bool) -> Shown {
-        let all = self.earlier.iter().map(|(n, what)| (n, what)).chain(self.asked.iter());
+        let all = self.earlier.iter().rev().map(|(n, what)| (n, what)).chain(self.asked.iter());
         let text = all.filter(|(n, _)| **n == number).find_map(|(_, what)| match what {
             Asked::Told { text, .. } => Some(format!(": {text:?}")),
             _ => None,
@@ -410,8 +415,8 @@ impl Talk {
         let asked = self.asked.remove(&number);
         // Taken at first, and reported later.
         let later = asked.is_none();
-        let earlier = self.earlier.iter().position(|(n, _)| *n == number).filter(|_| later);
-        let asked = asked.or_else(|| Some(self.earlier.remove(earlier?)?.1));
+        let earlier = self.earlier.iter().rev().find(|(n, _)| *n == number);
+        let asked = asked.or_else(|| earlier.map(|(_, what)| what.clone()));
         let private = matches!(&asked, Some(Asked::Told { .. }));
         let to = if let Some(Asked::Told { to, .. }) = &asked { Some(to.as_str()) } else { None };
         let what = if later && !private { "not delivered to everybody" } else { "not delivered" };

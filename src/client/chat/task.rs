@@ -46,6 +46,8 @@ pub(super) struct Task {
     pub(super) offer: String,
     /// The room passes on who is writing.
     pub(super) typing_taken: bool,
+    /// The room counts who has a message.
+    pub(super) counts: bool,
     /// `None` where there are no private messages, and so no receipts (IMDN-03).
     pub(super) receipts: Option<Receipts>,
     pub(super) own: OwnTyping,
@@ -268,7 +270,8 @@ impl Task {
     }
 
     fn say(&mut self, number: u64, to: Option<&str>, text: &str, counted: bool) {
-        let asks = self.receipts.as_mut().filter(|_| counted && to.is_some());
+        // Where the switch counts, one need not ask everybody.
+        let asks = self.receipts.as_mut().filter(|_| counted && !self.counts && to.is_some());
         let octets = match asks.map(|receipts| receipts.ask(number)) {
             Some(id) => {
                 let space = notice_space();
@@ -285,7 +288,7 @@ impl Task {
             let comment = format!("the room takes messages up to {} octets", self.message_bytes_max);
             return self.tell(Event::Refused { message: number, code: 413, comment });
         }
-        if counted {
+        if counted && self.counts {
             self.endpoint.say_counted(number, octets);
         } else {
             self.endpoint.say(number, octets);

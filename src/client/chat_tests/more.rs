@@ -200,10 +200,10 @@ fn contents_in_parts_are_told_with_their_text() {
 fn receipts_are_asked_for_and_given_in_private_only() {
     // IMDN-02, IMDN-03
     run(async {
-        let able = "a=chatroom:private-messages org.openmsrp.delivery-count\r\n";
-        let mut j = joined(able).await;
-        j.room.count_deliveries(true).unwrap();
-        assert!(!j.wrapped("to everybody").await.contains("imdn"));
+        let mut j = joined("a=chatroom:private-messages\r\n").await;
+        assert_eq!(j.room.count_deliveries(true), Err(Unasked::NoDeliveryCounts));
+        let said = j.wrapped("to everybody").await;
+        assert!(!said.contains("imdn") && !said.contains("Delivery-Count"), "{said}");
         let number = j.room.say_to("sip:bob@example.com", "psst").await.unwrap();
         let request = j.switch.next().await;
         j.switch.answer(&request, "200 OK").await;

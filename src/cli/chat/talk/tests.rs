@@ -180,7 +180,8 @@ fn what_was_received_is_counted_with_its_text() {
     let (shown, _) = typed(&mut talk, true, "/counts on");
     assert!(matches!(&shown[..], [Shown::Status(_)]));
     let (shown, _) = typed(&mut talk, false, "/counts on");
-    let none = "this room does not count who receives a message".to_string();
+    let none =
+        "this room does not count who receives a message; of private ones their recipients tell".to_string();
     assert_eq!(shown, [Shown::Trouble(none)]);
     typed(&mut talk, true, "hello");
     let received = |by| Event::Received { message: 1, count: Some((by, 3)) };
@@ -200,6 +201,8 @@ fn what_was_received_is_counted_with_its_text() {
     let not = undelivered("the program of Bob could not take it: \"psst\"");
     assert_eq!(talk.happened(notified(1, false)), Some(not));
     assert_eq!(talk.happened(notified(9, true)), status("\u{2713} received by Bob"));
+    let counted = Event::Received { message: 1, count: Some((1, 1)) };
+    assert_eq!(talk.happened(counted), status("\u{2713} received by sip:b@x: \"psst\""));
 }
 
 #[test]
