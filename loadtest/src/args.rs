@@ -19,6 +19,8 @@ pub(crate) struct Outputs {
 pub(crate) struct Job {
     pub(crate) scenario: Scenario,
     pub(crate) outputs: Outputs,
+    /// What the report says about itself: what was tested, why.
+    pub(crate) note: String,
     /// Only show the scenario.
     pub(crate) print: bool,
     /// Look for the highest rate instead of running one.
@@ -120,6 +122,12 @@ fn test(name: &'static str, about: &'static str) -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Show the whole scenario and do nothing"),
         )
+        .arg(
+            Arg::new("note")
+                .long("note")
+                .value_name("TEXT")
+                .help("Words for the report: what was tested, and why"),
+        )
         .arg(path("json", "Write the report to this file as one JSON object"))
         .arg(path("csv", "Write latency and throughput over time to this file"))
         .arg(path("html", "Write the report to this file as one page"));
@@ -171,6 +179,7 @@ pub(crate) fn task(matches: &ArgMatches) -> Result<Task, String> {
             Task::Test(Box::new(Job {
                 scenario: scenario(m, preset.as_deref(), file("SCENARIO").as_deref(), print)?,
                 outputs: Outputs { json: file("json"), csv: file("csv"), html: file("html") },
+                note: m.get_one::<String>("note").cloned().unwrap_or_default(),
                 print,
                 search: name == "search" || name == "coordinate" && m.get_flag("search"),
                 workers,

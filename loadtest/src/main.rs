@@ -3,7 +3,7 @@
 //! Modules in reading order:
 //!
 //! - [`args`], [`scenario`]: the command line, and what is to be tested.
-//! - [`test`]: the course of a test; [`search`]: which rate is next.
+//! - [`course`]: the course of a test; [`search`]: which rate is next.
 //! - [`session`]: one harness at one server; [`coordinate`]: several.
 //! - [`join`]: INVITE and connection of every participant, and visitors who come and go.
 //! - [`engine`]: one thread, one epoll loop; [`conn`]: one MSRP connection; [`voice`]: what
@@ -19,6 +19,7 @@
 mod args;
 mod conn;
 mod coordinate;
+mod course;
 mod cpu;
 mod engine;
 mod hist;
@@ -34,7 +35,6 @@ mod search;
 mod session;
 mod stamp;
 mod sys;
-mod test;
 mod visitor;
 mod voice;
 
@@ -65,7 +65,7 @@ async fn work(task: Task) -> Result<bool, String> {
             Ok(true)
         }
         Task::Test(job) => {
-            let report = test::run(&job).await?;
+            let report = course::run(&job).await?;
             print!("{}", report::text::text(&report));
             let outputs = &job.outputs;
             outputs.json.as_ref().map_or(Ok(()), |path| report.write(path))?;

@@ -145,6 +145,9 @@ fn head(t: &mut String, r: &Report, name: &str) {
     if !name.is_empty() {
         let _ = writeln!(t, "<h2>{name}</h2>");
     }
+    if !r.note.is_empty() {
+        let _ = writeln!(t, "<p><b>{}</b></p>", escape(&r.note));
+    }
     let _ = writeln!(t, "<p class=\"note\">{}, measured on {}</p>", escape(&r.date), escape(&r.host));
 }
 
@@ -509,6 +512,7 @@ mod tests {
     fn what_servers_say_cannot_become_part_of_the_page() {
         let mut r = report(1, 1_000, 1, None);
         r.runs[0].first_fault = Some("<script>alert(1)</script>".into());
+        r.note = "<script>".into();
         assert!(!page(&r, None).contains("<script>"));
     }
 

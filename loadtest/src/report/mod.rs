@@ -435,6 +435,9 @@ pub(crate) struct Report {
     /// When it ended, UTC.
     pub(crate) date: String,
     pub(crate) host: String,
+    /// What whoever ran it wrote about it.
+    #[serde(default)]
+    pub(crate) note: String,
     pub(crate) ok: bool,
     pub(crate) scenario: serde_json::Map<String, serde_json::Value>,
     pub(crate) joined: Joined,
@@ -452,6 +455,7 @@ impl Report {
             tool: env!("CARGO_PKG_VERSION").into(),
             date: openmsrp::base::clock::wall_text(openmsrp::base::clock::wall_seconds()),
             host: crate::cpu::host(),
+            note: String::new(),
             ok: !runs.is_empty() && runs.iter().all(|r| r.ok),
             scenario: s.json(),
             joined,

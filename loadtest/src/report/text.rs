@@ -9,6 +9,9 @@ pub(crate) fn text(r: &Report) -> String {
     let mut row = |name: &str, value: String| {
         let _ = writeln!(t, "{name:<11} {value}");
     };
+    if !r.note.is_empty() {
+        row("note", r.note.clone());
+    }
     row("verdict", verdict(r));
     row("joined", joined(&r.joined));
     for (i, run) in r.shown() {

@@ -80,6 +80,7 @@ pub(crate) async fn run(job: &Job) -> Result<Report, String> {
     crew.leave().await?;
     let mut report = Report::new(s, joined, runs);
     report.search = search;
+    report.note.clone_from(&job.note);
     if let Crew::There(workers) = &crew {
         report.workers = workers.infos();
     }
