@@ -20,7 +20,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Run the chat-room server.
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     /// Join a room from the terminal.
     Chat(chat::Args),
     /// Give a user a password.
@@ -36,7 +36,7 @@ pub fn main() -> ExitCode {
     let default = if matches!(cli.command, Command::Serve(_)) { "info" } else { "error" };
     start_log(default);
     match cli.command {
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(*args),
         Command::Chat(args) => chat::run(args),
         Command::Passwd(args) => passwd::run(&args),
         Command::Sim(args) => sim::run(args),

@@ -224,11 +224,13 @@ async fn read_until(stream: &mut TcpStream, end: &str) -> String {
     all
 }
 
-async fn bind(stream: &mut TcpStream, theirs: &str, mine: &str) {
+/// Binds a session; what came right behind the answer.
+async fn bind(stream: &mut TcpStream, theirs: &str, mine: &str) -> String {
     let hello = request("bind", "SEND", theirs, mine, "Message-ID: abcd\r\nByte-Range: 1-0/0\r\n");
     stream.write_all(hello.as_bytes()).await.unwrap();
     let answer = read_until(stream, "-------bind$\r\n").await;
     assert!(answer.starts_with("MSRP bind 200 OK\r\n"), "{answer}");
+    answer.split_once("-------bind$\r\n").unwrap().1.to_owned()
 }
 
 #[tokio::test]

@@ -283,8 +283,8 @@ impl Seat {
     pub(crate) async fn bind(dialog: Dialog, ok: String, msrp: SocketAddr, mine: String) -> Self {
         let theirs = ok.lines().find_map(|l| l.strip_prefix("a=path:")).unwrap().trim().to_owned();
         let mut stream = TcpStream::connect(msrp).await.unwrap();
-        super::bind(&mut stream, &theirs, &mine).await;
-        Self { dialog, ok, theirs, mine, stream, wire: String::new(), read: 0, sent: 0 }
+        let wire = super::bind(&mut stream, &theirs, &mine).await;
+        Self { dialog, ok, theirs, mine, stream, wire, read: 0, sent: 0 }
     }
 
     /// Sends a request; the answer.

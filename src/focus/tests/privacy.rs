@@ -26,10 +26,10 @@ impl World {
         self.pass(Duration::from_secs(6));
         let (_, update) = self.notice();
         let text = |u: &conference::UserUpdate| u.display_text.clone().unwrap_or_default();
-        let entry = |u: &conference::UserUpdate| (u.entity.clone(), u.state == State::Deleted, text(u));
-        let mut entries: Vec<_> = update.users.iter().map(entry).collect();
-        entries.sort();
-        entries
+        let user = |u: &conference::UserUpdate| (u.entity.clone(), u.state == State::Deleted, text(u));
+        let mut users: Vec<_> = update.users.iter().map(user).collect();
+        users.sort();
+        users
     }
 }
 
@@ -214,13 +214,12 @@ fn who_is_in_the_room_already_is_joined_by_the_device_that_discloses() {
     assert_eq!(discloses(&mut w, 0).headers.get("Warning"), None);
     w.disclosed();
     w.pass(Duration::from_secs(6));
-    let (_, update) = w.notice();
+    let (_, mut update) = w.notice();
+    update.users.sort_by(|a, b| a.entity.cmp(&b.entity));
     assert_eq!(update.users.len(), 2);
-    let mut users = update.users;
-    users.sort_by(|a, b| a.entity.cmp(&b.entity));
-    let devices: Vec<&str> = users[0].endpoints.iter().map(|e| e.entity.as_str()).collect();
+    let devices: Vec<&str> = update.users[0].endpoints.iter().map(|e| e.entity.as_str()).collect();
     assert_eq!(devices, ["sip:alice@pc.example", "sip:alice@pc1.example"]);
-    assert_eq!((&*users[1].entity, users[1].state), (ANONYMOUS, State::Deleted));
+    assert_eq!((&*update.users[1].entity, update.users[1].state), (ANONYMOUS, State::Deleted));
     for i in 1..limits::PARTICIPANT_ENDPOINTS_MAX - 1 {
         assert_eq!(discloses(&mut w, i).headers.get("Warning"), None);
         w.disclosed();
