@@ -115,6 +115,7 @@ fn fate(octets: &[u8]) -> Fate {
         chatroom: String::new(),
         factory: String::new(),
         moderators: Vec::new(),
+        roster_whole_max: 500,
         accounts: Accounts::default(),
         shards: 1,
     };
