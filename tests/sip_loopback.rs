@@ -572,6 +572,27 @@ async fn a_roster_too_long_for_any_datagram_comes_as_a_summary_to_whom_tcp_does_
 }
 
 #[tokio::test]
+async fn a_notice_goes_in_a_datagram_where_tcp_reaches_somebody_else() {
+    // SIP-TRANS-01
+    let server = server().await;
+    let (mut client, listener) = loop {
+        let client = Client::udp(&server).await;
+        if let Ok(listener) = tokio::net::TcpListener::bind(client.address()).await {
+            break (client, listener);
+        }
+    };
+    crowd(&mut client, 4, 10).await;
+    let subscribe = client.request("SUBSCRIBE", ROOM, 1, &format!("<{ROOM}>"), "Event: conference\r\n", "");
+    client.send(&subscribe.replace("call-", "watch")).await;
+    assert!(client.receive().await.starts_with("SIP/2.0 200 "));
+    // Whoever listens there speaks no SIP.
+    drop(tokio::time::timeout(WAIT, listener.accept()).await.unwrap().unwrap());
+    let notify = client.receive().await;
+    assert!(notify.len() > 1300 && notify.contains("<user-count>4<"), "{notify}");
+    client.accept(&notify).await;
+}
+
+#[tokio::test]
 async fn a_roster_in_a_datagram_that_nobody_answers_is_followed_by_a_summary() {
     // SIP-TRANS-01, CONF-09
     let server = server().await;
