@@ -523,14 +523,10 @@ async fn a_notice_too_long_for_a_datagram_travels_over_tcp() {
     stream.accept(&notify).await;
 }
 
-#[tokio::test]
-async fn a_roster_too_long_for_any_datagram_comes_as_a_summary_to_whom_tcp_does_not_reach() {
-    // SIP-TRANS-01, CONF-02, CONF-03
-    let server = server().await;
-    let mut client = Client::udp(&server).await;
-    for n in 0..15 {
-        // Each is escaped to five octets.
-        let name = "&".repeat(1000);
+/// So many people enter whose names are so many ampersands, each of which is escaped to five octets.
+async fn crowd(client: &mut Client, people: usize, ampersands: usize) {
+    let name = "&".repeat(ampersands);
+    for n in 0..people {
         let own = |text: String| {
             text.replace("\"Al\" <sip:alice@example", &format!("\"{name}\" <sip:user{n}@example"))
                 .replace("call-", &format!("call{n}-"))
@@ -540,6 +536,14 @@ async fn a_roster_too_long_for_any_datagram_comes_as_a_summary_to_whom_tcp_does_
         let ok = client.receive().await;
         client.send(&own(client.request("ACK", &target(&ok), 1, header(&ok, "To"), "", ""))).await;
     }
+}
+
+#[tokio::test]
+async fn a_roster_too_long_for_any_datagram_comes_as_a_summary_to_whom_tcp_does_not_reach() {
+    // SIP-TRANS-01, CONF-02, CONF-03
+    let server = server().await;
+    let mut client = Client::udp(&server).await;
+    crowd(&mut client, 15, 1000).await;
     for (watch, expires, state) in
         [("watch", 600, "active;expires="), ("fetch", 0, "terminated;reason=timeout")]
     {
@@ -567,6 +571,53 @@ async fn a_roster_too_long_for_any_datagram_comes_as_a_summary_to_whom_tcp_does_
         "{notify}"
     );
     assert!(notify.contains("<user entity=\"sip:alice@example.com\""), "{notify}");
+}
+
+#[tokio::test]
+async fn a_notice_goes_in_a_datagram_where_tcp_reaches_somebody_else() {
+    // SIP-TRANS-01
+    let server = server().await;
+    let (mut client, listener) = loop {
+        let client = Client::udp(&server).await;
+        if let Ok(listener) = tokio::net::TcpListener::bind(client.address()).await {
+            break (client, listener);
+        }
+    };
+    crowd(&mut client, 4, 10).await;
+    let subscribe = client.request("SUBSCRIBE", ROOM, 1, &format!("<{ROOM}>"), "Event: conference\r\n", "");
+    client.send(&subscribe.replace("call-", "watch")).await;
+    assert!(client.receive().await.starts_with("SIP/2.0 200 "));
+    // Whoever listens there speaks no SIP.
+    drop(tokio::time::timeout(WAIT, listener.accept()).await.unwrap().unwrap());
+    let notify = client.receive().await;
+    assert!(notify.len() > 1300 && notify.contains("<user-count>4<"), "{notify}");
+    client.accept(&notify).await;
+}
+
+#[tokio::test]
+async fn a_roster_in_a_datagram_that_nobody_answers_is_followed_by_a_summary() {
+    // SIP-TRANS-01, CONF-09
+    let server = server().await;
+    let mut client = Client::udp(&server).await;
+    crowd(&mut client, 15, 100).await;
+    let extra = "Event: conference\r\n";
+    let subscribe = client.request("SUBSCRIBE", ROOM, 1, &format!("<{ROOM}>"), extra, "");
+    client.send(&subscribe.replace("call-", "watch")).await;
+    assert!(client.receive().await.starts_with("SIP/2.0 200 "));
+    // Like a phone that takes no more than 4,000 octets.
+    let mut lost = 0;
+    let notify = loop {
+        let notify = client.receive().await;
+        if notify.len() <= 4000 {
+            break notify;
+        }
+        lost += 1;
+    };
+    assert!(lost > 5 && notify.contains("<free-text>") && notify.contains("<user-count>15<"), "{notify}");
+    client.accept(&notify).await;
+    client.join().await;
+    let notify = client.receive().await;
+    assert!(notify.contains("state=\"partial\"") && notify.contains("<user-count>16<"), "{notify}");
 }
 
 #[tokio::test]

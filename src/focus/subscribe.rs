@@ -227,21 +227,16 @@ impl Subscriptions {
         watch.turned = Some(core.now);
         let changes = rosters.changes(&room);
         let behind = |sub| self.table.get(sub).is_some_and(|s| s.seen != changes && s.unanswered == 0);
-        let mut waiting = watch.subscriptions.iter();
         let (mut ready, mut later) = (Vec::new(), None);
-        while let Some((sent_at, sub)) = waiting.next() {
-            if *sent_at + NOTICE_PACE > core.now {
-                later = Some(*sent_at + NOTICE_PACE);
-            } else if behind(sub) {
-                if ready.len() < NOTICES_TURN_MAX {
-                    ready.push(*sub);
-                    continue;
-                }
-                later = Some(core.now);
-            } else {
-                continue;
+        for (sent_at, sub) in &watch.subscriptions {
+            let at = *sent_at + NOTICE_PACE;
+            if at > core.now || ready.len() == NOTICES_TURN_MAX {
+                later = Some(at);
+                break;
             }
-            break;
+            if behind(sub) {
+                ready.push(*sub);
+            }
         }
         if let Some(at) = later {
             watch.arm(core, watch.next(at));

@@ -163,11 +163,11 @@ fn is_success(transaction: &Transaction) -> bool {
 }
 
 /// Sends a request of ours and tells the loop how it ended. A connection that breaks under it may
-/// have been dying for long, so one more road is tried.
+/// have been dying for long, or whoever listens there speaks no SIP, so one more road is tried.
 pub(super) async fn send(shared: Arc<Shared>, id: RequestId, request: Outgoing) {
-    let reply = match attempt(&shared, &request).await {
+    let reply = match attempt(&shared, &request, true).await {
         Some(reply) => reply,
-        None => attempt(&shared, &request).await.unwrap_or_else(|| Reply::bare(503)),
+        None => attempt(&shared, &request, false).await.unwrap_or_else(|| Reply::bare(503)),
     };
     let _ = shared.events.send(Event::Answer(id, reply)).await;
 }
@@ -177,8 +177,8 @@ pub(super) async fn send(shared: Arc<Shared>, id: RequestId, request: Outgoing) 
 ///
 /// A request that fits into no datagram is not sent in one, and one that fits into no packet may have been lost
 /// for its size if nobody answers: both end with 513, so that whoever sends it may try with less.
-async fn attempt(shared: &Arc<Shared>, request: &Outgoing) -> Option<Reply> {
-    let road = road(shared, request).await?;
+async fn attempt(shared: &Arc<Shared>, request: &Outgoing, first: bool) -> Option<Reply> {
+    let road = road(shared, request, first).await?;
     let (connection, destination, conn) = match &road {
         Road::Stream(conn) => (&conn.connection, None, Some(conn)),
         Road::Datagrams(connection, to) => {
@@ -243,8 +243,9 @@ enum Road {
     Datagrams(SipConnection, SocketAddr),
 }
 
-/// The connection of the dialog while it lives; else what the next hop says.
-async fn road(shared: &Arc<Shared>, request: &Outgoing) -> Option<Road> {
+/// The connection of the dialog while it lives; else what the next hop says, and at the `first` attempt a
+/// connection for what is long.
+async fn road(shared: &Arc<Shared>, request: &Outgoing, first: bool) -> Option<Road> {
     let flow = &request.flow;
     if flow.transport == Transport::Tcp
         && let Some(conn) = shared.conn(flow.link)
@@ -260,7 +261,8 @@ async fn road(shared: &Arc<Shared>, request: &Outgoing) -> Option<Road> {
     if hop.param("transport").is_some_and(|t| t.eq_ignore_ascii_case("tcp")) {
         return stream().await;
     }
-    if request.body_len() > PACKET_BYTES_MAX - HEAD_BYTES
+    if first
+        && request.body_len() > PACKET_BYTES_MAX - HEAD_BYTES
         && let Some(road) = stream().await
     {
         return Some(road);
