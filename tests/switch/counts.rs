@@ -292,10 +292,19 @@ fn too_many_counts_at_once_are_told_as_unknown() {
         }
         p.iter().for_each(|p| drop(p.answers(&mut w)));
     }
-    let unknown = ("000 200 received by an unknown number".into(), "unknown".into());
+    let unknown: (String, String) = ("000 200 received by an unknown number".into(), "unknown".into());
     w.write(p[5].end, &p[5].message(1, ASKS, &p[5].wrapped("x")));
     let frames = w.frames(p[5].end);
     assert_eq!((frames[0].what.as_str(), told(&frames[1..])), ("200", unknown));
+    let body = p[5].wrapped(&"long ".repeat(100));
+    for (tid, range, part, flag) in
+        [("aaaa", "1-*/*", &body[..200], '+'), ("bbbb", "201-*/*", &body[200..], '$')]
+    {
+        assert!(p[5].reports(&mut w).is_empty());
+        let m = String::from_utf8(p[5].chunk(tid, "long", range, part.as_bytes(), flag)).unwrap();
+        w.write(p[5].end, m.replace("Content-Type: m", &format!("{ASKS}Content-Type: m")).as_bytes());
+    }
+    assert_eq!(told(&p[5].reports(&mut w)).1, "unknown", "said when it is whole");
     w.later(limits::COPY_ANSWER_WAIT);
     let reports = p[0].reports(&mut w);
     assert_eq!(reports.len(), each as usize);

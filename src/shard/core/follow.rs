@@ -138,7 +138,8 @@ impl ShardCore {
             self.tell(now, room.home(), ShardMessage::Heard { room, seq, by, heard });
         }
         let Some(answers) = self.answers.get_mut(&room) else { return };
-        if answers.is_empty() {
+        // While somebody looks at it anyway, it stays: so there is one timer, however many messages come and go.
+        if answers.is_empty() && !answers.timer {
             self.answers.remove(&room);
         } else if let (Some(due), false) = (answers.deadline(), answers.timer) {
             answers.timer = true;
@@ -198,8 +199,9 @@ impl ShardCore {
     /// What became of a message of a session here: one REPORT, if there is something to tell.
     pub(super) fn outcome(&mut self, now: Now, endpoint: EndpointId, no: MessageNo, outcome: Outcome) {
         let Some(session) = self.sessions.get_mut(&endpoint) else { return };
-        if let Some(reported) = session.owed.outcome(no) {
-            self.report_outcome(now, endpoint, &reported, outcome);
+        match session.owed.outcome(no) {
+            Some(reported) => self.report_outcome(now, endpoint, &reported, outcome),
+            None => session.untold.keep(no, outcome),
         }
     }
 
@@ -236,6 +238,25 @@ impl ShardCore {
         };
         let tid = self.entropy.token();
         self.conns.push_with(now, id, |out| encode::counting_report(out, tid.as_bytes(), &head, count));
+    }
+}
+
+/// Outcomes that came before their message was whole: nobody counts it. The oldest go first.
+#[derive(Debug, Default)]
+pub(super) struct Untold(SmallVec<[(MessageNo, Outcome); 0]>);
+
+impl Untold {
+    fn keep(&mut self, no: MessageNo, outcome: Outcome) {
+        if self.0.len() >= limits::OPEN_MESSAGES_MAX {
+            self.0.remove(0);
+        }
+        self.0.push((no, outcome));
+    }
+
+    /// The outcome of a message that is whole by now.
+    pub(super) fn take(&mut self, no: MessageNo) -> Option<Outcome> {
+        let place = self.0.iter().position(|(n, _)| *n == no)?;
+        Some(self.0.remove(place).1)
     }
 }
 

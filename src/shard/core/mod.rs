@@ -158,6 +158,7 @@ struct Session {
     next: Option<Box<Replacement>>,
     inbound: Inbound,
     owed: Owed,
+    untold: follow::Untold,
     /// Its place in the audience of its room, once admitted.
     member: Option<usize>,
     /// Somebody will look at its unfinished messages.
@@ -276,7 +277,8 @@ impl ShardCore {
     pub fn is_idle(&self) -> bool {
         let waits = self.waiting.is_empty() && self.moved.is_empty() && self.held.is_empty();
         let named = self.by_id.is_empty() && self.room_names.is_empty() && self.audiences.is_empty();
-        let followed = self.answers.is_empty() && self.tallies.is_empty() && self.outcomes.is_empty();
+        let followed = self.tallies.is_empty() && self.outcomes.is_empty();
+        let followed = followed && self.answers.values().all(Answers::is_empty);
         let here = self.conns.is_empty() && self.sessions.is_empty() && self.rooms.is_empty();
         waits && named && followed && here && self.conns.queued() == 0 && self.conns.unread() == 0
     }

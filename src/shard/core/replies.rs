@@ -126,14 +126,18 @@ impl ShardCore {
             failure: whole.about.is_some() && receipt.failure_report != FailureReport::No,
         };
         let Some(session) = self.sessions.get_mut(&endpoint) else { return };
-        let untold = match receipt.follow {
-            Some(no) => session.owed.follow(no, reported).err(),
-            None => Some(reported),
+        let unknown = Outcome { count: None, failed: None };
+        let (outcome, reported) = match receipt.follow {
+            None => (unknown, reported),
+            Some(no) => match session.untold.take(no) {
+                Some(outcome) => (outcome, reported),
+                None => match session.owed.follow(no, reported) {
+                    Ok(()) => return,
+                    Err(reported) => (unknown, reported),
+                },
+            },
         };
-        if let Some(reported) = untold {
-            let outcome = Outcome { count: None, failed: None };
-            self.report_outcome(now, endpoint, &reported, outcome);
-        }
+        self.report_outcome(now, endpoint, &reported, outcome);
     }
 
     /// An answer to something we sent.

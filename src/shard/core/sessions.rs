@@ -6,6 +6,7 @@
 //!     └──────── deadline ──────────────────────────────────────────────┘ new grant: Granted
 //! ```
 
+use super::follow::Untold;
 use super::{Replacement, Session, ShardCore, State, write_uri};
 use crate::base::chunk::Flag;
 use crate::base::clock::Now;
@@ -74,6 +75,7 @@ impl ShardCore {
             next: None,
             inbound: Inbound::default(),
             owed: Owed::default(),
+            untold: Untold::default(),
             member: None,
             open_timer: false,
         };
@@ -324,6 +326,7 @@ impl ShardCore {
         };
         session.inbound.forget();
         session.owed = Owed::default();
+        session.untold = Untold::default();
         if let Some(place) = place {
             self.leave_audience(now, room, place);
         }
