@@ -137,7 +137,7 @@ impl World {
     }
 
     fn flow(who: usize) -> Flow {
-        let transport = if who % 2 == 0 { Transport::Udp } else { Transport::Tcp };
+        let transport = if who.is_multiple_of(2) { Transport::Udp } else { Transport::Tcp };
         let peer = ([192, 0, 2, 1 + (who % 2) as u8], 5060).into();
         Flow { transport, link: who as u64, peer, local: "chat.example:5060".into() }
     }

@@ -21,7 +21,7 @@ impl World {
         let room = self.seats[i].room;
         let stay = self.oracle.stay(EndpointId(0), room, self.seats[i].user);
         let name = self.seats[i].agent.opens(i, room);
-        let replaces = self.to_replace(i);
+        let replaces = self.replaceable(i);
         let mut extra = self.seats[i].talents();
         if let Some((old, old_name)) = &replaces {
             let dialog = &self.seats[*old].agent.dialogs[old_name];
@@ -56,7 +56,7 @@ impl World {
     }
 
     /// Another device of the same user, in the same room, that this one may replace.
-    fn to_replace(&mut self, i: usize) -> Option<(usize, String)> {
+    fn replaceable(&mut self, i: usize) -> Option<(usize, String)> {
         let seat = &self.seats[i];
         if self.plan.is_hidden(seat.user) || self.dice.people.below(2) == 0 {
             return None;

@@ -74,10 +74,10 @@ impl Canary {
                 let again = ShardMessage::Deliver { room, seq, opening, hold: None, chunk };
                 ring.push_back(Carried::Message(again));
             }
-            (Self::GrantTwice, Carried::Message(ShardMessage::Verdict { verdict, .. })) => {
-                if *verdict == Err(Refusal::NicknameTaken) {
-                    *verdict = Ok(());
-                }
+            (Self::GrantTwice, Carried::Message(ShardMessage::Verdict { verdict, .. }))
+                if *verdict == Err(Refusal::NicknameTaken) =>
+            {
+                *verdict = Ok(());
             }
             (Self::Clip, Carried::Conn { unread, .. }) => {
                 unread.pop();
