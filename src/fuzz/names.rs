@@ -22,8 +22,9 @@ pub fn digest(octets: &[u8]) {
                 again += &format!("{name}=\"{escaped}\", ");
             }
         }
-        let Some(read) = Params::parse(&again) else { panic!("unreadable once written: {again:?}") };
-        assert_eq!(PARAMS.map(|name| read.get(name).map(str::to_owned)), known, "{again:?}");
+        let read = Params::parse(&again);
+        let read = read.map(|read| PARAMS.map(|name| read.get(name).map(str::to_owned)));
+        assert_eq!(read, Some(known), "{again:?}");
         for algorithm in Algorithm::ALL {
             let nonce = params.get("nonce").unwrap_or("");
             let hash = algorithm.hash(&[nonce, &text]);
