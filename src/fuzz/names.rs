@@ -15,7 +15,7 @@ pub fn digest(octets: &[u8]) {
     for value in [text.clone(), format!("Digest {text}")] {
         let Some(params) = Params::parse(&value) else { continue };
         let known = PARAMS.map(|name| params.get(name).map(str::to_owned));
-        let mut again = "Digest ".to_owned();
+        let mut again = "Digest x=y, ".to_owned();
         for (name, value) in PARAMS.iter().zip(&known) {
             if let Some(value) = value {
                 let escaped = value.replace('\\', "\\\\").replace('"', "\\\"");
