@@ -7,12 +7,16 @@
 //!
 //! Bounds: every function reads no more octets than it says, and its work grows with them linearly.
 
+mod focus;
 mod machines;
+mod names;
 mod shards;
 mod text;
 mod wire;
 
+pub use focus::focus_ops;
 pub use machines::{room_ops, session_ops};
+pub use names::{digest, nickname};
 pub use shards::shard_ops;
 pub use text::{address, conference_xml, cpim, sdp};
 pub use wire::{msrp_frame, msrp_uri_range, sip};

@@ -20,12 +20,15 @@ use std::path::{Path, PathBuf};
 /// A target of `fuzz/` and its body.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 10] = [
+const TARGETS: [Target; 13] = [
     ("address", fuzz::address),
     ("conference_xml", fuzz::conference_xml),
     ("cpim", fuzz::cpim),
+    ("digest", fuzz::digest),
+    ("focus_ops", fuzz::focus_ops),
     ("msrp_frame", fuzz::msrp_frame),
     ("msrp_uri_range", fuzz::msrp_uri_range),
+    ("nickname", fuzz::nickname),
     ("room_ops", fuzz::room_ops),
     ("sdp", fuzz::sdp),
     ("session_ops", fuzz::session_ops),

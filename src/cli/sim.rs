@@ -16,13 +16,13 @@ pub struct Args {
     /// The first of many seeds.
     #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "seed")]
     from: u64,
-    /// Plant a known bug: lose, repeat, swap, forget-evict or clip.
+    /// Plant a known bug; a wrong name lists them.
     #[arg(long, value_name = "NAME", value_parser = canary)]
     canary: Option<Canary>,
 }
 
 fn canary(name: &str) -> Result<Canary, String> {
-    Canary::named(name).ok_or_else(|| "lose, repeat, swap, forget-evict or clip".into())
+    Canary::named(name).ok_or_else(|| Canary::ALL.map(|(name, _)| name).join(", "))
 }
 
 /// Runs the subcommand.

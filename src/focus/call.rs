@@ -160,6 +160,8 @@ impl Call {
         if std::mem::take(&mut self.present) {
             core.news.push(self.news(endpoint, false));
         }
+        // What comes in its place is new to the room, which has given it no nickname.
+        self.nickname = None;
         Some(endpoint)
     }
 

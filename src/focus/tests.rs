@@ -519,6 +519,26 @@ fn port_zero_closes_the_session_and_a_later_offer_opens_a_new_one() {
 }
 
 #[test]
+fn a_nickname_ends_with_the_media_and_does_not_come_back_with_them() {
+    let mut w = World::new();
+    let mut caller = w.call("alice");
+    let nickname = Some("Rabbit".into());
+    w.input(Input::Shard(FromShard::Renamed { endpoint: caller.endpoint, nickname }));
+    let room = Address::parse(ROOM).unwrap();
+    let names = |w: &World| w.focus.rosters.names(&room).map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(&w), ["Rabbit"]);
+    let tx =
+        w.reinvite(&mut caller, &OFFER.replace("o=- 1 1", "o=- 1 2").replace("m=message 9", "m=message 0"));
+    w.ack(&caller, tx, "");
+    assert_eq!((w.left(), w.response().code), (caller.endpoint, 200));
+    w.reinvite(&mut caller, &OFFER.replace("o=- 1 1", "o=- 1 3"));
+    let again = w.join().endpoint;
+    w.grant(again);
+    w.input(Input::Shard(FromShard::Bound { endpoint: again }));
+    assert_eq!(names(&w), ["alice"]);
+}
+
+#[test]
 fn an_unusable_later_offer_leaves_the_call_as_it_was() {
     // SIP-DLG-03
     let mut w = World::new();

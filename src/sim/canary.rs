@@ -1,8 +1,9 @@
-//! Known bugs, planted into what carries messages between shards: the simulator must find each of
-//! them, or it finds nothing (tests/sim.rs proves it).
+//! Known bugs, planted into what carries messages between shards (here), and between the focus and the world
+//! (`desk.rs`): the simulator must find each of them, or it finds nothing (tests/sim.rs proves it).
 
 use super::world::Carried;
 use crate::base::entropy::Entropy;
+use crate::base::refusal::Refusal;
 use crate::shard::message::ShardMessage;
 use std::collections::VecDeque;
 
@@ -19,16 +20,40 @@ pub enum Canary {
     ForgetEvict,
     /// A connection that moves loses the last octet it brought.
     Clip,
+    /// Rosters do not say that somebody is gone.
+    ForgetDelete,
+    /// One roster in ten has a number that is too high.
+    SkipVersion,
+    /// A BYE is answered, and nobody acts on it.
+    Ghost,
+    /// One roster in five tells who an anonymous participant is.
+    Unhide,
+    /// A nickname that is given back stays in the roster.
+    KeepNickname,
+    /// Whoever comes in place of another device comes beside it.
+    ForgetReplaces,
+    /// A reservation that was refused is said to be granted.
+    GrantTwice,
+    /// What is for one goes to all.
+    Publish,
 }
 
 impl Canary {
     /// Every canary, by the name it is called.
-    pub const ALL: [(&'static str, Self); 5] = [
+    pub const ALL: [(&'static str, Self); 13] = [
         ("lose", Self::Lose),
         ("repeat", Self::Repeat),
         ("swap", Self::Swap),
         ("forget-evict", Self::ForgetEvict),
         ("clip", Self::Clip),
+        ("forget-delete", Self::ForgetDelete),
+        ("skip-version", Self::SkipVersion),
+        ("ghost", Self::Ghost),
+        ("unhide", Self::Unhide),
+        ("keep-nickname", Self::KeepNickname),
+        ("forget-replaces", Self::ForgetReplaces),
+        ("grant-twice", Self::GrantTwice),
+        ("publish", Self::Publish),
     ];
 
     /// The canary of that name.
@@ -48,6 +73,11 @@ impl Canary {
                 let (room, seq, opening, chunk) = (*room, *seq, opening.clone(), chunk.clone());
                 let again = ShardMessage::Deliver { room, seq, opening, hold: None, chunk };
                 ring.push_back(Carried::Message(again));
+            }
+            (Self::GrantTwice, Carried::Message(ShardMessage::Verdict { verdict, .. }))
+                if *verdict == Err(Refusal::NicknameTaken) =>
+            {
+                *verdict = Ok(());
             }
             (Self::Clip, Carried::Conn { unread, .. }) => {
                 unread.pop();

@@ -1,22 +1,26 @@
 //! The deterministic simulator: rooms, shards and participants in one thread with a virtual clock.
 //!
 //! A seed draws a world (how many shards, rooms and people, which behaviours and faults exist) and
-//! everything that happens in it. The shards are the real ones, by value; replaced are the sockets, the
-//! rings, the clock and chance, and a small part of a focus speaks for the participants. First the
+//! everything that happens in it. The focus and the shards are the real ones, by value; replaced are the sockets, the
+//! rings, the transactions of SIP, the clock and chance. First the
 //! world runs with its faults, then it heals, comes to rest and must owe nobody anything; then
 //! everybody leaves and nothing may be left. The same seed gives the same run, octet for octet.
 //!
-//! Touches: base, wire, session, room, the machines of shard. Never: the runtime, clocks, sockets.
+//! Touches: base, wire, session, room, focus, the machines of shard. Never: the runtime, clocks, sockets.
 //! Bounds: `REST_STEPS_MAX`; the sizes drawn in `plan.rs`.
 //! Proved by: `tests/sim.rs`, where every canary must be found.
 
+mod calls;
 mod canary;
+mod desk;
 mod link;
 mod oracle;
 mod people;
 mod plan;
 mod speech;
 mod trace;
+mod user_agent;
+mod watch;
 mod world;
 
 pub use canary::Canary;
@@ -35,8 +39,11 @@ const REST_STEPS_MAX: u64 = 200_000;
 /// How long a healed world is watched: longer than any grant, head or empty connection may last.
 const REST_TIME: Duration = Duration::from_secs(100);
 
+/// How long after a change subscribers may not know of it: their pace, and the way of two notices.
+const QUIET_TIME: Duration = Duration::from_secs(3);
+
 /// How long an empty world is watched until its last timer has gone off.
-const END_TIME: Duration = Duration::from_secs(700);
+const END_TIME: Duration = Duration::from_secs(4000);
 
 /// What a run did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,11 +67,13 @@ pub struct Failure {
     pub turn: u64,
     /// What must not be.
     pub what: String,
+    /// The last things that happened, one a line.
+    pub trace: String,
 }
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "seed {} fails at turn {}: {}", self.seed, self.turn, self.what)
+        write!(f, "{}seed {} fails at turn {}: {}", self.trace, self.seed, self.turn, self.what)
     }
 }
 
@@ -84,7 +93,7 @@ pub fn run(seed: u64, canary: Option<Canary>) -> Result<Report, Failure> {
         }
     };
     match what {
-        Some(what) => Err(Failure { seed, turn: world.turn, what }),
+        Some(what) => Err(Failure { seed, turn: world.turn, what, trace: world.trace.tail() }),
         None => Ok(Report {
             trace: world.trace.value(),
             turns: world.turn,
@@ -95,8 +104,12 @@ pub fn run(seed: u64, canary: Option<Canary>) -> Result<Report, Failure> {
 }
 
 fn play(world: &mut World) {
-    for _ in 0..world.plan.steps {
+    let stops_at = world.dice.schedule.below(world.plan.steps);
+    for step in 0..world.plan.steps {
         world.fault();
+        if world.plan.stops && step == stops_at {
+            world.stop();
+        }
         if !world.step() {
             let Some(next) = world.next() else { break };
             world.now = next;
@@ -123,17 +136,26 @@ impl World {
         }
         let i = self.dice.net.below(self.links.len() as u64) as usize;
         let stall = Duration::from_millis(self.dice.net.below(15_000));
-        match self.dice.net.below(3) {
+        match self.dice.net.below(4) {
             0 if self.plan.cuts => self.hang_up(i),
             1 if self.plan.stalls => self.links[i].stalled = self.now + stall,
             2 if self.plan.half_open => self.links[i].deaf = true,
+            3 if self.plan.freezes => self.freeze(stall),
             _ => {}
         }
+    }
+
+    /// A shard gets no turn for a while.
+    fn freeze(&mut self, time: Duration) {
+        let shard = self.dice.net.below(self.cores.len() as u64) as usize;
+        self.frozen[shard] = self.now + time;
+        self.oracle.frozen_until = self.oracle.frozen_until.max(self.frozen[shard]);
     }
 
     /// Faults end, everybody reads, nobody begins anything.
     fn heal(&mut self) {
         self.healed = true;
+        self.frozen.fill(Now(0));
         for i in 0..self.links.len() {
             let link = &mut self.links[i];
             (link.stalled, link.reads, link.split) = (Now(0), Reads::All, false);
@@ -151,7 +173,7 @@ impl World {
 
     /// Runs until nothing moves for `time`, then asks what is owed.
     fn rest(&mut self, time: Duration, owes: bool) {
-        let end = self.now + time;
+        let mut end = self.now + time;
         for _ in 0..REST_STEPS_MAX {
             if self.oracle.broken.is_some() {
                 return;
@@ -161,12 +183,18 @@ impl World {
             }
             match self.next().filter(|next| *next <= end) {
                 Some(next) => self.now = next,
+                None if owes && !self.is_quiet() => {
+                    self.now = end;
+                    end = end + Duration::from_secs(1);
+                }
                 None => {
                     if owes {
                         let alive: Vec<bool> =
                             self.links.iter().map(|l| l.at.is_some() && !l.closing).collect();
                         self.oracle.at_rest(|link| alive[link]);
                         self.nothing_unanswered();
+                        self.rosters_are_true();
+                        self.nobody_is_a_ghost();
                     }
                     return;
                 }
@@ -175,12 +203,9 @@ impl World {
         self.oracle.fail(|| "the world does not come to rest".into());
     }
 
-    /// Whoever asked the rooms for something was told yes or no.
-    fn nothing_unanswered(&mut self) {
-        let waits = |s: &&people::Seat| s.next.is_some_and(|n| self.oracle.stays[n].session.is_none());
-        if let Some(endpoint) = self.seats.iter().find(waits).and_then(|s| s.endpoint) {
-            self.oracle.fail(|| format!("{endpoint} asked for a session and was told neither yes nor no"));
-        }
+    /// Nothing is under way that could change what anybody believes.
+    fn is_quiet(&self) -> bool {
+        self.desk.all_arrived() && self.desk.changed_at + QUIET_TIME <= self.now
     }
 
     fn leave_all(&mut self, who: impl Fn(&people::Seat) -> bool) {
@@ -193,6 +218,9 @@ impl World {
 
     /// Everybody has left: nothing is left of them.
     fn nothing_left(&mut self) {
+        if self.focus.deadline().is_some() {
+            self.oracle.fail(|| "the focus waits for something that cannot come".into());
+        }
         for i in 0..self.cores.len() {
             let core = &self.cores[i];
             let left = [core.rooms(), core.sessions(), core.conns()];

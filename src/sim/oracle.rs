@@ -3,6 +3,27 @@
 //! The oracle sees the participants' side of every connection, and when a room's home took a command.
 //! A *stay* is one binding of one endpoint: from the negotiation of its session to its end. Each stay
 //! has a path of its own, so that every frame tells which stay it is for.
+//!
+//! What must hold, and where it is checked:
+//!
+//! | | invariant | checked by |
+//! |--:|---|---|
+//! | 1 | each message at most once, in order within itself | `copy`, `first_part` |
+//! | 2 | only what was ordered while present, and may be seen | `first_part`; types are not mixed here |
+//! | 3 | at rest: all of it, or told of the hole | `nothing_missing`, `nothing_open` |
+//! | 4 | one order for all who share a room | `one_order` |
+//! | 5 | a private message reaches its recipient, all devices, nobody else | `first_part`, `nothing_missing` |
+//! | 6 | a nickname has one participant | `watch.rs`; not the time it is kept after use, see `room/nicknames.rs` |
+//! | 7 | one home and epoch | not: there is one node |
+//! | 8 | bounded queues, nothing left in the end | `world.rs` (`write`), `mod.rs` (`nothing_left`), `ShardCore::check` |
+//! | 9 | each request is answered once | `answered`, `all_answered`; SIP: `desk.rs` |
+//! | 10 | rosters count by one, and are true when applied | `desk.rs` (`numbered`), `watch.rs` |
+//! | 11 | who has left causes nothing any more | `first_part`, `watch.rs` (`nobody_is_a_ghost`); nobody is muted yet |
+//! | 12 | nobody reads who an anonymous participant is | `desk.rs` (`keeps_secrets`), for SIP and MSRP |
+//! | 13 | history is the order of the room | not: there is no history |
+//!
+//! Besides: nobody is thrown out without reason (`calls.rs`, `may_end`), and no request of ours is refused with a
+//! code that has no cause there.
 
 use crate::base::chunk::Flag;
 use crate::base::clock::Now;
@@ -24,6 +45,8 @@ pub(super) struct Said {
     pub(super) body: Vec<u8>,
     /// It must arrive as it was sent.
     pub(super) exact: bool,
+    /// Only this user gets it.
+    pub(super) only: Option<u64>,
     /// It must reach nobody.
     pub(super) never: bool,
     /// Its sender breaks no rule: it must not be refused.
@@ -51,6 +74,8 @@ pub(super) enum Purpose {
     },
     /// It is to be refused.
     Stray,
+    /// It wants the nickname of this number.
+    Name(usize),
 }
 
 /// Which answers a request asks for.
@@ -88,6 +113,7 @@ struct Copy {
 #[derive(Debug)]
 pub(super) struct Stay {
     pub(super) endpoint: EndpointId,
+    pub(super) user: u64,
     pub(super) room: usize,
     pub(super) session: Option<SessionId>,
     pub(super) granted_at: Now,
@@ -102,6 +128,8 @@ pub(super) struct Stay {
     pub(super) over: bool,
     /// It takes everything, or was told what it missed.
     pub(super) told: bool,
+    /// What it sends may be refused.
+    pub(super) held: bool,
     copies: BTreeMap<Vec<u8>, Copy>,
     had: BTreeSet<u32>,
     order: Vec<u32>,
@@ -117,7 +145,23 @@ pub(super) struct Oracle {
     pub(super) broken: Option<String>,
     /// Copies that arrived.
     pub(super) copies: u64,
+    /// Up to when shards stood still.
+    pub(super) frozen_until: Now,
+    names: BTreeMap<EndpointId, Name>,
 }
+
+/// The nickname of an endpoint, as its participant knows it.
+#[derive(Debug, Default)]
+struct Name {
+    name: &'static str,
+    /// So many wishes have no answer.
+    open: u32,
+    /// It may have come from another device.
+    unsure: bool,
+}
+
+/// The nicknames that people ask for; the first is none.
+pub(super) const NAMES: [&str; 6] = ["", "Anna", "ANNA", "Berta", "Carl", "Dora"];
 
 /// A part of a copy, as it arrived.
 pub(super) struct Arrived<'a> {
@@ -137,9 +181,10 @@ impl Oracle {
     }
 
     /// A new binding is being negotiated.
-    pub(super) fn stay(&mut self, endpoint: EndpointId, room: usize) -> usize {
+    pub(super) fn stay(&mut self, endpoint: EndpointId, room: usize, user: u64) -> usize {
         self.stays.push(Stay {
             endpoint,
+            user,
             room,
             session: None,
             granted_at: Now(0),
@@ -149,6 +194,7 @@ impl Oracle {
             left: None,
             over: false,
             told: false,
+            held: false,
             copies: BTreeMap::new(),
             had: BTreeSet::new(),
             order: Vec::new(),
@@ -223,6 +269,10 @@ impl Oracle {
             stay.told = true;
             return;
         }
+        if memmem::find(part.body, b"agp.Message-Type: status").is_some() {
+            // What the room says itself to a client that knows no rooms (CHAT-JOIN-08).
+            return;
+        }
         let Some(message) = marker(part.body).filter(|m| (*m as usize) < self.said.len()) else {
             return self.fail(|| format!("stay {at} got what nobody said: {:?}", part.body));
         };
@@ -252,6 +302,8 @@ impl Oracle {
             "it does not begin at its beginning"
         } else if said.never {
             "nobody may get it"
+        } else if said.only.is_some_and(|user| user != stay.user) {
+            "it was for somebody else alone"
         } else if said.room != stay.room {
             "it is of another room"
         } else if said.endpoint == stay.endpoint {
@@ -265,10 +317,10 @@ impl Oracle {
         } else {
             return;
         };
-        let (from, to, begin, left) = (said.from, said.to, stay.begin, stay.left);
+        let (who, from, to, begin, left) = (stay.endpoint, said.from, said.to, stay.begin, stay.left);
         self.fail(|| {
             format!(
-                "stay {at} got message {message}, but {why} (said {from}–{to:?}, present {begin:?}–{left:?})"
+                "stay {at} of {who} got message {message}, but {why} (said {from}–{to:?}, present {begin:?}–{left:?})"
             )
         });
     }
@@ -307,9 +359,11 @@ impl Oracle {
                 format!("request {request} ({asks:?}) was answered {code}: again {again}, astray {astray}")
             });
         }
-        let over = self.stays[stay].over;
+        // A shard that stood still may yet do what the focus no longer waits for.
+        let (over, frozen_until) = (self.stays[stay].over, self.frozen_until + limits::GRANT_WAIT);
         let in_time = r
             .arrived
+            .filter(|_| self.stays[stay].granted_at > frozen_until)
             .is_some_and(|t| t < self.stays[stay].granted_at + (limits::GRANT_WAIT - Duration::from_secs(3)));
         match purpose {
             Purpose::Bind if code >= 300 && !over && in_time => {
@@ -321,6 +375,7 @@ impl Oracle {
                 });
             }
             Purpose::Part { message, last } => self.judged(turn, stay, message, last, code),
+            Purpose::Name(n) => self.name_judged(stay, n, code),
             _ => {}
         }
     }
@@ -341,6 +396,40 @@ impl Oracle {
         said.refused = true;
         if said.honest && !over {
             self.fail(|| format!("message {message} of stay {stay} breaks no rule and was refused: {code}"));
+        }
+    }
+
+    /// A wish for a nickname is on its way.
+    pub(super) fn asks_name(&mut self, endpoint: EndpointId) {
+        self.names.entry(endpoint).or_default().open += 1;
+    }
+
+    /// An endpoint may have inherited a nickname.
+    pub(super) fn unsure_of_name(&mut self, endpoint: EndpointId) {
+        self.names.entry(endpoint).or_default().unsure = true;
+    }
+
+    fn name_judged(&mut self, stay: usize, n: usize, code: u16) {
+        let name = self.names.entry(self.stays[stay].endpoint).or_default();
+        name.open = name.open.saturating_sub(1);
+        if code < 300 {
+            name.name = NAMES[n];
+            name.unsure = false;
+        }
+    }
+
+    /// The nickname of an endpoint; `None` if nobody can be sure.
+    pub(super) fn name(&self, endpoint: EndpointId) -> Option<Option<String>> {
+        let Some(name) = self.names.get(&endpoint) else { return Some(None) };
+        let sure = name.open == 0 && !name.unsure;
+        sure.then(|| Some(name.name.to_owned()).filter(|n| !n.is_empty()))
+    }
+
+    /// A stay takes not everything any more, and may not say everything.
+    pub(super) fn excuse(&mut self, stay: usize) {
+        (self.stays[stay].told, self.stays[stay].held) = (true, true);
+        for said in self.said.iter_mut().filter(|s| s.stay == stay) {
+            said.honest = false;
         }
     }
 
@@ -374,7 +463,8 @@ impl Oracle {
         let stay = &self.stays[at];
         let Some(begin) = stay.begin.filter(|_| !stay.told) else { return };
         let owed = |(i, m): &(usize, &Said)| {
-            let meant = m.room == stay.room && m.endpoint != stay.endpoint && m.exact && m.accepted;
+            let mine = m.only.is_none_or(|user| user == stay.user);
+            let meant = mine && m.room == stay.room && m.endpoint != stay.endpoint && m.exact && m.accepted;
             meant && m.from > begin && m.from != u64::MAX && !stay.had.contains(&(*i as u32))
         };
         if let Some((i, m)) = self.said.iter().enumerate().find(owed) {

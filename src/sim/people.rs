@@ -1,14 +1,12 @@
-//! The participants: what they do next. And the small part of a focus that speaks for them.
+//! The participants: what they do next. By SIP: `calls.rs`, `watch.rs`; by MSRP: `speech.rs`.
 
 use super::link::Reads;
 use super::oracle::Purpose;
 use super::plan::Manner;
+use super::user_agent::Agent;
 use super::world::World;
-use crate::base::address::Address;
 use crate::base::clock::Now;
 use crate::base::id::EndpointId;
-use crate::shard::message::{FromShard, Join, Terms, ToShard};
-use crate::wire::sdp::TypeList;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -42,6 +40,9 @@ pub(super) struct Piece {
 /// One participant's device.
 #[derive(Debug)]
 pub(super) struct Seat {
+    /// Its place among all.
+    pub(super) number: usize,
+    pub(super) agent: Agent,
     pub(super) room: usize,
     pub(super) user: u64,
     pub(super) manner: Manner,
@@ -81,7 +82,17 @@ impl World {
             let rooms = self.rooms.len() as u64;
             let second = n > 0 && dice.below(100) < self.plan.second_devices;
             let manner = self.plan.manners[dice.below(self.plan.manners.len() as u64) as usize];
+            let agent = Agent {
+                udp: dice.below(100) < self.plan.datagrams,
+                timer: [None, Some(";refresher=uac"), Some(";refresher=uas")][dice.below(3) as usize],
+                updates: dice.below(2) == 0,
+                forgets: dice.below(10) == 0,
+                old: manner == Manner::Old,
+                ..Agent::default()
+            };
             let seat = Seat {
+                number: n as usize,
+                agent,
                 room: dice.below(rooms) as usize,
                 user: if second { dice.below(n) } else { n },
                 manner,
@@ -104,11 +115,22 @@ impl World {
     pub(super) fn act(&mut self, i: usize) {
         let pause = self.dice.people.below(1 + self.plan.pause_millis * 1000);
         self.seats[i].acts_at = Some(self.now + Duration::from_micros(50 + pause));
-        self.trace.note([8, i as u64]);
+        self.trace.event("acts", [i as u64, self.seats[i].stage as u64, self.now.0]);
+        self.notices_loss(i);
         match self.seats[i].stage {
             Stage::Out if self.healed => self.seats[i].acts_at = None,
+            Stage::Out if self.seats[i].agent.call.is_some() || self.seats[i].agent.ringing => {
+                self.seats[i].acts_at = None;
+            }
+            Stage::Out if self.dice.people.below(20) == 0 => self.watches(i),
             Stage::Out => self.join(i),
-            Stage::Asked | Stage::Gone => self.seats[i].acts_at = None,
+            Stage::Asked | Stage::Gone => {
+                self.seats[i].acts_at = None;
+                let early = self.seats[i].agent.call.as_ref().is_some_and(|c| !c.up);
+                if early && self.seats[i].stage == Stage::Asked && self.dice.people.below(20) == 0 {
+                    self.leave(i);
+                }
+            }
             Stage::Granted => {
                 self.bind(i);
                 if self.healed {
@@ -138,7 +160,13 @@ impl World {
             return self.bind(i);
         }
         let manner = self.seats[i].manner;
+        if self.dice.people.below(100) < self.plan.restless {
+            return self.signals(i);
+        }
         match manner {
+            Manner::Renamer if dice < 60 => self.nickname(i),
+            Manner::Hammer if dice < 30 => self.refer(i),
+            Manner::Holder if dice < 20 => self.hold(i),
             Manner::Churner if dice < 30 => self.leave(i),
             Manner::Vanisher if dice < 10 => self.vanish(i),
             Manner::Rebinder if dice < 20 => self.revise(i),
@@ -153,79 +181,26 @@ impl World {
         }
     }
 
-    fn terms(&self, i: usize, stay: usize) -> Terms {
-        Terms {
-            peer_path: peer_path(stay).into_bytes().into(),
-            accepts: TypeList::any(),
-            private_messages: Some(false),
-            may_send: true,
-            may_receive: true,
-            max_size: None,
-            connect_to: self.seats[i].passive.then(|| ([192, 0, 2, 1], 2855).into()),
+    /// Something other than speaking.
+    fn signals(&mut self, i: usize) {
+        match self.dice.people.below(12) {
+            0..=3 => self.watches(i),
+            4..=6 => self.nickname(i),
+            7 => self.refer(i),
+            8 => self.hold(i),
+            9 => self.refresh(i),
+            10 => self.close_media(i),
+            _ => self.revise(i),
         }
     }
 
-    fn join(&mut self, i: usize) {
-        self.last_endpoint += 1;
-        let endpoint = EndpointId(self.last_endpoint);
-        let (room, user) = (self.seats[i].room, self.seats[i].user);
-        let Ok(participant) = Address::parse(&format!("sip:user{user}@example.com")) else { return };
-        let stay = self.oracle.stay(endpoint, room);
-        let join = Join {
-            endpoint,
-            room: self.rooms[room].clone(),
-            participant,
-            aliases: Vec::new(),
-            display_name: "".into(),
-            contact: "sip:user@pc".into(),
-            terms: Some(self.terms(i, stay)),
-        };
-        self.seat_of.insert(endpoint, i);
-        let seat = &mut self.seats[i];
-        (seat.endpoint, seat.next, seat.stay, seat.link) = (Some(endpoint), Some(stay), None, None);
-        seat.stage = Stage::Asked;
-        seat.pieces.clear();
-        let home = self.home(room);
-        self.commands[home].push_back(ToShard::Join(Box::new(join)));
-    }
-
-    /// BYE.
-    pub(super) fn leave(&mut self, i: usize) {
-        let seat = &mut self.seats[i];
-        let Some(endpoint) = seat.endpoint.take() else { return };
-        for stay in seat.stay.take().into_iter().chain(seat.next.take()) {
-            self.oracle.stays[stay].over = true;
+    /// Begins to watch the room, or goes on with it.
+    fn watches(&mut self, i: usize) {
+        if self.seats[i].agent.watch.is_some() {
+            self.watch_on(i);
+        } else {
+            self.watch(i);
         }
-        seat.stage = Stage::Out;
-        seat.pieces.clear();
-        if let Some(link) = seat.link.take()
-            && !self.seats.iter().any(|s| s.link == Some(link))
-            && self.dice.people.below(4) > 0
-        {
-            self.links[link].fin = true;
-        }
-        let room = self.seats[i].room;
-        let (home, room) = (self.home(room), self.rooms[room].clone());
-        self.commands[home].push_back(ToShard::Leave { endpoint, room });
-    }
-
-    /// Re-INVITE with another path.
-    fn revise(&mut self, i: usize) {
-        let seat = &self.seats[i];
-        let (Some(endpoint), None, room) = (seat.endpoint, seat.next, seat.room) else { return };
-        let stay = self.oracle.stay(endpoint, room);
-        let terms = Box::new(self.terms(i, stay));
-        let seat = &mut self.seats[i];
-        // The switch connects to a passive participant anew, and ends the old session before it does.
-        if let (true, Some(old)) = (seat.passive, seat.stay) {
-            self.oracle.stays[old].over = true;
-        }
-        seat.next = Some(stay);
-        if seat.stage == Stage::Lost {
-            seat.stage = Stage::Asked;
-        }
-        let (home, room) = (self.home(room), self.rooms[room].clone());
-        self.commands[home].push_back(ToShard::Revise { endpoint, room, terms, rebind: true });
     }
 
     fn vanish(&mut self, i: usize) {
@@ -275,43 +250,9 @@ impl World {
         let links = self.seats.iter().filter(other).filter_map(|s| s.link);
         links.into_iter().find(|l| self.links[*l].usable())
     }
-
-    /// A participant hears from the focus.
-    pub(super) fn hears_of(&mut self, news: FromShard) {
-        let (endpoint, stage) = match news {
-            FromShard::Granted { endpoint, .. } => (endpoint, Stage::Granted),
-            FromShard::Refused { endpoint, .. } => (endpoint, Stage::Out),
-            FromShard::Lost { endpoint, .. } => (endpoint, Stage::Lost),
-            FromShard::Bound { .. } | FromShard::Renamed { .. } | FromShard::Drained { .. } => return,
-        };
-        let Some(&i) = self.seat_of.get(&endpoint) else { return };
-        let seat = &mut self.seats[i];
-        if seat.endpoint != Some(endpoint) {
-            return;
-        }
-        self.trace.note([9, i as u64]);
-        seat.acts_at = Some(self.now);
-        match stage {
-            Stage::Granted if seat.stage == Stage::In => {}
-            // A re-INVITE is on its way already.
-            Stage::Lost if seat.next.is_some_and(|n| !self.oracle.stays[n].over) => {
-                seat.stage = Stage::Asked;
-                if seat.next.is_some_and(|n| self.oracle.stays[n].session.is_some()) {
-                    seat.stage = Stage::Granted;
-                }
-            }
-            // A re-INVITE that is refused changes nothing.
-            Stage::Out if seat.stage == Stage::In => seat.next = None,
-            Stage::Out => self.leave(i),
-            Stage::Lost => {
-                (seat.stage, seat.next) = (Stage::Lost, None);
-            }
-            stage => seat.stage = stage,
-        }
-    }
 }
 
 /// The path of a participant, one for each stay.
 pub(super) fn peer_path(stay: usize) -> String {
-    format!("msrp://peer.example.com:2855/stay{stay};tcp")
+    format!("msrp://192.0.2.1:2855/stay{stay};tcp")
 }

@@ -36,10 +36,20 @@ pub(super) enum Manner {
     Rebinder,
     /// Refuses some of what it gets.
     Refuser,
+    /// Takes another nickname again and again.
+    Renamer,
+    /// Has the room take out and bring in others.
+    Hammer,
+    /// Knows neither nicknames nor private messages.
+    Old,
+    /// Writes to one other only.
+    Whisperer,
+    /// Holds its session, and goes on.
+    Holder,
 }
 
 impl Manner {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 20] = [
         Self::Polite,
         Self::Chatty,
         Self::SlowReader,
@@ -55,6 +65,11 @@ impl Manner {
         Self::Vanisher,
         Self::Rebinder,
         Self::Refuser,
+        Self::Renamer,
+        Self::Hammer,
+        Self::Old,
+        Self::Whisperer,
+        Self::Holder,
     ];
 }
 
@@ -91,6 +106,24 @@ pub(super) struct Plan {
     pub(super) pause_millis: u64,
     /// What the system keeps for a peer that does not read, in octets.
     pub(super) socket_bytes: u64,
+    /// Places in a ring between threads.
+    pub(super) ring: u64,
+    /// How much may spill from a ring before reading stops.
+    pub(super) spill: u64,
+    /// Shards may stand still for a while.
+    pub(super) freezes: bool,
+    /// The server stops while people go on.
+    pub(super) stops: bool,
+    /// Of a hundred, how many use UDP for SIP.
+    pub(super) datagrams: u64,
+    /// Of a hundred SIP messages over UDP, how many are lost for good.
+    pub(super) sip_loss: u64,
+    /// The longest way of a SIP message.
+    pub(super) sip_delay_millis: u64,
+    /// Of so many users one is anonymous; 0: nobody is.
+    pub(super) hidden: u64,
+    /// Of a hundred acts of somebody present, how many are of SIP.
+    pub(super) restless: u64,
 }
 
 impl Plan {
@@ -122,6 +155,25 @@ impl Plan {
             second_devices: [0, 20][dice.below(2) as usize],
             pause_millis: [1, 10, 200, 4000][dice.below(4) as usize],
             socket_bytes: [512, 4096, 65_536][dice.below(3) as usize],
+            ring: [2, 8, 128, 1024][dice.below(4) as usize],
+            spill: [4, 64, 4096][dice.below(3) as usize],
+            freezes: dice.below(3) == 0,
+            stops: dice.below(10) == 0,
+            datagrams: [0, 50, 100][dice.below(3) as usize],
+            sip_loss: [0, 0, 2, 10][dice.below(4) as usize],
+            sip_delay_millis: [0, 20, 500, 2000][dice.below(4) as usize],
+            hidden: [0, 0, 3][dice.below(3) as usize],
+            restless: [1, 5, 20][dice.below(3) as usize],
         }
+    }
+
+    /// Whether anybody is anonymous.
+    pub(super) fn has_secrets(&self) -> bool {
+        self.hidden > 0
+    }
+
+    /// Whether a user is anonymous.
+    pub(super) fn is_hidden(&self, user: u64) -> bool {
+        self.hidden > 0 && user < 1000 && user % self.hidden == 1
     }
 }

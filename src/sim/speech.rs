@@ -1,7 +1,8 @@
 //! What participants write and read: requests, messages true and false, answers.
 
+use super::canary::Canary;
 use super::link::Reads;
-use super::oracle::{Arrived, Asks, Purpose, Request, Said};
+use super::oracle::{Arrived, Asks, NAMES, Purpose, Request, Said};
 use super::people::{Piece, Seat, Stage, peer_path};
 use super::plan::Manner;
 use super::world::World;
@@ -28,16 +29,34 @@ impl World {
         let seat = &self.seats[i];
         let (manner, room, user) = (seat.manner, seat.room, seat.user);
         let message = self.oracle.said.len() as u32;
+        let held = self.oracle.stays[stay].held;
         let forged = manner == Manner::Forger && self.dice.people.below(2) == 0;
-        let from = if forged { user + 1000 } else { user };
+        let hidden = self.plan.is_hidden(user);
+        let from = match (forged, hidden) {
+            (false, false) => format!("sip:user{user}@example.com"),
+            (false, true) => "sip:anonymous@anonymous.invalid".into(),
+            (true, false) => format!("sip:user{}@example.com", user + 1000),
+            // A slip: who it is must not come out.
+            (true, true) => format!("sip:user{user}@example.com"),
+        };
+        let only = if manner == Manner::Whisperer && self.dice.people.below(2) == 0 {
+            let near = |s: &&Seat| s.room == room && s.user != user && s.stage == Stage::In;
+            self.seats.iter().filter(near).map(|s| s.user).find(|u| !self.plan.is_hidden(*u))
+        } else {
+            None
+        };
         let length = match manner {
             Manner::Crumbs => self.dice.people.below(20),
             Manner::Chatty if self.dice.people.below(8) == 0 => self.dice.people.below(60_000),
             _ => self.dice.people.below(300),
         };
-        let to = self.rooms[room].as_str();
+        let addressed = only.filter(|_| self.canary != Some(Canary::Publish));
+        let to = addressed.map_or_else(
+            || self.rooms[room].as_str().to_owned(),
+            |user| format!("sip:user{user}@example.com"),
+        );
         let mut body = format!(
-            "From: <sip:user{from}@example.com>\r\nTo: <{to}>\r\nSubject: m{message:08}\r\n\r\n\
+            "From: <{from}>\r\nTo: <{to}>\r\nSubject: m{message:08}\r\n\r\n\
              Content-Type: text/plain\r\n\r\n"
         )
         .into_bytes();
@@ -52,8 +71,10 @@ impl World {
             endpoint: self.oracle.stays[stay].endpoint,
             body,
             exact: !liar,
+            only,
             never: forged,
-            honest: bound && !forged && manner != Manner::Liar && ends,
+            // The recipient of a private message may have left.
+            honest: bound && !held && !forged && only.is_none() && manner != Manner::Liar && ends,
             from: u64::MAX,
             to: None,
             posted: false,
@@ -175,6 +196,7 @@ impl World {
             endpoint: self.oracle.stays[stay].endpoint,
             body: body.clone().into_bytes(),
             exact: true,
+            only: None,
             never: true,
             honest: false,
             from: u64::MAX,
@@ -203,6 +225,22 @@ impl World {
         for _ in 0..=self.dice.people.below(6) {
             self.stray(i, link, stay);
         }
+    }
+
+    /// NICKNAME: takes the nickname of this number.
+    pub(super) fn request_name(&mut self, link: usize, stay: usize, number: usize) {
+        let Some(session) = self.oracle.stays[stay].session else { return };
+        let n = self.oracle.requests.len() as u32;
+        let session = String::from_utf8_lossy(session.reveal()).into_owned();
+        let octets = format!(
+            "MSRP t{n:08} NICKNAME\r\nTo-Path: msrp://chat.example.com:2855/{session};tcp\r\n\
+             From-Path: {}\r\nUse-Nickname: \"{}\"\r\n-------t{n:08}$\r\n",
+            peer_path(stay),
+            NAMES[number]
+        );
+        let (purpose, asks) = (Purpose::Name(number), Asks::Yes);
+        self.oracle.requests.push(Request { stay, link, purpose, asks, answers: 0, arrived: None });
+        self.links[link].send(octets.as_bytes(), Some(n));
     }
 
     #[allow(clippy::too_many_arguments)] // The fields of one request.
@@ -277,7 +315,28 @@ impl World {
         match head.kind {
             Kind::Response { code, .. } => self.hear_answer(i, head.tid, code),
             Kind::Request(Method::Send) => self.hear_send(i, head, body, flag),
-            _ => self.oracle.fail(|| format!("connection {i} got a request that is no SEND")),
+            Kind::Request(Method::Report) => self.hear_report(i, head),
+            Kind::Request(_) => {
+                self.oracle.fail(|| format!("connection {i} got a request that is neither SEND nor REPORT"));
+            }
+        }
+    }
+
+    /// Nobody asks for success here, so a report tells that a private message failed (CHAT-REP-07).
+    fn hear_report(&mut self, i: usize, head: &Head<'_>) {
+        let path = String::from_utf8_lossy(head.to_path).into_owned();
+        let stay = path.split_once("/stay").and_then(|(_, s)| s.strip_suffix(";tcp")?.parse::<usize>().ok());
+        let endpoint = stay.and_then(|stay| Some(self.oracle.stays.get(stay)?.endpoint));
+        let id = head.message_id.unwrap_or_default();
+        let named =
+            std::str::from_utf8(id).ok().and_then(|t| t.strip_prefix("id")?.strip_suffix('x')?.parse().ok());
+        let private = self.oracle.said.iter().enumerate().any(|(n, said)| {
+            Some(said.endpoint) == endpoint && said.only.is_some() && (named == Some(n) || named == Some(0))
+        });
+        let failed = head.status.is_some_and(|status| status.code != 200);
+        if !private || !failed {
+            self.oracle
+                .fail(|| format!("connection {i} got a report on {named:?} for {path}, and asked for none"));
         }
     }
 
@@ -296,11 +355,8 @@ impl World {
             self.enter(n);
         }
         if let Some(n) = self.seats.iter().position(|s| code >= 300 && s.next == Some(stay)) {
-            self.seats[n].next = None;
             self.oracle.stays[stay].over = true;
-            if self.seats[n].stage == Stage::Granted {
-                self.leave(n);
-            }
+            self.leave(n);
         }
     }
 
@@ -336,6 +392,9 @@ impl World {
             body: body.unwrap_or_default(),
         };
         self.oracle.copy(self.turn, stay, &part);
+        if let Some(n) = seat {
+            self.keeps_secrets(n, part.body);
+        }
         if head.failure_report == FailureReport::No {
             return;
         }

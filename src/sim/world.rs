@@ -1,7 +1,8 @@
-//! The shards by value and everything around them: rings, connections, the focus' end of the rings.
-//! One call of a shard is one turn; what comes next is drawn.
+//! The shards and the focus by value and what is around the shards: rings, connections. One call of a shard
+//! is one turn; what comes next is drawn. What is around the focus: `desk.rs`.
 
 use super::canary::Canary;
+use super::desk::Desk;
 use super::link::{Link, Reads};
 use super::oracle::Oracle;
 use super::people::Seat;
@@ -12,6 +13,8 @@ use crate::base::clock::Now;
 use crate::base::entropy::Entropy;
 use crate::base::id::{ConnId, EndpointId, ShardId};
 use crate::base::limits;
+use crate::focus::accounts::Accounts;
+use crate::focus::{self, Focus};
 use crate::room::policy::Policy;
 use crate::shard::core::{Flow, Outputs, ShardConfig, ShardCore};
 use crate::shard::message::{FromShard, ShardMessage, ToShard, home};
@@ -34,16 +37,20 @@ pub(super) struct Dice {
     pub(super) net: Entropy,
     pub(super) people: Entropy,
     pub(super) bug: Entropy,
+    pub(super) sip: Entropy,
 }
 
 /// Everything there is.
-#[derive(Debug)]
 pub(super) struct World {
     pub(super) plan: Plan,
     pub(super) dice: Dice,
     pub(super) now: Now,
     pub(super) turn: u64,
     pub(super) cores: Vec<ShardCore>,
+    pub(super) focus: Focus,
+    pub(super) desk: Desk,
+    /// Until when each shard gets no turn.
+    pub(super) frozen: Vec<Now>,
     /// From shard a to shard b at `a * shards + b`.
     mesh: Vec<VecDeque<Carried>>,
     pub(super) commands: Vec<VecDeque<ToShard>>,
@@ -54,12 +61,11 @@ pub(super) struct World {
     pub(super) rooms: Vec<Address>,
     pub(super) seats: Vec<Seat>,
     pub(super) seat_of: BTreeMap<EndpointId, usize>,
-    pub(super) last_endpoint: u64,
     pub(super) oracle: Oracle,
     pub(super) trace: Trace,
     /// No more faults and no more to say: the world comes to rest.
     pub(super) healed: bool,
-    canary: Option<Canary>,
+    pub(super) canary: Option<Canary>,
 }
 
 /// One thing that can happen next.
@@ -75,6 +81,9 @@ enum Act {
     Tick(usize),
     Connect,
     Person(usize),
+    Packet(usize),
+    Focus,
+    Refresh(usize),
 }
 
 impl World {
@@ -94,11 +103,35 @@ impl World {
             ShardCore::new(config, stream(100 + u64::from(n)))
         };
         let room = |n| Address::parse(&format!("sip:room{n}@chat.example.com")).ok();
+        let config = focus::Config {
+            domains: vec!["chat.example.com".into()],
+            addresses: Vec::new(),
+            msrp_host: "chat.example.com".into(),
+            msrp_port: 2855,
+            max_message: limits::MESSAGE_BYTES_MAX,
+            chatroom: Policy::default().chatroom_tokens(),
+            factory: String::new(),
+            moderators: Address::parse("sip:user0@example.com").into_iter().collect(),
+            moderators_see_identity: false,
+            outbound_proxy: None,
+            roster_whole_max: limits::ROSTER_WHOLE_MAX,
+            accounts: Accounts::default(),
+            shards: plan.shards,
+        };
         let mut world = Self {
-            dice: Dice { schedule: stream(2), net: stream(3), people: stream(4), bug: stream(5) },
+            dice: Dice {
+                schedule: stream(2),
+                net: stream(3),
+                people: stream(4),
+                bug: stream(5),
+                sip: stream(6),
+            },
             now: Now(1_000_000_000),
             turn: 0,
             cores: (0..plan.shards).map(core).collect(),
+            focus: Focus::new(config, stream(7)),
+            desk: Desk::default(),
+            frozen: vec![Now(0); shards],
             mesh: (0..shards * shards).map(|_| VecDeque::new()).collect(),
             commands: (0..shards).map(|_| VecDeque::new()).collect(),
             news: (0..shards).map(|_| VecDeque::new()).collect(),
@@ -108,7 +141,6 @@ impl World {
             rooms: (0..plan.rooms).filter_map(room).collect(),
             seats: Vec::new(),
             seat_of: BTreeMap::new(),
-            last_endpoint: 0,
             oracle: Oracle::default(),
             trace: Trace::default(),
             healed: false,
@@ -120,7 +152,7 @@ impl World {
     }
 
     /// The shard that orders the messages of a room.
-    pub(super) fn home(&self, room: usize) -> usize {
+    fn home(&self, room: usize) -> usize {
         home(&self.rooms[room], self.plan.shards).index()
     }
 
@@ -137,6 +169,9 @@ impl World {
 
     /// Does one thing that can be done now. False if there is none.
     pub(super) fn step(&mut self) -> bool {
+        if self.stop_shards() {
+            return true;
+        }
         let ready = self.ready();
         if ready.is_empty() {
             return false;
@@ -150,11 +185,7 @@ impl World {
             Act::Read(link) => self.read(link),
             Act::Mesh(from, to) => self.cross(from, to),
             Act::Command(shard) => self.command(shard),
-            Act::News(shard) => {
-                if let Some(news) = self.news[shard].pop_front() {
-                    self.hears_of(news);
-                }
-            }
+            Act::News(shard) => self.news_arrive(shard),
             Act::Tick(shard) => {
                 self.turn += 1;
                 self.cores[shard].tick(self.now);
@@ -162,6 +193,9 @@ impl World {
             }
             Act::Connect => self.connect_out(),
             Act::Person(seat) => self.act(seat),
+            Act::Packet(packet) => self.arrives(packet),
+            Act::Focus => self.focus_tick(),
+            Act::Refresh(seat) => self.refresh(seat),
         }
         true
     }
@@ -169,8 +203,15 @@ impl World {
     fn ready(&self) -> Vec<Act> {
         let mut ready = Vec::new();
         let room = self.plan.socket_bytes as usize;
+        let clogged = self.is_clogged();
         for (i, link) in self.links.iter().enumerate() {
-            if link.can_feed(self.now) {
+            if link.can_read(self.now) {
+                ready.push(Act::Read(i));
+            }
+            if link.at.is_some_and(|(shard, _)| self.is_frozen(shard)) {
+                continue;
+            }
+            if link.can_feed(self.now) && !clogged {
                 ready.push(Act::Feed(i));
             }
             if link.resume && link.at.is_some() {
@@ -179,30 +220,46 @@ impl World {
             if link.can_write(self.now, room) {
                 ready.push(Act::Write(i));
             }
-            if link.can_read(self.now) {
-                ready.push(Act::Read(i));
-            }
         }
         let shards = self.cores.len();
         let full = self.mesh.iter().enumerate().filter(|(_, ring)| !ring.is_empty());
+        let full = full.filter(|(i, _)| !self.is_frozen(i % shards));
         ready.extend(full.map(|(i, _)| Act::Mesh(i / shards, i % shards)));
         for shard in 0..shards {
-            if !self.commands[shard].is_empty() {
+            if !self.commands[shard].is_empty() && !self.is_frozen(shard) {
                 ready.push(Act::Command(shard));
             }
             if !self.news[shard].is_empty() {
                 ready.push(Act::News(shard));
             }
-            if self.cores[shard].deadline().is_some_and(|due| due <= self.now) {
+            let due = self.cores[shard].deadline().is_some_and(|due| due <= self.now);
+            if due && !self.is_frozen(shard) {
                 ready.push(Act::Tick(shard));
             }
         }
-        if !self.connects.is_empty() {
+        if self.connects.front().is_some_and(|(shard, ..)| !self.is_frozen(*shard)) {
             ready.push(Act::Connect);
         }
         let due = self.seats.iter().enumerate().filter(|(_, s)| s.acts_at.is_some_and(|at| at <= self.now));
         ready.extend(due.map(|(i, _)| Act::Person(i)));
+        ready.extend(self.arriving().map(Act::Packet));
+        if self.focus.deadline().is_some_and(|due| due <= self.now) {
+            ready.push(Act::Focus);
+        }
+        let refreshes = |s: &Seat| s.agent.refresh_at().is_some_and(|at| at <= self.now);
+        let stale = self.seats.iter().enumerate().filter(|(i, s)| refreshes(s) && !self.is_away(*i));
+        ready.extend(stale.map(|(i, _)| Act::Refresh(i)));
         ready
+    }
+
+    fn is_frozen(&self, shard: usize) -> bool {
+        self.frozen[shard] > self.now
+    }
+
+    /// So much has spilled from a ring that no shard reads its connections.
+    fn is_clogged(&self) -> bool {
+        let most = (self.plan.ring + self.plan.spill) as usize;
+        self.mesh.iter().any(|ring| ring.len() >= most) || self.news.iter().any(|ring| ring.len() >= most)
     }
 
     /// When something can be done next, if nothing can be done now.
@@ -210,7 +267,9 @@ impl World {
         let cores = self.cores.iter().filter_map(ShardCore::deadline);
         let people = self.seats.iter().filter_map(|s| s.acts_at);
         let links = self.links.iter().filter(|l| l.at.is_some()).map(|l| l.stalled);
-        cores.chain(people).chain(links).filter(|at| *at > self.now).min()
+        let frozen = self.frozen.iter().copied();
+        let all = cores.chain(people).chain(links).chain(frozen).chain(self.next_signal());
+        all.filter(|at| *at > self.now).min()
     }
 
     /// Some octets reach the switch, or the end of them.
@@ -237,7 +296,7 @@ impl World {
                 r.arrived.get_or_insert(self.now);
             }
         }
-        self.trace.note([1, i as u64, n]);
+        self.trace.event("feed", [i as u64, n, self.now.0]);
         let flow = self.cores[shard].bytes(self.now, conn, &data);
         self.follow(i, flow);
         self.carry_out(shard);
@@ -247,7 +306,7 @@ impl World {
         self.links[i].resume = false;
         let Some((shard, conn)) = self.links[i].at else { return };
         self.turn += 1;
-        self.trace.note([2, i as u64]);
+        self.trace.event("resume", [i as u64, 0, 0]);
         let flow = self.cores[shard].resume(self.now, conn);
         self.follow(i, flow);
         self.carry_out(shard);
@@ -271,7 +330,7 @@ impl World {
         self.by_conn.remove(&(shard, conn));
         self.oracle_loses(i);
         self.turn += 1;
-        self.trace.note([3, i as u64]);
+        self.trace.event("hang up", [i as u64, 0, 0]);
         self.cores[shard].closed(self.now, conn);
         self.carry_out(shard);
     }
@@ -305,7 +364,7 @@ impl World {
         octets.truncate(n);
         link.down.extend(&octets);
         self.turn += 1;
-        self.trace.note([4, i as u64, n as u64]);
+        self.trace.event("write", [i as u64, n as u64, self.now.0]);
         self.trace.octets(&octets);
         self.cores[shard].wrote(self.now, conn, n);
         self.carry_out(shard);
@@ -315,7 +374,7 @@ impl World {
     fn cross(&mut self, from: usize, to: usize) {
         let Some(carried) = self.mesh[from * self.cores.len() + to].pop_front() else { return };
         self.turn += 1;
-        self.trace.note([5, from as u64, to as u64]);
+        self.trace.event("cross", [from as u64, to as u64, 0]);
         match carried {
             Carried::Message(message) => {
                 match &message {
@@ -348,9 +407,12 @@ impl World {
     fn command(&mut self, shard: usize) {
         let Some(command) = self.commands[shard].pop_front() else { return };
         self.turn += 1;
-        self.trace.note([6, shard as u64]);
+        self.trace.event("command", [shard as u64, 0, 0]);
         if let ToShard::Leave { endpoint, .. } = &command {
             self.oracle.left(self.turn, *endpoint);
+            self.desk.present.remove(endpoint);
+            self.desk.known.remove(endpoint);
+            self.desk.changed_at = self.now;
         }
         self.cores[shard].command(self.now, command);
         self.carry_out(shard);
@@ -415,7 +477,7 @@ impl World {
         if at_once {
             (link.dead, link.at) = (true, None);
             self.by_conn.remove(&(shard, conn));
-            self.trace.note([7, i as u64]);
+            self.trace.event("close", [i as u64, 0, 0]);
             self.cores[shard].closed(self.now, conn);
         }
     }
@@ -433,19 +495,26 @@ impl World {
         match news {
             FromShard::Granted { endpoint, session } => {
                 self.trace.octets(session.reveal());
-                if let Some(stay) = self.pending_stay(*endpoint) {
-                    let stay = &mut self.oracle.stays[stay];
-                    (stay.session, stay.granted_at) = (Some(*session), self.now);
-                }
+                self.desk.granted.entry(*endpoint).or_default().push((*session, self.now));
             }
-            FromShard::Bound { endpoint } => self.note_bound(shard, *endpoint),
+            FromShard::Bound { endpoint } => {
+                if self.desk.known.contains_key(endpoint) {
+                    self.desk.present.insert(*endpoint);
+                }
+                self.desk.changed_at = self.now;
+                self.note_bound(shard, *endpoint);
+            }
+            FromShard::Renamed { .. } => self.desk.changed_at = self.now,
             FromShard::Lost { endpoint, .. } => {
+                self.desk.present.remove(endpoint);
+                self.desk.changed_at = self.now;
                 if let Some(stay) = self.seat_of.get(endpoint).and_then(|s| self.seats[*s].stay) {
                     self.oracle.stays[stay].over = true;
                 }
                 // A session that is still being negotiated anew is none the worse for it.
+                let first = self.seat_of.get(endpoint).is_some_and(|s| self.seats[*s].stay.is_none());
                 let pending = self.pending_stay(*endpoint).map(|s| &mut self.oracle.stays[s]);
-                if let Some(stay) = pending.filter(|s| s.session.is_some()) {
+                if let Some(stay) = pending.filter(|s| first || s.session.is_some()) {
                     stay.over = true;
                 }
             }
@@ -461,8 +530,12 @@ impl World {
     fn note_bound(&mut self, shard: usize, endpoint: EndpointId) {
         let Some(&seat) = self.seat_of.get(&endpoint).filter(|s| self.seats[**s].endpoint == Some(endpoint))
         else {
-            return;
+            return self.note_late(shard, endpoint);
         };
+        // What nobody has tried to bind yet is not what was bound.
+        if self.seats[seat].next.is_some_and(|n| self.oracle.stays[n].link.is_none()) {
+            return self.note_late(shard, endpoint);
+        }
         let Some(next) = self.seats[seat].next.take() else {
             return self.oracle.fail(|| format!("{endpoint} was bound without a session"));
         };
@@ -474,6 +547,16 @@ impl World {
         if self.home(self.oracle.stays[next].room) == shard {
             self.oracle.stays[next].begin = Some(self.turn);
         }
+    }
+
+    /// Something was bound that its participant has given up: it is present until the room learns it.
+    fn note_late(&mut self, shard: usize, endpoint: EndpointId) {
+        let tried = |s: &super::oracle::Stay| s.endpoint == endpoint && s.link.is_some();
+        let Some(last) = self.oracle.stays.iter().rposition(tried) else { return };
+        let home = self.home(self.oracle.stays[last].room);
+        let stay = &mut self.oracle.stays[last];
+        stay.shard = Some(shard);
+        stay.begin = stay.begin.or(Some(self.turn).filter(|_| home == shard));
     }
 
     /// The switch's connection to a passive participant is open, or is not.
@@ -489,8 +572,10 @@ impl World {
                 self.links.push(Link::new((shard, conn), split, reads));
                 let link = self.links.len() - 1;
                 self.by_conn.insert((shard, conn), link);
-                if let Some(next) = self.pending_stay(endpoint) {
-                    self.oracle.stays[next].link = Some(link);
+                // Whoever has hung up meanwhile is connected to all the same.
+                let last = || self.oracle.stays.iter().rposition(|s| s.endpoint == endpoint);
+                if let Some(stay) = self.pending_stay(endpoint).or_else(last) {
+                    self.oracle.stays[stay].link = Some(link);
                 }
             }
             _ if !answers => self.cores[shard].connect_failed(self.now, endpoint, to),
