@@ -87,8 +87,6 @@ enum State {
     Forwarding(u64),
     /// Refused; the rest is swallowed.
     Refused(Refusal),
-    /// It came whole before this session was bound anew: the rest is swallowed and answered like the first time.
-    Repeated,
 }
 
 impl Open {
@@ -96,7 +94,7 @@ impl Open {
         match &self.state {
             State::Gathering(got) => got.len() as u64 + 1,
             State::Forwarding(next) => *next,
-            State::Refused(_) | State::Repeated => u64::MAX,
+            State::Refused(_) => u64::MAX,
         }
     }
 
@@ -119,40 +117,21 @@ impl Inbound {
     /// Takes a part of the message `id`.
     pub fn accept<'b>(&mut self, now: Now, sender: &Sender, id: &[u8], part: Chunk<&'b [u8]>) -> Outcome<'b> {
         let mut emits = SmallVec::new();
+        let whole = part.start == 1 && part.flag == Flag::End;
         let taken = match self.open.iter().position(|o| *o.id == *id) {
             Some(i) => self.go_on(now, sender, i, part, &mut emits),
-            None if part.flag != Flag::Abort && self.recent.is_repeated(id) => {
-                self.begin_again(now, sender, id, &part)
-            }
+            None if whole && self.recent.is_repeated(id, part.body) => Self::again(sender, part.body),
             None => self.begin(now, sender, id, part, &mut emits),
         };
-        if let Ok(Taken { no: Some(no), complete: Some(_), .. }) = taken {
-            self.recent.came(id, no);
-        }
         Outcome { emits, taken }
     }
 
     /// A message that had come whole before the session was bound anew: answered as asked, not passed on
     /// (MSRP-CHUNK-15).
-    fn begin_again(
-        &mut self,
-        now: Now,
-        sender: &Sender,
-        id: &[u8],
-        part: &Chunk<&[u8]>,
-    ) -> Result<Taken, Refusal> {
-        let wrapper = if part.start == 1 { first(sender, part.body, part.flag == Flag::End)? } else { None };
-        let about = wrapper.and_then(|w| w.to).map(|_| about(part.body));
-        if part.flag == Flag::More && self.open.len() < limits::OPEN_MESSAGES_MAX {
-            let no = self.number();
-            self.push(now, id, no, None, State::Repeated);
-            if let Some(open) = self.open.last_mut() {
-                open.about = about;
-            }
-            return Ok(Taken::default());
-        }
-        let end = part.start.saturating_sub(1).saturating_add(part.body.len() as u64);
-        Ok(Taken { complete: (part.flag == Flag::End).then_some(end), about, ..Taken::default() })
+    fn again(sender: &Sender, body: &[u8]) -> Result<Taken, Refusal> {
+        let wrapper = first(sender, body, true)?;
+        let about = wrapper.and_then(|w| w.to).map(|_| about(body));
+        Ok(Taken { complete: Some(body.len() as u64), about, ..Taken::default() })
     }
 
     fn begin<'b>(
@@ -213,7 +192,9 @@ impl Inbound {
         }
         let no = self.number();
         let typing = is_typing(wrapper.envelope(part.body).content_type);
-        if !whole {
+        if whole {
+            self.recent.came(id, part.body, no);
+        } else {
             self.push(now, id, no, claimed, State::Forwarding(len + 1));
             if let Some(open) = self.open.last_mut() {
                 open.typing = typing;
@@ -238,18 +219,6 @@ impl Inbound {
         let open = &mut self.open[i];
         open.deadline = now + limits::CHUNK_WAIT;
         let no = open.no;
-        if matches!(open.state, State::Repeated) {
-            if part.flag == Flag::More {
-                return Ok(Taken::default());
-            }
-            let about = self.open.swap_remove(i).about;
-            let end = part.start.saturating_sub(1).saturating_add(part.body.len() as u64);
-            return Ok(Taken {
-                complete: (part.flag == Flag::End).then_some(end),
-                about,
-                ..Taken::default()
-            });
-        }
         if let State::Refused(why) = open.state {
             if part.flag != Flag::More {
                 self.open.swap_remove(i);
@@ -466,7 +435,6 @@ fn advance<'b>(
             }
         }
         State::Refused(why) => return Err(*why),
-        State::Repeated => {}
     }
     Ok(last)
 }

@@ -1,5 +1,6 @@
 //! The messages that came whole lately, so that one which is sent again after the session was bound anew is known
-//! (RFC 4975 §5.4).
+//! (RFC 4975 §5.4). Only what came in one part: of the first chunk of a longer one nobody can say whether it is the
+//! same, and to hear a message twice is better than not at all.
 //!
 //! Touches: nothing. Bounds: `limits::RECENT_MESSAGES_MAX` since the session was bound, as many before.
 //! Proved by: `tests/switch/messages.rs`.
@@ -9,11 +10,11 @@ use crate::base::limits;
 use ahash::RandomState;
 use std::collections::VecDeque;
 
-/// A message that came whole: a hash of its Message-ID stands for it. That another one has the same is as likely
-/// as guessing a transaction.
+/// A message that came whole: a hash of its Message-ID, length and beginning stands for it. The Message-ID alone
+/// would not do, since there are clients that begin to count anew after a reconnect.
 #[derive(Clone, Copy, Debug)]
 struct Came {
-    id: u64,
+    hash: u64,
     no: MessageNo,
 }
 
@@ -28,17 +29,21 @@ pub struct Recent {
 
 impl Recent {
     /// A message came whole.
-    pub fn came(&mut self, id: &[u8], no: MessageNo) {
+    pub fn came(&mut self, id: &[u8], body: &[u8], no: MessageNo) {
         if self.now.len() >= limits::RECENT_MESSAGES_MAX {
             self.now.pop_front();
         }
-        self.now.push_back(Came { id: hash(id), no });
+        self.now.push_back(Came { hash: hash(id, body), no });
     }
 
-    /// Whether a message of this name came before the session was bound anew.
+    /// Whether this message came before the session was bound anew.
     #[must_use]
-    pub fn is_repeated(&self, id: &[u8]) -> bool {
-        !self.before.is_empty() && self.before.iter().any(|came| came.id == hash(id))
+    pub fn is_repeated(&self, id: &[u8], body: &[u8]) -> bool {
+        if self.before.is_empty() {
+            return false;
+        }
+        let hash = hash(id, body);
+        self.before.iter().any(|came| came.hash == hash)
     }
 
     /// The session is bound anew.
@@ -67,7 +72,11 @@ impl Recent {
     }
 }
 
-/// One value for one Message-ID. Whoever makes two alike harms nobody but itself, so the key is no secret.
-fn hash(id: &[u8]) -> u64 {
-    RandomState::with_seeds(1, 2, 3, 4).hash_one(id)
+/// Octets of a message that tell it from others, with its length and Message-ID.
+const BEGINNING: usize = 1024;
+
+/// One value for one message. Whoever makes two alike harms nobody but itself, so the key is no secret.
+fn hash(id: &[u8], body: &[u8]) -> u64 {
+    let beginning = &body[..body.len().min(BEGINNING)];
+    RandomState::with_seeds(1, 2, 3, 4).hash_one((id, body.len(), beginning))
 }
