@@ -318,6 +318,7 @@ impl World {
             _ => {
                 // Nothing has changed, except that the offer of another path is void.
                 let seat = &mut self.seats[i];
+                seat.agent.call.iter_mut().for_each(|call| call.closed = false);
                 if let (Some(next), Some(call)) = (seat.next.take(), &mut seat.agent.call) {
                     self.oracle.stays[next].over = true;
                     call.path = seat.stay.unwrap_or(next);
