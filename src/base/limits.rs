@@ -146,9 +146,10 @@ pub const QUEUE_BYTES_FILLING: usize = QUEUE_BYTES_SOFT / 2;
 /// Participants of one room.
 pub const ROOM_PARTICIPANTS_MAX: usize = 100_000;
 
-/// Participants up to which everybody is shown the whole roster. A document of this many is about 200 KB, and
-/// all of them coming at once costs each as much; above, subscribers get a summary.
-pub const ROSTER_WHOLE_MAX: usize = 500;
+/// Participants up to which everybody is shown the whole roster. A document of this many is about 60 KB, which
+/// still fits into a datagram, and all of them coming at once costs each as much; above, subscribers get a
+/// summary.
+pub const ROSTER_WHOLE_MAX: usize = 150;
 
 /// A room that is told as a summary is told whole again when it is smaller than [`ROSTER_WHOLE_MAX`] by this
 /// part, a fifth: the whole costs as much as some hundred changes, and at the edge somebody always comes or goes.
@@ -240,7 +241,7 @@ pub const NOTICE_TURN: Duration = Duration::from_secs(1);
 pub const NOTICES_TURN_MAX: usize = 500;
 
 /// Octets of documents in one such turn, and one document: everybody in a room of [`ROSTER_WHOLE_MAX`] told of
-/// everybody are 100 MiB. What waits is told with what comes meanwhile.
+/// everybody are 9 MB, in one of 500, if it is told whole, 100 MB. What waits is told with what comes meanwhile.
 pub const NOTICES_TURN_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Octets of the largest request in a datagram: 65,535 less the headers of IP and UDP. A longer one is not sent

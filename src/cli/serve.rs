@@ -55,7 +55,7 @@ pub struct Args {
     /// Whether a nickname that looks like another's is refused [default: false].
     #[arg(long, value_name = "BOOL")]
     look_alikes_refused: Option<bool>,
-    /// Participants up to which everybody is shown the whole roster; above, a summary [default: 500].
+    /// Participants up to which everybody is shown the whole roster; above, a summary [default: 150].
     #[arg(long, value_name = "N")]
     roster_whole_max: Option<usize>,
     /// Whether moderators who prove to be that are shown who an anonymous participant is; participants are told so

@@ -1,6 +1,7 @@
 //! Connections and sessions: binding, refusing, expiring, rubbish.
 
 use crate::world::{Person, ROOM, World, address, peer_path, terms};
+use openmsrp::base::chunk::Flag;
 use openmsrp::base::limits;
 use openmsrp::shard::conns::CloseReason;
 use openmsrp::shard::message::{Ended, FromShard, ToShard};
@@ -200,6 +201,35 @@ fn two_sessions_of_one_room_on_one_connection_get_copies_of_their_own() {
         assert_ne!(frames[0].tid, frames[1].tid, "a transaction identifier comes once per connection");
         assert_ne!(frames[0].from_path, frames[1].from_path);
         assert!(frames.iter().all(|f| f.text() == b.wrapped(text)));
+    }
+}
+
+#[test]
+fn long_messages_of_different_sessions_on_one_connection_take_turns() {
+    // MSRP-CHUNK-07
+    let mut w = World::new(1);
+    let gateway = Person::enters(&mut w, "gw");
+    let (endpoint, session) = w.invite_as("sip:attic@chat.example.com", "gw", Some(terms("gw")));
+    let room = "sip:attic@chat.example.com".into();
+    let other = Person { name: "gw".into(), room, endpoint, session: session.unwrap(), end: gateway.end };
+    other.binds(&mut w);
+    let senders =
+        [Person::enters(&mut w, "a"), Person::enters_at(&mut w, 0, "sip:attic@chat.example.com", "b")];
+    let part = vec![b'x'; 10_000];
+    let mut sent = [0_usize; 2];
+    for n in 0..20 {
+        for (i, sender) in senders.iter().enumerate() {
+            let body = if n == 0 { sender.wrapped("long").into_bytes() } else { part.clone() };
+            let range = format!("{}-*/*", sent[i] + 1);
+            sent[i] += body.len();
+            let flag = if n == 19 { '$' } else { '+' };
+            w.write(sender.end, &sender.chunk(&format!("tid{i}{n:02}"), "long", &range, &body, flag));
+        }
+        // Each has got as far as the other, and neither waits for the other's end.
+        let frames = w.frames(gateway.end);
+        let to: Vec<&str> = frames.iter().map(|f| f.from_path.as_str()).collect();
+        assert_eq!((frames.len(), to[0] == to[1]), (2, false), "part {n}");
+        assert!(frames.iter().all(|f| (f.flag == Flag::End) == (n == 19)));
     }
 }
 
