@@ -40,27 +40,27 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     congestion: Option<String>,
     /// Whether participants may take nicknames [default: true].
-    #[arg(long, value_name = "BOOL")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     nicknames: Option<bool>,
     /// Whether participants may write to each other privately [default: true].
-    #[arg(long, value_name = "BOOL")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     private_messages: Option<bool>,
     /// Whether clients that declare nothing in their session description may still be sent private messages, as
     /// those in use can [default: true].
-    #[arg(long, value_name = "BOOL")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     legacy_private_messages: Option<bool>,
     /// Whether a sender may ask how many recipients confirmed a message [default: false].
-    #[arg(long, value_name = "BOOL")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     delivery_counts: Option<bool>,
     /// Whether a nickname that looks like another's is refused [default: false].
-    #[arg(long, value_name = "BOOL")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     look_alikes_refused: Option<bool>,
     /// Participants up to which everybody is shown the whole roster; above, a summary [default: 150].
     #[arg(long, value_name = "N")]
     roster_whole_max: Option<usize>,
     /// Whether moderators who prove to be that are shown who an anonymous participant is; participants are told so
     /// [default: false].
-    #[arg(long, value_name = "BOOL")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     moderators_see_identity: Option<bool>,
     /// User to whom a call makes a room of its own, with a name that nobody can guess; empty for none
     /// [default: conference].
@@ -78,7 +78,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
     /// Whether users may prove themselves with MD5, for clients without SHA-256 [default: false].
-    #[arg(long, value_name = "BOOL")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     md5: Option<bool>,
     /// IP address of a proxy that has already asked who somebody is, so that its P-Asserted-Identity counts; may be
     /// given several times [default: none].
