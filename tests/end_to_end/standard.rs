@@ -11,7 +11,7 @@ const ROOM: &str = "sip:lobby@localhost";
 pub(crate) const CONFERENCE: &str = "Event: conference\r\nAccept: application/conference-info+xml\r\n";
 
 /// Runs a test on two shards with each driver there is, and for each over both transports.
-async fn everywhere(raw: Raw, test: impl AsyncFn(&Server, Transport)) {
+pub(crate) async fn everywhere(raw: Raw, test: impl AsyncFn(&Server, Transport)) {
     for (shards, driver) in settings().into_iter().filter(|(shards, _)| *shards == 2) {
         for transport in [Transport::Udp, Transport::Tcp] {
             let server = Server::start_with(shards, driver, raw.clone()).await;
