@@ -161,6 +161,7 @@ impl Subscriptions {
             .dialogs
             .create(request, &tag, &contact(&user, flow), flow.clone())
             .ok_or_else(|| Response::new(503).with("Retry-After", "30"))?;
+        core.merged.keep(core.now, request);
         let from = || request.headers.get("From").and_then(NameAddr::parse);
         let own = core.proved.clone().or_else(|| Address::parse(from()?.uri).ok());
         Ok(self.create(core, dialog, (room, own), id, request))

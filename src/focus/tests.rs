@@ -358,6 +358,33 @@ fn a_merged_request_is_refused() {
 }
 
 #[test]
+fn a_subscribe_or_refer_that_comes_by_two_ways_is_carried_out_once() {
+    // SIP-UAS-01
+    let mut w = World::new();
+    w.call("alice");
+    let other_way = |request: &str| request.replacen("z9hG4bK", "z9hG4bKother", 1);
+    let watch = subscribe("");
+    assert_eq!((w.code(&watch), w.code(&other_way(&watch))), (200, 482));
+    w.notice();
+    // Another number, tag or Call-ID is another subscription, as RFC 6665 has it.
+    for (from, to) in [("CSeq: 1", "CSeq: 2"), ("tag=twatcher", "tag=new"), ("cwatcher", "new")] {
+        assert_eq!(w.code(&watch.replacen(from, to, 1)), 200, "{to}");
+        w.notice();
+    }
+    for (seq, lines, notices) in [(7, "", 1), (8, "Refer-Sub: false\r\n", 0)] {
+        let bring = refer("alice", seq, "", &format!("Refer-To: <sip:bob@192.0.2.7>\r\n{lines}"));
+        assert_eq!((w.code(&bring), w.code(&other_way(&bring))), (202, 482));
+        w.join();
+        assert_eq!(w.sent.drain(..).count(), notices);
+    }
+    // What was refused is judged anew, and what was long ago is another request.
+    let brief = subscribe("Expires: 1\r\n").replacen("cwatcher", "brief", 1);
+    assert_eq!((w.code(&brief), w.code(&other_way(&brief))), (423, 423));
+    w.pass(limits::MERGED_WAIT);
+    assert_eq!(w.code(&other_way(&watch)), 200);
+}
+
+#[test]
 fn a_cancel_before_the_answer_gives_the_grant_back() {
     // SIP-TXN-03
     let mut w = World::new();
@@ -1090,7 +1117,8 @@ impl World {
 
     /// A call of the room that rings at carol's.
     fn ringing(&mut self) -> (EndpointId, RequestId, Outgoing) {
-        self.request(&refer("alice", 9, "", "Refer-To: <sip:carol@192.0.2.7:5070>\r\n"));
+        let refer = refer("alice", 9, "", "Refer-To: <sip:carol@192.0.2.7:5070>\r\n");
+        self.request(&refer.replacen("ralice9", &format!("r{}", self.last_tx), 1));
         assert_eq!(self.response().code, 202);
         let endpoint = self.join().endpoint;
         self.grant(endpoint);
