@@ -449,7 +449,7 @@ impl Focus {
     fn shard(&mut self, event: FromShard) {
         let core = &mut self.core;
         match event {
-            FromShard::Granted { endpoint, session } => self.calls.granted(core, endpoint, session),
+            FromShard::Granted { endpoint, session, no } => self.calls.granted(core, endpoint, session, no),
             FromShard::Refused { endpoint, why } => self.calls.refused(core, endpoint, why),
             FromShard::Bound { endpoint } => self.calls.bound(core, endpoint),
             FromShard::Lost { endpoint, why } => self.calls.lost(core, endpoint, why),

@@ -5,7 +5,7 @@ mod subscribers;
 use super::signalling::{Transport, host_port};
 use super::strict::{Message, read};
 use super::*;
-use crate::base::id::SessionId;
+use crate::base::id::{GrantNo, SessionId};
 use crate::base::limits;
 use crate::base::refusal::Refusal;
 use crate::shard::message::{Ended, Join, Terms};
@@ -26,6 +26,8 @@ struct World {
     responses: Vec<(TxId, Response)>,
     sent: Vec<(RequestId, Outgoing)>,
     told: Vec<ToShard>,
+    /// The last question of each endpoint for a session.
+    asked: HashMap<EndpointId, GrantNo>,
 }
 
 /// A client's side of a call.
@@ -55,7 +57,15 @@ impl World {
             shards: 4,
         };
         let focus = Focus::new(config, Entropy::from_seed(1));
-        Self { focus, now: Now(1), last_tx: 0, responses: vec![], sent: vec![], told: vec![] }
+        Self {
+            focus,
+            now: Now(1),
+            last_tx: 0,
+            responses: vec![],
+            sent: vec![],
+            told: vec![],
+            asked: HashMap::new(),
+        }
     }
 
     fn input(&mut self, input: Input) {
@@ -68,7 +78,12 @@ impl World {
             match output {
                 Output::Respond { tx, response } => self.responses.push((tx, response)),
                 Output::Send { id, request } => self.sent.push((id, *request)),
-                Output::Tell { message, .. } => self.told.push(message),
+                Output::Tell { message, .. } => {
+                    if let ToShard::Revise { endpoint, rebind: Some(no), .. } = &message {
+                        self.asked.insert(*endpoint, *no);
+                    }
+                    self.told.push(message);
+                }
             }
         }
     }
@@ -116,7 +131,7 @@ impl World {
 
     fn revise(&mut self) -> (Terms, bool) {
         match self.told() {
-            ToShard::Revise { terms, rebind, .. } => (*terms, rebind),
+            ToShard::Revise { terms, rebind, .. } => (*terms, rebind.is_some()),
             other => panic!("{other:?}"),
         }
     }
@@ -134,8 +149,18 @@ impl World {
     }
 
     fn grant(&mut self, endpoint: EndpointId) {
-        let session = SessionId::new(ShardId(0), *b"0123456789abcdefghijAB");
-        self.input(Input::Shard(FromShard::Granted { endpoint, session }));
+        self.grant_named(endpoint, *b"0123456789abcdefghijAB");
+    }
+
+    /// Answers the last question of an endpoint with a session of this name.
+    fn grant_named(&mut self, endpoint: EndpointId, name: [u8; 22]) {
+        let no = self.asked.get(&endpoint).copied().unwrap_or_default();
+        self.grant_as(endpoint, name, no);
+    }
+
+    fn grant_as(&mut self, endpoint: EndpointId, name: [u8; 22], no: GrantNo) {
+        let session = SessionId::new(ShardId(0), name);
+        self.input(Input::Shard(FromShard::Granted { endpoint, session, no }));
     }
 
     /// INVITE and 200, without the ACK.
@@ -486,6 +511,41 @@ fn a_lost_session_may_be_negotiated_anew_for_a_minute() {
 }
 
 #[test]
+fn a_late_grant_answers_no_other_question_than_its_own() {
+    // FOCUS-03, SIP-DLG-03
+    let mut w = World::new();
+    let mut caller = w.call("alice");
+    let endpoint = caller.endpoint;
+    let moved = |n: u64| OFFER.replace("- 1 1", &format!("- 1 {n}")).replace("9/a1", &format!("9/a{n}"));
+    let late = |w: &mut World, no| w.grant_as(endpoint, *b"LATEabcdefghijklmnopqr", GrantNo(no));
+    // The shard stands still, and what it does in the end nobody waits for.
+    w.reinvite(&mut caller, &moved(2));
+    assert!(w.revise().1);
+    w.pass(invite::GRANT_ANSWER_WAIT);
+    assert_eq!(w.response().code, 503);
+    late(&mut w, 1);
+    assert!(w.responses.is_empty() && w.sent.is_empty());
+    // The call is as it was: what was offered first is answered as at first.
+    w.reinvite(&mut caller, OFFER);
+    let again = w.response();
+    assert!(again.body.contains("/aa0123456789abcdefghijAB;tcp"), "{}", again.body);
+    w.ack(&caller, TxId(w.last_tx), "");
+    // Of two questions the first is answered late, too.
+    w.reinvite(&mut caller, &moved(3));
+    assert!(w.revise().1);
+    w.pass(invite::GRANT_ANSWER_WAIT);
+    assert_eq!(w.response().code, 503);
+    w.reinvite(&mut caller, &moved(4));
+    assert!(w.revise().1);
+    late(&mut w, 2);
+    late(&mut w, 0);
+    assert!(w.responses.is_empty());
+    w.grant_as(endpoint, *b"RIGHTbcdefghijklmnopqr", GrantNo(3));
+    let ok = w.response();
+    assert!(ok.code == 200 && ok.body.contains("/aaRIGHTbcdefghijklmnopqr;tcp"), "{}", ok.body);
+}
+
+#[test]
 fn a_refresh_repeats_the_answer() {
     // SDP-06
     let mut w = World::new();
@@ -508,8 +568,7 @@ fn a_changed_path_asks_for_a_new_session() {
     w.reinvite(&mut caller, OFFER);
     let early = w.response();
     assert_eq!((early.code, early.headers.get("Retry-After").is_some()), (500, true));
-    let session = SessionId::new(ShardId(0), *b"ANOTHER789abcdefghijAB");
-    w.input(Input::Shard(FromShard::Granted { endpoint: caller.endpoint, session }));
+    w.grant_named(caller.endpoint, *b"ANOTHER789abcdefghijAB");
     let ok = w.response();
     assert!(ok.body.contains("/aaANOTHER789abcdefghijAB;tcp"));
     assert!(ok.body.lines().any(|l| l.starts_with("o=") && l.contains(" 2 IN ")), "{}", ok.body);
@@ -1220,8 +1279,7 @@ fn who_answers_after_the_grant_is_void_gets_another_session() {
     w.input(Input::Answer { id, reply: picked_up(OFFER) });
     assert!(w.revise().1);
     w.reports();
-    let session = SessionId::new(ShardId(0), *b"ANOTHER789abcdefghijAB");
-    w.input(Input::Shard(FromShard::Granted { endpoint, session }));
+    w.grant_named(endpoint, *b"ANOTHER789abcdefghijAB");
     let (id, again) = w.sent();
     assert_eq!((again.method, &*again.uri), (Method::Invite, "sip:carol@phone"));
     assert!(again.body.contains("/aaANOTHER789") && !first.body.contains("ANOTHER"));
