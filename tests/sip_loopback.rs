@@ -1,7 +1,7 @@
 //! The SIP side on real sockets of 127.0.0.1, with shards that grant everything.
 
 use openmsrp::base::entropy::Entropy;
-use openmsrp::base::id::{EndpointId, ShardId};
+use openmsrp::base::id::{EndpointId, GrantNo, ShardId};
 use openmsrp::control::shards::{ShardEnd, Shards};
 use openmsrp::control::sip::{Counters, Sip, SipConfig};
 use openmsrp::focus::accounts::Accounts;
@@ -84,7 +84,7 @@ async fn shard(mut end: ShardEnd, tell: mpsc::UnboundedSender<(&'static str, End
         // Whoever wants in to this room waits for ever.
         if name == "join" && !slow {
             let session = entropy.session_id(ShardId(0));
-            end.outbox.push(FromShard::Granted { endpoint, session });
+            end.outbox.push(FromShard::Granted { endpoint, session, no: GrantNo(0) });
             end.outbox.push(FromShard::Bound { endpoint });
             end.outbox.flush();
         }

@@ -75,6 +75,11 @@ pub struct Seq(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct MessageNo(pub u32);
 
+/// Which of the sessions that an endpoint was granted: 0 is that of its Join, each later question for another
+/// one has the next.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub struct GrantNo(pub u32);
+
 /// A transaction identifier or Message-ID that we made: letters and digits only.
 ///
 /// Twelve characters of base 62 carry 71 random bits (RFC 4975 §7.1 asks for 64).

@@ -229,6 +229,13 @@ pub const DIALOGS_MAX: usize = 400_000;
 /// Server transactions at once; beyond, INVITE is answered 503 with Retry-After.
 pub const SIP_TRANSACTIONS_MAX: usize = 20_000;
 
+/// Requests outside dialogs that are known again if they come by another way: as many as transactions, since
+/// that is what they belong to.
+pub const MERGED_MAX: usize = SIP_TRANSACTIONS_MAX;
+
+/// How long such a request is known again: 64*T1, in which its copies can come (RFC 3261 §8.2.2.2, §17.2.2).
+pub const MERGED_WAIT: Duration = Duration::from_secs(32);
+
 /// Between two notices of changes to one subscriber (RFC 4575 §3.9, CONF-07).
 pub const NOTICE_PACE: Duration = Duration::from_secs(5);
 

@@ -15,7 +15,7 @@ use super::timer::SessionTimer;
 use super::{Core, News, TxId};
 use crate::base::address::Address;
 use crate::base::clock::Now;
-use crate::base::id::{EndpointId, SessionId};
+use crate::base::id::{EndpointId, GrantNo, SessionId};
 use crate::shard::message::{Disclosure, Join, Terms, ToShard};
 use crate::wire::conference::Recipient;
 use crate::wire::sdp::{self, Description, Media, MediaProblem, MessageMedia, NoChat, Setup};
@@ -59,6 +59,10 @@ pub(super) struct Call {
     pub(super) confirmed: bool,
     /// Our session, once granted.
     pub(super) session: Option<SessionId>,
+    /// The last question for a session; what answers an older one is void.
+    asked_no: GrantNo,
+    /// That question is still to be answered.
+    asks: bool,
     /// Session id and version of our `o=`.
     pub(super) origin: (u64, u64),
     /// The last description we sent.
@@ -114,6 +118,8 @@ impl Call {
             phase,
             confirmed: false,
             session: None,
+            asked_no: GrantNo(0),
+            asks: true,
             origin: (core.entropy.bits() >> 16, 1),
             ours: String::new(),
             theirs: String::new(),
@@ -137,7 +143,9 @@ impl Call {
         }
     }
 
-    pub(super) fn join(&self, endpoint: EndpointId) -> ToShard {
+    /// Asks for a place in the room. The endpoint is new to the room, so that its questions count anew.
+    pub(super) fn join(&mut self, endpoint: EndpointId) -> ToShard {
+        (self.asked_no, self.asks) = (GrantNo(0), true);
         let terms = match &self.phase {
             Phase::Pending { offer: Some(offer), .. } => Some(offer.terms.clone()),
             _ => None,
@@ -220,7 +228,8 @@ impl Call {
             let endpoint = core.endpoint();
             self.endpoint = Some(endpoint);
             self.phase = Phase::Pending { tx, offer: Some(Box::new(offer)) };
-            core.tell(&self.room, self.join(endpoint));
+            let join = self.join(endpoint);
+            core.tell(&self.room, join);
             return Ok(());
         }
         let line = &offer.description.origin.line;
@@ -234,6 +243,8 @@ impl Call {
         let rebind = moved || self.lost.is_some();
         self.revise(core, offer.terms.clone(), rebind);
         if rebind {
+            // The answer to this offer names the new session.
+            self.reoffer = false;
             self.phase = Phase::Pending { tx, offer: Some(Box::new(offer)) };
         } else {
             self.phase = self.after_answer(tx);
@@ -248,13 +259,15 @@ impl Call {
             (Some(terms), Some(_)) if self.lost.is_some() => {
                 let terms = terms.clone();
                 self.revise(core, terms, true);
+                self.reoffer = false;
                 self.phase = Phase::Pending { tx, offer: None };
             }
             (_, None) => {
                 let endpoint = core.endpoint();
                 self.endpoint = Some(endpoint);
                 self.phase = Phase::Pending { tx, offer: None };
-                core.tell(&self.room, self.join(endpoint));
+                let join = self.join(endpoint);
+                core.tell(&self.room, join);
             }
             _ => self.send_offer(core, tx),
         }
@@ -272,10 +285,25 @@ impl Call {
         self.send_ok(core, tx, answer);
     }
 
-    fn revise(&self, core: &mut Core, terms: Terms, rebind: bool) {
+    fn revise(&mut self, core: &mut Core, terms: Terms, rebind: bool) {
         let Some(endpoint) = self.endpoint else { return };
+        let rebind = rebind.then(|| {
+            self.asked_no.0 += 1;
+            self.asks = true;
+            self.asked_no
+        });
         let terms = Box::new(terms);
         core.tell(&self.room, ToShard::Revise { endpoint, room: self.room.clone(), terms, rebind });
+    }
+
+    /// Whether this answers the question that is waited for. A shard that stood still may answer late.
+    pub(super) fn is_answered_by(&mut self, no: GrantNo) -> bool {
+        self.asked_no == no && std::mem::take(&mut self.asks)
+    }
+
+    /// The question failed: no answer to it counts any more.
+    pub(super) fn give_up_asking(&mut self) {
+        self.asks = false;
     }
 
     /// The answer to an offer of ours, in an ACK or a 200.

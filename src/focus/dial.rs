@@ -167,10 +167,11 @@ impl Calls {
     }
 
     /// Takes a new call in: its room is asked for a place.
-    pub(super) fn admit(&mut self, core: &mut Core, call: Call) {
+    pub(super) fn admit(&mut self, core: &mut Core, mut call: Call) {
         let (dialog, Some(endpoint)) = (call.dialog, call.endpoint) else { return };
         core.arm(call.asked + GRANT_ANSWER_WAIT, Timer::Grant(dialog));
-        core.tell(&call.room, call.join(endpoint));
+        let join = call.join(endpoint);
+        core.tell(&call.room, join);
         self.endpoints.insert(endpoint, dialog);
         self.merged.insert(call.merge_key.clone(), dialog);
         self.rooms.entry(call.room.clone()).or_default().insert(dialog);

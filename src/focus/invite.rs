@@ -22,7 +22,7 @@ use super::signalling::{Flow, Request, Response};
 use super::timer::{SessionTimer, agree};
 use super::{Core, News, Timer, TxId};
 use crate::base::address::Address;
-use crate::base::id::{EndpointId, SessionId};
+use crate::base::id::{EndpointId, GrantNo, SessionId};
 use crate::base::limits;
 use crate::base::refusal::Refusal;
 use crate::shard::message::Ended;
@@ -212,10 +212,13 @@ impl Calls {
     }
 
     /// The shard gave a session.
-    pub(super) fn granted(&mut self, core: &mut Core, endpoint: EndpointId, session: SessionId) {
+    pub(super) fn granted(&mut self, core: &mut Core, endpoint: EndpointId, session: SessionId, no: GrantNo) {
         // Whoever left in the meantime has told the shard so, behind the Join: the grant is void.
         let Some(&dialog) = self.endpoints.get(&endpoint) else { return };
         let Some(call) = self.table.get_mut(&dialog) else { return };
+        if !call.is_answered_by(no) {
+            return;
+        }
         call.session = Some(session);
         call.lost = None;
         if let Phase::Dialing { by, history, .. } = &call.phase {
@@ -368,6 +371,7 @@ impl Calls {
         let Some(call) = self.table.get_mut(&dialog) else { return };
         let Phase::Pending { tx, .. } = call.phase else { return };
         core.respond(tx, response);
+        call.give_up_asking();
         if call.confirmed {
             call.phase = Phase::Up;
             // A Join after closed media has not come about; terms that were refused change nothing.

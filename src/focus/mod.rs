@@ -11,8 +11,8 @@
 //! [`Focus::handle`] changes state, [`Focus::poll`] drains what is to be done, [`Focus::deadline`] says
 //! when [`Focus::tick`] wants to be called. No socket, no clock, no task is known here.
 //!
-//! Order of checks of a request (SIP-UAS-01): who asks (401, `accounts.rs`), method (405), Request-URI (404), merged request (482),
-//! Require (420), body (415), Accept (406). What comes before that is `strict.rs`.
+//! Order of checks of a request (SIP-UAS-01): who asks (401, `accounts.rs`), method (405), Request-URI (404),
+//! merged request (482, `merged.rs`), Require (420), body (415), Accept (406). What comes before that is `strict.rs`.
 //!
 //! Bounds: `limits::DIALOGS_MAX` dialogs, each with at most one call; subscriptions see `subscribe.rs`.
 //! A message that a shard's inbox does not take is answered 503, except `Leave`, `Inherit`, `Disclose` and `Notice`, which are
@@ -27,6 +27,7 @@ pub mod dialog;
 mod identity;
 mod invite;
 mod list;
+mod merged;
 mod notice;
 mod refer;
 mod refresh;
@@ -48,6 +49,7 @@ use crate::shard::message::{FromShard, ToShard, home};
 use accounts::{Accounts, Gate};
 use dialog::{DialogId, Dialogs};
 use invite::Calls;
+use merged::Merged;
 use refer::{ReportId, Reports};
 use roster::{Presence, Rosters};
 use signalling::{Flow, Headers, Method, Outgoing, Reply, Request, Response, SipUri};
@@ -226,6 +228,7 @@ struct Core {
     now: Now,
     config: Config,
     dialogs: Dialogs,
+    merged: Merged,
     entropy: Entropy,
     out: VecDeque<Output>,
     news: Vec<News>,
@@ -262,6 +265,7 @@ impl Focus {
             now: Now(0),
             config,
             dialogs: Dialogs::default(),
+            merged: Merged::default(),
             entropy,
             out: VecDeque::new(),
             news: Vec::new(),
@@ -376,6 +380,9 @@ impl Focus {
         if !inside && core.config.host_of(&request.uri).is_none() {
             return core.respond(tx, Response::new(404));
         }
+        if !inside && core.merged.knows(core.now, request) {
+            return core.respond(tx, Response::new(482));
+        }
         if request.method != Method::Invite && request.headers.get("Replaces").is_some() {
             return core.respond(tx, Response::new(400));
         }
@@ -442,7 +449,7 @@ impl Focus {
     fn shard(&mut self, event: FromShard) {
         let core = &mut self.core;
         match event {
-            FromShard::Granted { endpoint, session } => self.calls.granted(core, endpoint, session),
+            FromShard::Granted { endpoint, session, no } => self.calls.granted(core, endpoint, session, no),
             FromShard::Refused { endpoint, why } => self.calls.refused(core, endpoint, why),
             FromShard::Bound { endpoint } => self.calls.bound(core, endpoint),
             FromShard::Lost { endpoint, why } => self.calls.lost(core, endpoint, why),

@@ -156,6 +156,9 @@ impl Focus {
         let core = &mut self.core;
         let user = SipUri::parse(&request.uri).map_or("", |u| u.user);
         if silent {
+            if inside.is_none() {
+                core.merged.keep(core.now, request);
+            }
             let response = Response::new(202).with("Refer-Sub", "false").with("Contact", contact(user, flow));
             core.respond(tx, response);
             return Ok(None);
@@ -167,7 +170,9 @@ impl Focus {
             remote_target(request).ok_or(Response::new(400))?;
             let tag = core.tag();
             let made = core.dialogs.create(request, &tag, &contact(user, flow), flow.clone());
-            made.ok_or(Response::new(503).with("Retry-After", "30"))?
+            let made = made.ok_or(Response::new(503).with("Retry-After", "30"))?;
+            core.merged.keep(core.now, request);
+            made
         };
         if let Some(dialog) = core.dialogs.get(dialog) {
             let mut response = Response::new(202).tagged(dialog.tag());

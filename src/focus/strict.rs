@@ -104,8 +104,13 @@ fn header_lines(lines: &str) -> (Headers, Option<&'static str>) {
             continue;
         };
         let name = name.trim_end();
-        if !is_token(name) || value.contains('\r') {
+        if !is_token(name) {
             flaw = flaw.or(Some("Bad header name"));
+            continue;
+        }
+        // Such a line is not echoed either.
+        if has_bare_control(value) {
+            flaw = flaw.or(Some("Control character in a header"));
             continue;
         }
         let name = long_name(name);
@@ -119,6 +124,21 @@ fn header_lines(lines: &str) -> (Headers, Option<&'static str>) {
         }
     }
     (headers, flaw)
+}
+
+/// Whether a control character stands in a header value as itself. Only a tab may; others are written behind a
+/// backslash inside quotes, and CR and LF not even there (RFC 3261 §25.1; RFC 4475 §3.1.1.2 has a NUL so).
+fn has_bare_control(value: &str) -> bool {
+    if !value.contains(|c: char| c.is_ascii_control()) {
+        return false;
+    }
+    let (mut quoted, mut escaped) = (false, false);
+    value.chars().any(|c| {
+        let behind = escaped;
+        escaped = quoted && !behind && c == '\\';
+        quoted ^= c == '"' && !behind;
+        c.is_ascii_control() && c != '\t' && (!behind || c == '\r')
+    })
 }
 
 /// The long spelling of a header name (RFC 3261 §7.3.3 and the registry).
@@ -464,7 +484,11 @@ mod tests {
     fn each_fault_has_its_code() {
         // SIP-PARSE-02, SIP-PARSE-03
         let with = |line: &str| format!("{GOOD}{line}\r\n\r\n");
-        assert_eq!(verdict(&with("Max-Forwards: 0")), 200);
+        for line in
+            ["Max-Forwards: 0", "Subject: a\tb", "Subject: \"a\\\0b\\\"\\\u{7f}\"", "Subject: \u{442}"]
+        {
+            assert_eq!(verdict(&with(line)), 200, "{line}");
+        }
         for line in [
             "Max-Forwards: 256",
             "Max-Forwards: x",
@@ -477,6 +501,14 @@ mod tests {
             "Content-Length: -1",
             "no colon here",
             "b\u{e4}d: name",
+            "Require: a\0b",
+            "Subject: \u{1b}[2J",
+            "Subject: a\u{7f}",
+            "Subject: \"a\0\"",
+            "Subject: \\\0",
+            "Subject: \"\" \\\0",
+            "Subject: \"\\\\\0\"",
+            "Subject: \"\\\r\"",
             "Via: SIP/2.0/UDP ;branch=x",
         ] {
             assert_eq!(verdict(&with(line)), 400, "{line}");
@@ -491,6 +523,16 @@ mod tests {
         assert_eq!(verdict(&swap(";tag=1", "")), 400);
         let many = "X: y\r\n".repeat(limits::SIP_HEADERS_MAX);
         assert_eq!(verdict(&with(&many)), 400);
+    }
+
+    #[test]
+    fn what_a_control_character_stands_in_is_not_echoed() {
+        let bad = format!("{}\r\n", GOOD.replacen("<sip:a@b>", "A\0 <sip:a@b>", 1));
+        let fault = read(bad.as_bytes()).unwrap_err();
+        let (answer, _) = fault.answer("192.0.2.9:4444".parse().unwrap()).unwrap();
+        let text = String::from_utf8(answer).unwrap();
+        assert!(text.starts_with("SIP/2.0 400 Control character in a header\r\n"), "{text}");
+        assert!(!text.contains('\0') && text.contains("Call-ID: c1\r\n"), "{text}");
     }
 
     #[test]

@@ -6,6 +6,9 @@
 //! whole roster, so they get whole ones. A subscription lives apart from a call in the same dialog
 //! (CONF-09), and may begin before anybody is in the room.
 //!
+//! A notice that is refused, but does not end the subscription, is followed by a whole document: a partial
+//! one would leave a gap.
+//!
 //! The subscribers of a room wait in the order of their last notice, and are gone through in turns: see
 //! [`NOTICE_TURN`]. Whom a document does not reach because of its size (513) gets summaries from then on.
 //!
@@ -34,6 +37,9 @@ const EXPIRES_MIN: u32 = 60;
 /// Subscriptions with different ids in one dialog.
 const DIALOG_SUBSCRIPTIONS_MAX: usize = 4;
 
+/// Refusals in a row after which a notice is tried again: whoever refuses more hears of the next change.
+const REFUSALS_MAX: u32 = 3;
+
 /// Names a subscription; never reused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub(super) struct SubId(u64);
@@ -58,6 +64,10 @@ struct Subscription {
     sent_at: Now,
     /// Notices without answer so far.
     unanswered: u32,
+    /// A notice was refused: what it told is told again with a whole document.
+    missed: bool,
+    /// Refusals in a row.
+    refusals: u32,
     whole_only: bool,
     /// The subscriber has proved to be a moderator.
     moderates: bool,
@@ -151,6 +161,7 @@ impl Subscriptions {
             .dialogs
             .create(request, &tag, &contact(&user, flow), flow.clone())
             .ok_or_else(|| Response::new(503).with("Retry-After", "30"))?;
+        core.merged.keep(core.now, request);
         let from = || request.headers.get("From").and_then(NameAddr::parse);
         let own = core.proved.clone().or_else(|| Address::parse(from()?.uri).ok());
         Ok(self.create(core, dialog, (room, own), id, request))
@@ -177,6 +188,8 @@ impl Subscriptions {
             own_seen: 0,
             sent_at: core.now,
             unanswered: 0,
+            missed: false,
+            refusals: 0,
             whole_only: takes_whole_documents_only(request),
             moderates: core.moderator_asks(),
             brief: false,
@@ -226,7 +239,7 @@ impl Subscriptions {
         watch.armed = None;
         watch.turned = Some(core.now);
         let changes = rosters.changes(&room);
-        let behind = |sub| self.table.get(sub).is_some_and(|s| s.seen != changes && s.unanswered == 0);
+        let behind = |sub| self.table.get(sub).is_some_and(|s| s.is_behind(changes) && s.unanswered == 0);
         let (mut ready, mut later) = (Vec::new(), None);
         for (sent_at, sub) in &watch.subscriptions {
             let at = *sent_at + NOTICE_PACE;
@@ -264,10 +277,15 @@ impl Subscriptions {
             }
         } else if matches!(code, 404 | 405 | 408 | 410 | 416 | 480..=485 | 489 | 501 | 503 | 513 | 604) {
             self.remove(core, sub);
-        } else if subscription.seen != rosters.changes(&subscription.room)
-            && let Some(watch) = self.rooms.get_mut(&subscription.room)
-        {
-            watch.arm(core, watch.next(core.now.max(subscription.sent_at + NOTICE_PACE)));
+        } else {
+            let refused = code >= 300;
+            subscription.missed |= refused;
+            subscription.refusals = if refused { subscription.refusals.saturating_add(1) } else { 0 };
+            if subscription.is_behind(rosters.changes(&subscription.room))
+                && let Some(watch) = self.rooms.get_mut(&subscription.room)
+            {
+                watch.arm(core, watch.next(core.now.max(subscription.sent_at + NOTICE_PACE)));
+            }
         }
     }
 
@@ -312,6 +330,7 @@ impl Subscriptions {
         if s.version == 0 || s.seen != changes {
             s.version += 1;
         }
+        let whole = whole || std::mem::take(&mut s.missed);
         let view = View {
             room: &s.room,
             seen: (!whole && !s.whole_only).then_some(s.seen),
@@ -369,6 +388,13 @@ impl Subscriptions {
             }
         }
         core.dialogs.release(subscription.dialog);
+    }
+}
+
+impl Subscription {
+    /// Whether there is something to tell that has not been told, or did not get there.
+    fn is_behind(&self, changes: u64) -> bool {
+        self.seen != changes || self.missed && self.refusals <= REFUSALS_MAX
     }
 }
 

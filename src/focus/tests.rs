@@ -5,7 +5,7 @@ mod subscribers;
 use super::signalling::{Transport, host_port};
 use super::strict::{Message, read};
 use super::*;
-use crate::base::id::SessionId;
+use crate::base::id::{GrantNo, SessionId};
 use crate::base::limits;
 use crate::base::refusal::Refusal;
 use crate::shard::message::{Ended, Join, Terms};
@@ -26,6 +26,8 @@ struct World {
     responses: Vec<(TxId, Response)>,
     sent: Vec<(RequestId, Outgoing)>,
     told: Vec<ToShard>,
+    /// The last question of each endpoint for a session.
+    asked: HashMap<EndpointId, GrantNo>,
 }
 
 /// A client's side of a call.
@@ -55,7 +57,15 @@ impl World {
             shards: 4,
         };
         let focus = Focus::new(config, Entropy::from_seed(1));
-        Self { focus, now: Now(1), last_tx: 0, responses: vec![], sent: vec![], told: vec![] }
+        Self {
+            focus,
+            now: Now(1),
+            last_tx: 0,
+            responses: vec![],
+            sent: vec![],
+            told: vec![],
+            asked: HashMap::new(),
+        }
     }
 
     fn input(&mut self, input: Input) {
@@ -68,7 +78,12 @@ impl World {
             match output {
                 Output::Respond { tx, response } => self.responses.push((tx, response)),
                 Output::Send { id, request } => self.sent.push((id, *request)),
-                Output::Tell { message, .. } => self.told.push(message),
+                Output::Tell { message, .. } => {
+                    if let ToShard::Revise { endpoint, rebind: Some(no), .. } = &message {
+                        self.asked.insert(*endpoint, *no);
+                    }
+                    self.told.push(message);
+                }
             }
         }
     }
@@ -116,7 +131,7 @@ impl World {
 
     fn revise(&mut self) -> (Terms, bool) {
         match self.told() {
-            ToShard::Revise { terms, rebind, .. } => (*terms, rebind),
+            ToShard::Revise { terms, rebind, .. } => (*terms, rebind.is_some()),
             other => panic!("{other:?}"),
         }
     }
@@ -134,8 +149,18 @@ impl World {
     }
 
     fn grant(&mut self, endpoint: EndpointId) {
-        let session = SessionId::new(ShardId(0), *b"0123456789abcdefghijAB");
-        self.input(Input::Shard(FromShard::Granted { endpoint, session }));
+        self.grant_named(endpoint, *b"0123456789abcdefghijAB");
+    }
+
+    /// Answers the last question of an endpoint with a session of this name.
+    fn grant_named(&mut self, endpoint: EndpointId, name: [u8; 22]) {
+        let no = self.asked.get(&endpoint).copied().unwrap_or_default();
+        self.grant_as(endpoint, name, no);
+    }
+
+    fn grant_as(&mut self, endpoint: EndpointId, name: [u8; 22], no: GrantNo) {
+        let session = SessionId::new(ShardId(0), name);
+        self.input(Input::Shard(FromShard::Granted { endpoint, session, no }));
     }
 
     /// INVITE and 200, without the ACK.
@@ -358,6 +383,33 @@ fn a_merged_request_is_refused() {
 }
 
 #[test]
+fn a_subscribe_or_refer_that_comes_by_two_ways_is_carried_out_once() {
+    // SIP-UAS-01
+    let mut w = World::new();
+    w.call("alice");
+    let other_way = |request: &str| request.replacen("z9hG4bK", "z9hG4bKother", 1);
+    let watch = subscribe("");
+    assert_eq!((w.code(&watch), w.code(&other_way(&watch))), (200, 482));
+    w.notice();
+    // Another number, tag or Call-ID is another subscription, as RFC 6665 has it.
+    for (from, to) in [("CSeq: 1", "CSeq: 2"), ("tag=twatcher", "tag=new"), ("cwatcher", "new")] {
+        assert_eq!(w.code(&watch.replacen(from, to, 1)), 200, "{to}");
+        w.notice();
+    }
+    for (seq, lines, notices) in [(7, "", 1), (8, "Refer-Sub: false\r\n", 0)] {
+        let bring = refer("alice", seq, "", &format!("Refer-To: <sip:bob@192.0.2.7>\r\n{lines}"));
+        assert_eq!((w.code(&bring), w.code(&other_way(&bring))), (202, 482));
+        w.join();
+        assert_eq!(w.sent.drain(..).count(), notices);
+    }
+    // What was refused is judged anew, and what was long ago is another request.
+    let brief = subscribe("Expires: 1\r\n").replacen("cwatcher", "brief", 1);
+    assert_eq!((w.code(&brief), w.code(&other_way(&brief))), (423, 423));
+    w.pass(limits::MERGED_WAIT);
+    assert_eq!(w.code(&other_way(&watch)), 200);
+}
+
+#[test]
 fn a_cancel_before_the_answer_gives_the_grant_back() {
     // SIP-TXN-03
     let mut w = World::new();
@@ -459,6 +511,41 @@ fn a_lost_session_may_be_negotiated_anew_for_a_minute() {
 }
 
 #[test]
+fn a_late_grant_answers_no_other_question_than_its_own() {
+    // FOCUS-03, SIP-DLG-03
+    let mut w = World::new();
+    let mut caller = w.call("alice");
+    let endpoint = caller.endpoint;
+    let moved = |n: u64| OFFER.replace("- 1 1", &format!("- 1 {n}")).replace("9/a1", &format!("9/a{n}"));
+    let late = |w: &mut World, no| w.grant_as(endpoint, *b"LATEabcdefghijklmnopqr", GrantNo(no));
+    // The shard stands still, and what it does in the end nobody waits for.
+    w.reinvite(&mut caller, &moved(2));
+    assert!(w.revise().1);
+    w.pass(invite::GRANT_ANSWER_WAIT);
+    assert_eq!(w.response().code, 503);
+    late(&mut w, 1);
+    assert!(w.responses.is_empty() && w.sent.is_empty());
+    // The call is as it was: what was offered first is answered as at first.
+    w.reinvite(&mut caller, OFFER);
+    let again = w.response();
+    assert!(again.body.contains("/aa0123456789abcdefghijAB;tcp"), "{}", again.body);
+    w.ack(&caller, TxId(w.last_tx), "");
+    // Of two questions the first is answered late, too.
+    w.reinvite(&mut caller, &moved(3));
+    assert!(w.revise().1);
+    w.pass(invite::GRANT_ANSWER_WAIT);
+    assert_eq!(w.response().code, 503);
+    w.reinvite(&mut caller, &moved(4));
+    assert!(w.revise().1);
+    late(&mut w, 2);
+    late(&mut w, 0);
+    assert!(w.responses.is_empty());
+    w.grant_as(endpoint, *b"RIGHTbcdefghijklmnopqr", GrantNo(3));
+    let ok = w.response();
+    assert!(ok.code == 200 && ok.body.contains("/aaRIGHTbcdefghijklmnopqr;tcp"), "{}", ok.body);
+}
+
+#[test]
 fn a_refresh_repeats_the_answer() {
     // SDP-06
     let mut w = World::new();
@@ -481,8 +568,7 @@ fn a_changed_path_asks_for_a_new_session() {
     w.reinvite(&mut caller, OFFER);
     let early = w.response();
     assert_eq!((early.code, early.headers.get("Retry-After").is_some()), (500, true));
-    let session = SessionId::new(ShardId(0), *b"ANOTHER789abcdefghijAB");
-    w.input(Input::Shard(FromShard::Granted { endpoint: caller.endpoint, session }));
+    w.grant_named(caller.endpoint, *b"ANOTHER789abcdefghijAB");
     let ok = w.response();
     assert!(ok.body.contains("/aaANOTHER789abcdefghijAB;tcp"));
     assert!(ok.body.lines().any(|l| l.starts_with("o=") && l.contains(" 2 IN ")), "{}", ok.body);
@@ -1090,7 +1176,8 @@ impl World {
 
     /// A call of the room that rings at carol's.
     fn ringing(&mut self) -> (EndpointId, RequestId, Outgoing) {
-        self.request(&refer("alice", 9, "", "Refer-To: <sip:carol@192.0.2.7:5070>\r\n"));
+        let refer = refer("alice", 9, "", "Refer-To: <sip:carol@192.0.2.7:5070>\r\n");
+        self.request(&refer.replacen("ralice9", &format!("r{}", self.last_tx), 1));
         assert_eq!(self.response().code, 202);
         let endpoint = self.join().endpoint;
         self.grant(endpoint);
@@ -1192,8 +1279,7 @@ fn who_answers_after_the_grant_is_void_gets_another_session() {
     w.input(Input::Answer { id, reply: picked_up(OFFER) });
     assert!(w.revise().1);
     w.reports();
-    let session = SessionId::new(ShardId(0), *b"ANOTHER789abcdefghijAB");
-    w.input(Input::Shard(FromShard::Granted { endpoint, session }));
+    w.grant_named(endpoint, *b"ANOTHER789abcdefghijAB");
     let (id, again) = w.sent();
     assert_eq!((again.method, &*again.uri), (Method::Invite, "sip:carol@phone"));
     assert!(again.body.contains("/aaANOTHER789") && !first.body.contains("ANOTHER"));

@@ -5,7 +5,7 @@
 use super::Input as Decisions;
 use crate::base::clock::Now;
 use crate::base::entropy::Entropy;
-use crate::base::id::{EndpointId, SessionId, ShardId};
+use crate::base::id::{EndpointId, GrantNo, SessionId, ShardId};
 use crate::base::refusal::Refusal;
 use crate::focus::accounts::Accounts;
 use crate::focus::signalling::{Flow, Headers, Method, Outgoing, Reply, Request, Response, Transport};
@@ -61,6 +61,8 @@ struct World {
     sides: Vec<Side>,
     sent: BTreeMap<RequestId, Outgoing>,
     joined: BTreeSet<EndpointId>,
+    /// The last question of each endpoint for another session.
+    asked: BTreeMap<EndpointId, GrantNo>,
     left: BTreeSet<EndpointId>,
     /// So many of the next messages to shards are not taken.
     full: usize,
@@ -106,6 +108,7 @@ impl World {
             sides: vec![Side::default(); PEOPLE],
             sent: BTreeMap::new(),
             joined: BTreeSet::new(),
+            asked: BTreeMap::new(),
             left: BTreeSet::new(),
             full: 0,
         }
@@ -219,6 +222,7 @@ impl World {
             0..=2 => FromShard::Granted {
                 endpoint,
                 session: SessionId::new(ShardId(0), *b"0123456789abcdefghijAB"),
+                no: self.asked.get(&endpoint).copied().unwrap_or_default(),
             },
             3 | 4 => FromShard::Bound { endpoint },
             5 => FromShard::Lost { endpoint, why },
@@ -303,6 +307,10 @@ impl World {
             }
             ToShard::Notice(notice) => assert!(self.joined.contains(&notice.endpoint), "{message:?}"),
             ToShard::Drain => {}
+        }
+        if let ToShard::Revise { endpoint, rebind: Some(no), .. } = &message {
+            let before = self.asked.insert(*endpoint, *no).unwrap_or_default();
+            assert!(*no > before, "{endpoint:?} asks twice with {no:?}");
         }
         if self.full > 0 {
             self.full -= 1;

@@ -5,7 +5,7 @@ use super::Input;
 use crate::base::address::Address;
 use crate::base::clock::Now;
 use crate::base::entropy::Entropy;
-use crate::base::id::{ConnId, EndpointId, SessionId, ShardId};
+use crate::base::id::{ConnId, EndpointId, GrantNo, SessionId, ShardId};
 use crate::base::limits;
 use crate::room::policy::{Policy, Types};
 use crate::shard::core::{Outputs, ShardConfig, ShardCore};
@@ -214,7 +214,7 @@ impl World {
         self.claims |= out.mesh.iter().any(|(_, message)| matches!(message, ShardMessage::Claim { .. }));
         self.mesh.extend(out.mesh.into_iter().map(|(to, message)| (to.index(), Over::Message(message))));
         for event in out.control {
-            if let FromShard::Granted { endpoint, session } = event
+            if let FromShard::Granted { endpoint, session, .. } = event
                 && let Some(seat) = self.seats.iter_mut().find(|seat| seat.endpoint == endpoint)
             {
                 seat.session = Some(session);
@@ -288,7 +288,7 @@ impl World {
         let Some(seat) = self.seats.get(which) else { return };
         let (endpoint, room, person) = (seat.endpoint, seat.room, seat.person);
         let Some((shard, room)) = self.home(room) else { return };
-        let rebind = input.below(2) == 0;
+        let rebind = (input.below(2) == 0).then_some(GrantNo(1));
         let terms = Box::new(terms(input, person));
         self.cores[shard].command(self.now, ToShard::Revise { endpoint, room, terms, rebind });
     }

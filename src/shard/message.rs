@@ -5,7 +5,7 @@
 
 use crate::base::address::Address;
 use crate::base::chunk::Chunk;
-use crate::base::id::{ConnId, EndpointId, MessageNo, RoomId, Seq, SessionId, ShardId};
+use crate::base::id::{ConnId, EndpointId, GrantNo, MessageNo, RoomId, Seq, SessionId, ShardId};
 use crate::base::nickname::Nickname;
 use crate::base::refusal::Refusal;
 use crate::room::command::Feedback;
@@ -88,8 +88,8 @@ pub enum ToShard {
     /// An endpoint wants in. Answered by [`FromShard::Granted`] or [`FromShard::Refused`].
     Join(Box<Join>),
     /// New terms after a re-INVITE, or the first after an INVITE without offer; to the room's home.
-    /// With `rebind`, the session gets a new session-id (answered by [`FromShard::Granted`]) and the
-    /// old connection loses it once the new one is bound.
+    /// With `rebind`, the session gets a new session-id (answered by [`FromShard::Granted`] with the same
+    /// number) and the old connection loses it once the new one is bound.
     Revise {
         /// Whose terms.
         endpoint: EndpointId,
@@ -97,8 +97,8 @@ pub enum ToShard {
         room: Address,
         /// The new terms.
         terms: Box<Terms>,
-        /// The peer's path changed: a new binding is needed.
-        rebind: bool,
+        /// The peer's path changed: a new binding is needed. The number ties the answer to this question.
+        rebind: Option<GrantNo>,
     },
     /// An endpoint takes the place of another one of the same participant; to the room's home. Answered with
     /// [`FromShard::Renamed`] if there is a nickname to go on with.
@@ -136,6 +136,8 @@ pub enum FromShard {
         endpoint: EndpointId,
         /// The new session.
         session: SessionId,
+        /// Which question this answers: that of [`ToShard::Revise`], 0 for a Join.
+        no: GrantNo,
     },
     /// The endpoint may not enter.
     Refused {
@@ -199,8 +201,8 @@ pub enum ShardMessage {
         endpoint: EndpointId,
         /// The new terms.
         terms: Box<Terms>,
-        /// The new session's name, if a new binding is needed.
-        rebind: Option<SessionId>,
+        /// The new session's name and what the focus asked for it by, if a new binding is needed.
+        rebind: Option<(SessionId, GrantNo)>,
     },
     /// Home → session's shard: the sender has another address.
     Disclose {

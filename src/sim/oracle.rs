@@ -359,8 +359,7 @@ impl Oracle {
                 format!("request {request} ({asks:?}) was answered {code}: again {again}, astray {astray}")
             });
         }
-        // A shard that stood still may yet do what the focus no longer waits for.
-        let (over, frozen_until) = (self.stays[stay].over, self.frozen_until + limits::GRANT_WAIT);
+        let (over, frozen_until) = (self.stays[stay].over, self.frozen_until);
         let in_time = r
             .arrived
             .filter(|_| self.stays[stay].granted_at > frozen_until)

@@ -493,7 +493,7 @@ impl World {
     /// What a shard tells the focus, as it tells it.
     fn note_news(&mut self, shard: usize, news: &FromShard) {
         match news {
-            FromShard::Granted { endpoint, session } => {
+            FromShard::Granted { endpoint, session, .. } => {
                 self.trace.octets(session.reveal());
                 self.desk.granted.entry(*endpoint).or_default().push((*session, self.now));
             }

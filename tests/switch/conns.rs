@@ -2,6 +2,7 @@
 
 use crate::world::{Person, ROOM, World, address, peer_path, terms};
 use openmsrp::base::chunk::Flag;
+use openmsrp::base::id::GrantNo;
 use openmsrp::base::limits;
 use openmsrp::shard::conns::CloseReason;
 use openmsrp::shard::message::{Ended, FromShard, ToShard};
@@ -256,7 +257,7 @@ fn a_lost_connection_is_told_and_a_new_session_brings_it_back() {
         endpoint: alice.endpoint,
         room: address(ROOM),
         terms: Box::new(terms("alice")),
-        rebind: true,
+        rebind: Some(GrantNo(1)),
     };
     w.tell(0, revise);
     alice.session = w.granted(alice.endpoint).unwrap();
@@ -277,7 +278,7 @@ fn a_new_path_takes_over_when_it_is_bound_and_not_before() {
         endpoint: alice.endpoint,
         room: address(ROOM),
         terms: Box::new(moved),
-        rebind: true,
+        rebind: Some(GrantNo(1)),
     };
     w.tell(0, revise);
     bob.says(&mut w, 1, "still the old one");
@@ -297,7 +298,7 @@ fn a_new_path_takes_over_when_it_is_bound_and_not_before() {
         endpoint: alice.endpoint,
         room: address(ROOM),
         terms: Box::new(terms("alice")),
-        rebind: true,
+        rebind: Some(GrantNo(1)),
     };
     w.tell(0, again);
     w.later(limits::GRANT_WAIT);
@@ -350,7 +351,7 @@ fn data_that_overtakes_the_answer_to_our_offer_waits_for_it() {
     alice.says(&mut w, 1, "early");
     assert!(w.frames(end).is_empty() && bob.hears(&mut w).is_empty());
     let revise =
-        ToShard::Revise { endpoint, room: address(ROOM), terms: Box::new(terms("alice")), rebind: false };
+        ToShard::Revise { endpoint, room: address(ROOM), terms: Box::new(terms("alice")), rebind: None };
     w.tell(0, revise);
     assert_eq!(alice.answers(&mut w), [("t0000001".into(), "200".into())]);
     assert_eq!(bob.hears(&mut w), [alice.wrapped("early")]);
@@ -377,7 +378,7 @@ pub(crate) fn renegotiated(w: &mut World, who: &Person) -> Person {
     let room = address(ROOM);
     let terms = Box::new(terms(&who.name));
     let home = w.home(ROOM);
-    w.tell(home, ToShard::Revise { endpoint: who.endpoint, room, terms, rebind: true });
+    w.tell(home, ToShard::Revise { endpoint: who.endpoint, room, terms, rebind: Some(GrantNo(1)) });
     let session = w.granted(who.endpoint).unwrap();
     assert_ne!(session, who.session);
     let end = w.connect(home);

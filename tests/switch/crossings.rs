@@ -2,7 +2,7 @@
 
 use crate::world::{Person, ROOM, World, address, terms};
 use openmsrp::base::chunk::Flag;
-use openmsrp::base::id::{EndpointId, SessionId};
+use openmsrp::base::id::{EndpointId, GrantNo, SessionId};
 use openmsrp::base::limits;
 use openmsrp::shard::conns::CloseReason;
 use openmsrp::shard::core::Flow;
@@ -18,7 +18,12 @@ fn revise(w: &mut World, who: EndpointId, terms: Terms) -> SessionId {
     let home = w.home(ROOM);
     w.tell(
         home,
-        ToShard::Revise { endpoint: who, room: address(ROOM), terms: Box::new(terms), rebind: true },
+        ToShard::Revise {
+            endpoint: who,
+            room: address(ROOM),
+            terms: Box::new(terms),
+            rebind: Some(GrantNo(1)),
+        },
     );
     w.granted(who).unwrap()
 }
@@ -88,7 +93,7 @@ fn terms_that_cross_a_claim_arrive() {
             endpoint: a.endpoint,
             room: address(ROOM),
             terms: Box::new(terms("a")),
-            rebind: false,
+            rebind: None,
         },
     );
     assert_eq!(w.frames(end)[0].what, "200");
@@ -328,8 +333,12 @@ fn a_new_session_is_found_where_a_claim_has_taken_the_old_one() {
     w.cross((0, 1));
     w.cross((1, 0));
     assert_eq!(w.frames(first.end)[0].what, "200");
-    let revise =
-        ToShard::Revise { endpoint, room: address(&there), terms: Box::new(terms("a")), rebind: true };
+    let revise = ToShard::Revise {
+        endpoint,
+        room: address(&there),
+        terms: Box::new(terms("a")),
+        rebind: Some(GrantNo(1)),
+    };
     w.tell(1, revise);
     w.cross_all();
     second.session = w.granted(endpoint).unwrap();

@@ -22,7 +22,7 @@ fn whispers(w: &mut World, from: &Person, n: u32, to: &str) -> String {
 fn revised(w: &mut World, who: &Person, private_messages: Option<bool>) {
     let (endpoint, room) = (who.endpoint, crate::world::address(ROOM));
     let terms = Box::new(declares(&who.name, private_messages));
-    w.tell(w.home(ROOM), ToShard::Revise { endpoint, room, terms, rebind: false });
+    w.tell(w.home(ROOM), ToShard::Revise { endpoint, room, terms, rebind: None });
 }
 
 #[test]

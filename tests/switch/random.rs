@@ -6,6 +6,7 @@
 
 use crate::world::{Person, World, address, answer, terms};
 use openmsrp::base::chunk::Flag;
+use openmsrp::base::id::GrantNo;
 use openmsrp::base::limits;
 use openmsrp::room::policy::Policy;
 use openmsrp::shard::core::ShardCore;
@@ -132,7 +133,7 @@ impl Play {
         self.bind(i);
         if late {
             let terms = Box::new(terms(&name));
-            self.tell(room, ToShard::Revise { endpoint, room: address(ROOMS[room]), terms, rebind: false });
+            self.tell(room, ToShard::Revise { endpoint, room: address(ROOMS[room]), terms, rebind: None });
         }
     }
 
@@ -152,7 +153,10 @@ impl Play {
             (self.peers[i].person.endpoint, self.peers[i].room, self.peers[i].person.name.clone());
         let before = self.w.granted(endpoint);
         let terms = Box::new(terms(&name));
-        self.tell(room, ToShard::Revise { endpoint, room: address(ROOMS[room]), terms, rebind: true });
+        self.tell(
+            room,
+            ToShard::Revise { endpoint, room: address(ROOMS[room]), terms, rebind: Some(GrantNo(1)) },
+        );
         self.w.cross_all();
         self.listen();
         if self.w.granted(endpoint) == before {

@@ -179,7 +179,7 @@ impl World {
 
     pub(crate) fn granted(&self, endpoint: EndpointId) -> Option<SessionId> {
         self.control.iter().rev().find_map(|e| match e {
-            FromShard::Granted { endpoint: who, session } if *who == endpoint => Some(*session),
+            FromShard::Granted { endpoint: who, session, .. } if *who == endpoint => Some(*session),
             _ => None,
         })
     }

@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const CONFERENCE: &str = "Event: conference\r\n";
 
+/// How often a notice is tried again.
+const REFUSALS: u32 = 3;
+
 /// Who must follow a room by its notices alone.
 #[derive(Default)]
 struct Follower {
@@ -151,6 +154,46 @@ fn a_hundred_joins_in_a_second_are_one_notice() {
     }
     assert_eq!((early.version, late.version), (3, 2));
     assert!(early.users == late.users && early.users.len() == 99);
+}
+
+#[test]
+fn a_notice_that_is_refused_is_followed_by_a_whole_document() {
+    // CONF-06, CONF-09
+    let mut w = world(500);
+    w.watch("watcher", "");
+    let mut follower = Follower::default();
+    follower.take(&w.notices()[0].1);
+    w.presence("alice", 1, true);
+    w.pass(NOTICE_PACE);
+    follower.take(&w.notices()[0].1);
+    assert_eq!(follower.full, 1);
+    let refuse = |w: &mut World| {
+        w.pass(NOTICE_PACE);
+        let (id, notify) = w.sent();
+        w.input(Input::Answer { id, reply: Reply::bare(500) });
+        conference::read(notify.whole_body().as_bytes()).unwrap().state
+    };
+    // Nothing else changes: what was missed comes of itself.
+    w.presence("bob", 2, true);
+    assert_eq!(refuse(&mut w), State::Partial);
+    w.pass(NOTICE_PACE);
+    follower.take(&w.notices()[0].1);
+    assert_eq!((follower.full, follower.users.len()), (2, 2));
+    // Once it is there, changes follow again.
+    w.presence("carol", 3, true);
+    w.pass(NOTICE_PACE);
+    follower.take(&w.notices()[0].1);
+    assert_eq!((follower.full, follower.users.len()), (2, 3));
+    // Who refuses everything is left alone until something changes, and then told everything.
+    w.presence("bob", 2, false);
+    let states: Vec<State> = (0..=REFUSALS).map(|_| refuse(&mut w)).collect();
+    assert_eq!(states, [State::Partial, State::Full, State::Full, State::Full]);
+    w.pass(10 * NOTICE_PACE);
+    assert!(w.sent.is_empty());
+    w.presence("carol", 3, false);
+    w.pass(NOTICE_PACE);
+    follower.take(&w.notices()[0].1);
+    assert_eq!((follower.full, follower.names()), (3, vec!["sip:alice@example.com"]));
 }
 
 #[test]

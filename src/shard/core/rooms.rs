@@ -4,7 +4,7 @@ use super::ShardCore;
 use crate::base::address::Address;
 use crate::base::chunk::{Chunk, Flag};
 use crate::base::clock::Now;
-use crate::base::id::{EndpointId, MessageNo, RoomId, Seq, ShardId};
+use crate::base::id::{EndpointId, GrantNo, MessageNo, RoomId, Seq, ShardId};
 use crate::base::limits;
 use crate::base::nickname::Nickname;
 use crate::base::refusal::Refusal;
@@ -507,11 +507,11 @@ impl ShardCore {
         endpoint: EndpointId,
         room: &Address,
         terms: Box<Terms>,
-        rebind: bool,
+        rebind: Option<GrantNo>,
     ) {
         let at = self.room_names.get(room).and_then(|r| self.rooms.get(r)?.roster().shard_of(endpoint));
         let Some(at) = at else {
-            if rebind {
+            if rebind.is_some() {
                 self.outputs.control.push(FromShard::Refused { endpoint, why: Refusal::NoSession });
             }
             return;
@@ -519,7 +519,7 @@ impl ShardCore {
         if let Some(&room) = self.room_names.get(room) {
             self.run(now, room, Command::Revise { endpoint, able: terms.private_messages }, None);
         }
-        let rebind = rebind.then(|| self.entropy.session_id(at));
+        let rebind = rebind.map(|no| (self.entropy.session_id(at), no));
         self.tell(now, at, ShardMessage::Revise { endpoint, terms, rebind });
     }
 

@@ -10,7 +10,7 @@ use super::follow::Untold;
 use super::{Replacement, Session, ShardCore, State, write_uri};
 use crate::base::chunk::Flag;
 use crate::base::clock::Now;
-use crate::base::id::{ConnId, EndpointId, RoomId, Seq, SessionId, ShardId};
+use crate::base::id::{ConnId, EndpointId, GrantNo, RoomId, Seq, SessionId, ShardId};
 use crate::base::limits;
 use crate::base::refusal::Refusal;
 use crate::session::inbound::Inbound;
@@ -60,7 +60,7 @@ impl ShardCore {
             return self.tell(now, room.home(), ShardMessage::Decline { room, endpoint });
         }
         self.install(now, grant);
-        self.outputs.control.push(FromShard::Granted { endpoint, session });
+        self.outputs.control.push(FromShard::Granted { endpoint, session, no: GrantNo(0) });
         self.connect_if_passive(now, endpoint);
     }
 
@@ -94,7 +94,13 @@ impl ShardCore {
     }
 
     /// New terms from a re-INVITE or from the answer to our offer.
-    pub(super) fn revise(&mut self, now: Now, endpoint: EndpointId, terms: Terms, rebind: Option<SessionId>) {
+    pub(super) fn revise(
+        &mut self,
+        now: Now,
+        endpoint: EndpointId,
+        terms: Terms,
+        rebind: Option<(SessionId, GrantNo)>,
+    ) {
         let Some(session) = self.sessions.get_mut(&endpoint) else {
             if let Some(to) = self.moved.get(&endpoint) {
                 let terms = Box::new(terms);
@@ -102,8 +108,8 @@ impl ShardCore {
             }
             return;
         };
-        if let Some(id) = rebind {
-            return self.rebind(now, endpoint, terms, id);
+        if let Some(asked) = rebind {
+            return self.rebind(now, endpoint, terms, asked);
         }
         let room = session.grant.room;
         if let Some(member) = session.member.and_then(|m| self.audiences.get_mut(&room)?.member_mut(m)) {
@@ -135,7 +141,7 @@ impl ShardCore {
 
     /// The peer's path changed: a new session takes the place of the old one. If the peer comes to us,
     /// the old one stays until then; if we go to the peer, it ends here, since its path does.
-    fn rebind(&mut self, now: Now, endpoint: EndpointId, terms: Terms, id: SessionId) {
+    fn rebind(&mut self, now: Now, endpoint: EndpointId, terms: Terms, (id, no): (SessionId, GrantNo)) {
         let Some(session) = self.sessions.get_mut(&endpoint) else { return };
         let (room, bound) = (session.grant.room, matches!(session.state, State::Bound(_)));
         // A claim may have brought the session here before its room knew: the new one is to be found here.
@@ -143,7 +149,7 @@ impl ShardCore {
         let id = if id.shard() == here { id } else { self.entropy.session_id(here) };
         let due = now + limits::GRANT_WAIT;
         self.timers.set(due, Timer::Grant(endpoint));
-        self.outputs.control.push(FromShard::Granted { endpoint, session: id });
+        self.outputs.control.push(FromShard::Granted { endpoint, session: id, no });
         self.by_id.insert(id, endpoint);
         let stays = bound && terms.connect_to.is_none();
         let replaced = if stays {
