@@ -591,7 +591,7 @@ impl World {
         let lost = seat.stage == Stage::In && over(seat.stay) && seat.next.is_none();
         // What moves from shard to shard may yet be bound before its end is seen.
         let moves = seat.next.and_then(|n| self.oracle.stays[n].link).is_some_and(|l| self.links[l].moving);
-        let never_came = seat.stage == Stage::Granted && !moves && over(seat.stay.or(seat.next));
+        let never_came = seat.stage == Stage::Granted && !moves && over(seat.next.or(seat.stay));
         if lost || never_came {
             self.seats[i].next = None;
             self.seats[i].stage = Stage::Lost;
