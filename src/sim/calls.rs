@@ -310,8 +310,9 @@ impl World {
                 self.leave(i);
                 self.comes_again(i);
             }
-            // A shard that stood still may yet do what the focus no longer waits for, and connect.
-            503 if self.seats[i].passive => {
+            // A shard that stood still may yet do what the focus no longer waits for, and connect; so may one
+            // that was asked before the focus ended the call.
+            487 | 503 if self.seats[i].passive => {
                 self.leave(i);
                 self.comes_again(i);
             }
