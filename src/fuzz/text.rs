@@ -68,10 +68,9 @@ pub fn cpim(octets: &[u8]) {
 fn written(draft: &Draft<'_>) {
     let mut out = Vec::new();
     cpim::write(&mut out, draft);
-    let read = match cpim::read(&out) {
-        Ok(read) => read,
-        Err(error) => panic!("unreadable once written: {error}"),
-    };
+    let read = cpim::read(&out);
+    assert!(read.is_ok(), "unreadable once written: {read:?}");
+    let Ok(read) = read else { return };
     let clean = |uri: &str| uri.chars().all(|c| c > ' ' && !c.is_control() && !"<>\"\\".contains(c));
     if clean(draft.from) {
         assert_eq!(read.from.uri, draft.from);
