@@ -316,6 +316,11 @@ impl World {
                 self.leave(i);
                 self.comes_again(i);
             }
+            // A passive one has given its session up with the offer of another path.
+            _ if self.seats[i].passive && self.seats[i].next.is_some() => {
+                self.leave(i);
+                self.comes_again(i);
+            }
             _ => {
                 // Nothing has changed, except that the offer of another path is void.
                 let seat = &mut self.seats[i];
