@@ -247,23 +247,71 @@ proptest! {
 
     #[test]
     fn what_is_written_is_read_back(
-        name in any::<String>(), subject in any::<String>(), extra in "\\PC{0,12}", uri in "sip:\\PC{1,12}",
+        name in any::<String>(), subject in any::<String>(), extra in header_name(), uri in "sip:\\PC{1,12}",
         content in prop::collection::vec(any::<u8>(), 0..64),
     ) {
         // CPIM-01, CPIM-05, SEC-09
-        let mut out = Vec::new();
-        let headers = [("NS", "x <urn:x>"), ("x.Extra", extra.as_str()), (&extra, "bad name"), ("Subject", &subject)];
-        cpim::write(&mut out, &Draft {
-            from: &uri, from_name: &name, to: "sip:r@h", to_name: "", date_time: "2024-05-14T09:26:53Z",
-            headers: &headers, content_type: "text/plain", content: &content,
-        });
-        let read = cpim::read(&out).map_err(|e: CpimError| TestCaseError::fail(e.to_string()))?;
-        prop_assert_eq!(&*read.from.name, name.trim_matches(' '));
-        prop_assert_eq!(read.subject.as_deref(), Some(subject.trim_matches(' ')));
-        prop_assert_eq!(read.content, &content[..]);
-        prop_assert_eq!(read.to.len(), 1);
-        prop_assert_eq!(read.date_time, Some("2024-05-14T09:26:53Z"));
-        let block = &out[..out.len() - content.len()];
-        prop_assert!(block.iter().all(|b| *b >= 0x20 || *b == b'\r' || *b == b'\n'));
+        written_and_read(&name, &subject, &extra, &uri, &content)?;
     }
+}
+
+/// Names for a header more: any text, and those that mean something, in any case and with a prefix.
+fn header_name() -> impl Strategy<Value = String> {
+    let known = ["From", "To", "DateTime", "Content-Type", "NS", "cc", "Require"];
+    prop_oneof![
+        4 => "\\PC{0,12}",
+        1 => (prop::sample::select(known.to_vec()), prop::sample::select(vec!["", "x.", "p."]), 0..3_u8).prop_map(
+            |(name, prefix, case)| match case {
+                0 => format!("{prefix}{name}"),
+                1 => format!("{prefix}{}", name.to_lowercase()),
+                _ => format!("{prefix}{}", name.to_uppercase()),
+            }
+        ),
+    ]
+}
+
+#[test]
+fn a_header_more_never_makes_what_is_written_unreadable() {
+    // SEC-03, SEC-09
+    for extra in ["to", "To", "FROM", "content-type", "NS", "p.NS", "p.to", "p.From", "DateTime"] {
+        written_and_read("A", "s", extra, "sip:a@h", b"x").unwrap();
+    }
+}
+
+fn written_and_read(
+    name: &str,
+    subject: &str,
+    extra: &str,
+    uri: &str,
+    content: &[u8],
+) -> Result<(), TestCaseError> {
+    let mut out = Vec::new();
+    let headers = [
+        ("NS", "x <urn:x>"),
+        ("NS", "p <urn:ietf:params:cpim-headers:>"),
+        ("x.Extra", extra),
+        (extra, "bad name"),
+        ("Subject", subject),
+    ];
+    let draft = Draft {
+        from: uri,
+        from_name: name,
+        to: "sip:r@h",
+        to_name: "",
+        date_time: "2024-05-14T09:26:53Z",
+        headers: &headers,
+        content_type: "text/plain",
+        content,
+    };
+    cpim::write(&mut out, &draft);
+    let read = cpim::read(&out).map_err(|e: CpimError| TestCaseError::fail(e.to_string()))?;
+    prop_assert_eq!(&*read.from.name, name.trim_matches(' '));
+    prop_assert_eq!(read.subject.as_deref(), Some(subject.trim_matches(' ')));
+    prop_assert_eq!(read.content, content);
+    prop_assert_eq!(read.content_type, "text/plain");
+    prop_assert_eq!(read.to.len(), 1);
+    prop_assert_eq!(read.date_time, Some("2024-05-14T09:26:53Z"));
+    let block = &out[..out.len() - content.len()];
+    prop_assert!(block.iter().all(|b| *b >= 0x20 || *b == b'\r' || *b == b'\n'));
+    Ok(())
 }

@@ -310,8 +310,14 @@ impl World {
                 self.leave(i);
                 self.comes_again(i);
             }
-            // A shard that stood still may yet do what the focus no longer waits for, and connect.
-            503 if self.seats[i].passive => {
+            // A shard that stood still may yet do what the focus no longer waits for, and connect; so may one
+            // that was asked before the focus ended the call.
+            487 | 503 if self.seats[i].passive => {
+                self.leave(i);
+                self.comes_again(i);
+            }
+            // A passive one has given its session up with the offer of another path.
+            _ if self.seats[i].passive && self.seats[i].next.is_some() => {
                 self.leave(i);
                 self.comes_again(i);
             }
@@ -591,7 +597,7 @@ impl World {
         let lost = seat.stage == Stage::In && over(seat.stay) && seat.next.is_none();
         // What moves from shard to shard may yet be bound before its end is seen.
         let moves = seat.next.and_then(|n| self.oracle.stays[n].link).is_some_and(|l| self.links[l].moving);
-        let never_came = seat.stage == Stage::Granted && !moves && over(seat.stay.or(seat.next));
+        let never_came = seat.stage == Stage::Granted && !moves && over(seat.next.or(seat.stay));
         if lost || never_came {
             self.seats[i].next = None;
             self.seats[i].stage = Stage::Lost;

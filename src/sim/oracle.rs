@@ -154,6 +154,8 @@ pub(super) struct Oracle {
 #[derive(Debug, Default)]
 struct Name {
     name: &'static str,
+    /// The wish that brought it.
+    wish: u32,
     /// So many wishes have no answer.
     open: u32,
     /// It may have come from another device.
@@ -374,7 +376,7 @@ impl Oracle {
                 });
             }
             Purpose::Part { message, last } => self.judged(turn, stay, message, last, code),
-            Purpose::Name(n) => self.name_judged(stay, n, code),
+            Purpose::Name(n) => self.name_judged(stay, n, request, code),
             _ => {}
         }
     }
@@ -408,11 +410,12 @@ impl Oracle {
         self.names.entry(endpoint).or_default().unsure = true;
     }
 
-    fn name_judged(&mut self, stay: usize, n: usize, code: u16) {
+    /// Wishes are granted in their order, but answers on two connections may overtake each other.
+    fn name_judged(&mut self, stay: usize, n: usize, wish: u32, code: u16) {
         let name = self.names.entry(self.stays[stay].endpoint).or_default();
         name.open = name.open.saturating_sub(1);
-        if code < 300 {
-            name.name = NAMES[n];
+        if code < 300 && wish >= name.wish {
+            (name.name, name.wish) = (NAMES[n], wish);
             name.unsure = false;
         }
     }

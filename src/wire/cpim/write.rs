@@ -1,6 +1,6 @@
 //! Making a wrapper: strict, whatever the values hold (SEC-09).
 
-use super::scan::is_name_octet;
+use super::scan::{Fields, Names, is_name_octet};
 
 /// A wrapper to be written.
 #[derive(Clone, Copy, Debug)]
@@ -15,7 +15,9 @@ pub struct Draft<'a> {
     pub to_name: &'a str,
     /// DateTime (RFC 3339); left out if empty.
     pub date_time: &'a str,
-    /// Further header lines in their order, NS included; values are plain text. A name that is none is left out.
+    /// Further header lines in their order, NS included; values are plain text. Left out is what would make the
+    /// wrapper unreadable or say it twice: a name that is none, From, To and Content-Type in any case, and an NS
+    /// that binds nothing.
     pub headers: &'a [(&'a str, &'a str)],
     /// The media type of the content, with parameters.
     pub content_type: &'a str,
@@ -31,11 +33,9 @@ pub fn write(out: &mut Vec<u8>, draft: &Draft<'_>) {
     if !draft.date_time.is_empty() {
         header_line(out, "DateTime", draft.date_time);
     }
+    let mut names = Names::default();
     for (name, value) in draft.headers {
-        let local =
-            name.split_once('.').map_or(*name, |(prefix, local)| if prefix.is_empty() { "" } else { local });
-        let octets = name.bytes().filter(|b| *b == b'.').count() <= 1;
-        if octets && !local.is_empty() && name.bytes().all(|b| is_name_octet(b) || b == b'.') {
+        if may_stand(&mut names, name, value) {
             header_line(out, name, value);
         }
     }
@@ -43,6 +43,30 @@ pub fn write(out: &mut Vec<u8>, draft: &Draft<'_>) {
     out.extend(draft.content_type.bytes().filter(|b| (0x20..0x7f).contains(b)));
     out.extend_from_slice(b"\r\n\r\n");
     out.extend_from_slice(draft.content);
+}
+
+/// Whether a reader takes this for a header beside those that the wrapper has already.
+fn may_stand<'a>(names: &mut Names<'a>, full: &'a str, value: &'a str) -> bool {
+    let (prefix, name) = match full.split_once('.') {
+        Some(("", _)) => return false,
+        Some(parts) => parts,
+        None => ("", full),
+    };
+    if name.is_empty() || !prefix.bytes().chain(name.bytes()).all(is_name_octet) {
+        return false;
+    }
+    let value = value.trim_matches(' ');
+    let fields = Fields { prefix, name, params: "", value };
+    if fields.is_content_type() {
+        return false;
+    }
+    let known = if prefix.is_empty() && name == "NS" { Ok(name) } else { names.resolve(&fields) };
+    match known {
+        Err(_) | Ok("From" | "To") => false,
+        // What must be escaped is no URI.
+        Ok("NS") => !value.chars().any(must_escape) && names.declare(value).is_ok(),
+        Ok(_) => true,
+    }
 }
 
 fn header_line(out: &mut Vec<u8>, name: &str, value: &str) {
@@ -95,13 +119,17 @@ fn escape(out: &mut Vec<u8>, text: &str, quoted: bool) {
             '\t' => out.extend_from_slice(b"\\t"),
             '\n' => out.extend_from_slice(b"\\n"),
             '\r' => out.extend_from_slice(b"\\r"),
-            // The line separators are no controls, but end a line in terminals and JavaScript.
-            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
+            c if must_escape(c) => {
                 out.extend_from_slice(format!("\\u{:04x}", u32::from(c)).as_bytes());
             }
             c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }
+}
+
+/// The line separators are no controls, but end a line in terminals and JavaScript.
+fn must_escape(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 #[cfg(test)]
@@ -168,5 +196,34 @@ mod tests {
             "\r\nContent-Type: text/plainX: y\r\n\r\n",
         );
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn no_header_says_again_what_the_wrapper_says_or_makes_it_unreadable() {
+        // SEC-03, SEC-09
+        let ours = "urn:ietf:params:cpim-headers:";
+        let many: Vec<String> = (0..6).map(|n| format!("p{n} <{ours}>")).collect();
+        let mut headers = vec![
+            ("to", "bad name"),
+            ("To", "<sip:eve@h>"),
+            ("FROM", "<sip:eve@h>"),
+            ("content-TYPE", "text/html"),
+            ("NS", "bad name"),
+            ("NS", "x <urn:\tx>"),
+        ];
+        headers.extend(many.iter().map(|ns| ("NS", ns.as_str())));
+        headers.extend([
+            ("p0.From", "<sip:eve@h>"),
+            ("p1.tO", "<sip:eve@h>"),
+            ("p0.NS", "none"),
+            ("x.To", "v"),
+        ]);
+        headers.extend([("NS", "<urn:x>"), ("From", "<sip:eve@h>"), ("ns", "v")]);
+        let text = written(&Draft { headers: &headers, ..draft() });
+        let lines: Vec<&str> = text.split("\r\n\r\n").next().unwrap().split("\r\n").skip(3).collect();
+        let bound: Vec<String> = (0..4).map(|n| format!("NS: p{n} <{ours}>")).collect();
+        let bound: Vec<&str> = bound.iter().map(String::as_str).collect();
+        assert_eq!(lines, [&bound[..], &["x.To: v", "NS: <urn:x>", "ns: v"]].concat());
+        assert!(crate::wire::cpim::read(text.as_bytes()).is_ok());
     }
 }
