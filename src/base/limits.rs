@@ -239,6 +239,10 @@ pub const MERGED_WAIT: Duration = Duration::from_secs(32);
 /// Between two notices of changes to one subscriber (RFC 4575 §3.9, CONF-07).
 pub const NOTICE_PACE: Duration = Duration::from_secs(5);
 
+/// The answer to somebody who shows who they are waits so long for the shard that must know it; then it is
+/// given all the same, and what is said before the shard knows is refused.
+pub const DISCLOSURE_WAIT: Duration = Duration::from_secs(2);
+
 /// How often the subscribers of a room are gone through for whom it is time. Those of one turn share what is
 /// written for them; a change after a quiet time is told without waiting for the next.
 pub const NOTICE_TURN: Duration = Duration::from_secs(1);

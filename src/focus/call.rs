@@ -12,10 +12,11 @@ use super::refer::ReportId;
 use super::roster::Presence;
 use super::signalling::{Flow, Request, Response, host_port};
 use super::timer::SessionTimer;
-use super::{Core, News, TxId};
+use super::{Core, News, Timer, TxId};
 use crate::base::address::Address;
 use crate::base::clock::Now;
 use crate::base::id::{EndpointId, GrantNo, SessionId};
+use crate::base::limits;
 use crate::shard::message::{Disclosure, Join, Terms, ToShard};
 use crate::wire::conference::Recipient;
 use crate::wire::sdp::{self, Description, Media, MediaProblem, MessageMedia, NoChat, Setup};
@@ -93,6 +94,8 @@ pub(super) struct Call {
     moderators_see: bool,
     /// The request at work wants the participant shown: whether that is possible, and if not why.
     pub(super) shows: Option<Result<(), &'static str>>,
+    /// The 200 that waits until the session's shard knows who the participant is, and how long.
+    pub(super) untold: Option<(TxId, Box<Response>, Now)>,
     /// What is negotiated came with an INVITE, so that an ACK follows the answer.
     pub(super) acks: bool,
     pub(super) timer: SessionTimer,
@@ -126,6 +129,7 @@ impl Call {
             terms: None,
             present: false,
             nickname: None,
+            untold: None,
             aware: false,
             joining: "dialed-in",
             reoffer: false,
@@ -187,19 +191,29 @@ impl Call {
         })
     }
 
-    /// The participant shows itself: the anonymous one leaves the roster, the other one is there.
-    fn disclose(&mut self, core: &mut Core) {
+    /// The participant shows itself: the anonymous one leaves the roster, the other one is there. Whether a
+    /// shard is to say that it knows.
+    fn disclose(&mut self, core: &mut Core) -> bool {
         let gone = self.endpoint.filter(|_| self.present).map(|endpoint| self.news(endpoint, false));
         let contact = core.dialogs.get(self.dialog).map_or("", |d| d.target()).to_owned();
-        let Some(aliases) = self.who.disclose(&contact) else { return };
+        let Some(aliases) = self.who.disclose(&contact) else { return false };
         core.news.extend(gone);
-        let Some(endpoint) = self.endpoint else { return };
+        let Some(endpoint) = self.endpoint else { return false };
         if self.present {
             core.news.push(self.news(endpoint, true));
         }
         let (room, participant) = (self.room.clone(), self.who.participant.clone());
         let disclosure = Disclosure { endpoint, room, participant, aliases };
         core.tell(&self.room, ToShard::Disclose(Box::new(disclosure)));
+        true
+    }
+
+    /// Sends the 200 that has waited, if one has.
+    pub(super) fn tell_at_last(&mut self, core: &mut Core) {
+        if let Some((tx, response, due)) = self.untold.take() {
+            core.disarm(due, Timer::Disclosed(self.dialog));
+            core.respond(tx, *response);
+        }
     }
 
     /// A re-INVITE while nothing else is under way.
@@ -399,8 +413,9 @@ impl Call {
             response.headers.push("Record-Route", route);
         }
         let mut response = capabilities(response, dialog.contact(), false);
+        let mut waits = false;
         match self.shows.take() {
-            Some(Ok(())) => self.disclose(core),
+            Some(Ok(())) => waits = self.disclose(core),
             Some(Err(why)) => {
                 let warning = format!("399 {} \"{why}\"", dialog.flow().local);
                 response.headers.push("Warning", warning);
@@ -414,7 +429,14 @@ impl Call {
         if !body.is_empty() {
             response = response.body("application/sdp", body);
         }
-        core.respond(tx, response);
+        if !waits {
+            return core.respond(tx, response);
+        }
+        // Whoever has the 200 may speak under the new address at once, so the shard must know it by then.
+        self.tell_at_last(core);
+        let due = core.now + limits::DISCLOSURE_WAIT;
+        core.arm(due, Timer::Disclosed(self.dialog));
+        self.untold = Some((tx, Box::new(response), due));
     }
 }
 

@@ -335,6 +335,19 @@ impl Calls {
         }
     }
 
+    /// The session's shard knows who an anonymous participant is.
+    pub(super) fn disclosed(&mut self, core: &mut Core, endpoint: EndpointId) {
+        let Some(&dialog) = self.endpoints.get(&endpoint) else { return };
+        self.disclosed_due(core, dialog);
+    }
+
+    /// It knows, or has not said so in time: it will know before long.
+    pub(super) fn disclosed_due(&mut self, core: &mut Core, dialog: DialogId) {
+        if let Some(call) = self.table.get_mut(&dialog) {
+            call.tell_at_last(core);
+        }
+    }
+
     /// The room of a call, and who is in it by that call.
     pub(super) fn place_of(&self, dialog: DialogId) -> Option<(Address, Address)> {
         self.table.get(&dialog).map(|c| (c.room.clone(), c.who.participant.clone()))
@@ -390,6 +403,7 @@ impl Calls {
         let Some(mut call) = self.table.remove(&dialog) else { return };
         core.disarm(call.asked + GRANT_ANSWER_WAIT, Timer::Grant(dialog));
         call.timer.stop(core, dialog);
+        call.tell_at_last(core);
         if let Phase::Pending { tx, .. } | Phase::Answered { tx } | Phase::Offered { tx } = call.phase {
             self.transactions.remove(&tx);
         }

@@ -201,6 +201,8 @@ enum Timer {
     Grant(DialogId),
     /// The session timer of a call is due.
     Session(DialogId),
+    /// The shard has not said that it knows who an anonymous participant is.
+    Disclosed(DialogId),
     /// A subscription ends.
     Expire(SubId),
     /// Subscribers of a room may be told what changed.
@@ -322,6 +324,7 @@ impl Focus {
                 Timer::Rebind(dialog) => self.calls.rebind_due(core, dialog),
                 Timer::Grant(dialog) => self.calls.grant_due(core, dialog),
                 Timer::Session(dialog) => self.calls.session_due(core, dialog),
+                Timer::Disclosed(dialog) => self.calls.disclosed_due(core, dialog),
                 Timer::Expire(sub) => self.subscriptions.expire(core, rosters, sub),
                 Timer::Watch(watch) => self.subscriptions.due(core, rosters, watch),
                 Timer::Retry => {
@@ -454,6 +457,7 @@ impl Focus {
             FromShard::Bound { endpoint } => self.calls.bound(core, endpoint),
             FromShard::Lost { endpoint, why } => self.calls.lost(core, endpoint, why),
             FromShard::Renamed { endpoint, nickname } => self.calls.renamed(core, endpoint, nickname),
+            FromShard::Disclosed { endpoint } => self.calls.disclosed(core, endpoint),
             FromShard::Drained { .. } => {}
         }
     }

@@ -28,6 +28,8 @@ struct World {
     told: Vec<ToShard>,
     /// The last question of each endpoint for a session.
     asked: HashMap<EndpointId, GrantNo>,
+    /// Shards do not say that they know who somebody is.
+    silent: bool,
 }
 
 /// A client's side of a call.
@@ -65,6 +67,7 @@ impl World {
             sent: vec![],
             told: vec![],
             asked: HashMap::new(),
+            silent: false,
         }
     }
 
@@ -81,6 +84,12 @@ impl World {
                 Output::Tell { message, .. } => {
                     if let ToShard::Revise { endpoint, rebind: Some(no), .. } = &message {
                         self.asked.insert(*endpoint, *no);
+                    }
+                    if let ToShard::Disclose(disclosure) = &message
+                        && !self.silent
+                    {
+                        let event = FromShard::Disclosed { endpoint: disclosure.endpoint };
+                        self.focus.handle(self.now, Input::Shard(event));
                     }
                     self.told.push(message);
                 }

@@ -218,7 +218,7 @@ impl World {
         let Some(&endpoint) = all.get(input.below(8)) else { return };
         let why = [Ended::Closed, Ended::NeverBound, Ended::NoConnect, Ended::TooSlow][input.below(4)];
         let nickname = if input.rarely(2) { None } else { Some("N".into()) };
-        let event = match input.below(8) {
+        let event = match input.below(9) {
             0..=2 => FromShard::Granted {
                 endpoint,
                 session: SessionId::new(ShardId(0), *b"0123456789abcdefghijAB"),
@@ -227,6 +227,7 @@ impl World {
             3 | 4 => FromShard::Bound { endpoint },
             5 => FromShard::Lost { endpoint, why },
             6 => FromShard::Renamed { endpoint, nickname },
+            7 => FromShard::Disclosed { endpoint },
             _ => {
                 FromShard::Refused { endpoint, why: [Refusal::RoomFull, Refusal::Overloaded][input.below(2)] }
             }

@@ -166,6 +166,11 @@ pub enum FromShard {
         /// The form to show.
         nickname: Option<Arc<str>>,
     },
+    /// The endpoint's session knows the address that the participant told: it may speak under it.
+    Disclosed {
+        /// Who.
+        endpoint: EndpointId,
+    },
     /// All connections of the shard are closed; it stops now.
     Drained {
         /// Which shard.

@@ -354,3 +354,38 @@ fn moderators_are_shown_nobody_who_never_said_who_it_is() {
     assert!(all.iter().any(|(to, t)| to.contains("tmod") && t.contains(ANONYMOUS)));
     assert!(all.iter().all(|(_, t)| !t.contains("associated-aors")), "{all:?}");
 }
+
+#[test]
+fn the_200_waits_until_the_shard_knows_who_speaks() {
+    // CHAT-JOIN-07
+    for shard_says_so in [true, false] {
+        let mut w = World::new();
+        w.silent = true;
+        let (mut alice, _) = call_with(&mut w, "alice", "Privacy: id\r\n");
+        let endpoint = alice.endpoint;
+        w.input(Input::Shard(FromShard::Bound { endpoint }));
+        w.request(&asking(&mut alice, "UPDATE", "none", ""));
+        assert_eq!((w.disclosed().endpoint, w.responses.len()), (endpoint, 0));
+        if shard_says_so {
+            w.input(Input::Shard(FromShard::Disclosed { endpoint }));
+        } else {
+            w.pass(limits::DISCLOSURE_WAIT);
+        }
+        assert_eq!(w.response().code, 200);
+        w.input(Input::Shard(FromShard::Disclosed { endpoint }));
+        w.pass(limits::DISCLOSURE_WAIT);
+        assert!(w.responses.is_empty(), "once");
+    }
+}
+
+#[test]
+fn who_hangs_up_meanwhile_has_both_answers() {
+    let mut w = World::new();
+    w.silent = true;
+    let (mut alice, _) = call_with(&mut w, "alice", "Privacy: id\r\n");
+    w.input(Input::Shard(FromShard::Bound { endpoint: alice.endpoint }));
+    w.request(&asking(&mut alice, "UPDATE", "none", ""));
+    w.request(&alice.next("BYE"));
+    let codes: Vec<u16> = w.responses.drain(..).map(|(_, response)| response.code).collect();
+    assert_eq!(codes, [200, 200]);
+}

@@ -134,6 +134,7 @@ impl ShardCore {
             }
             let Disclosure { participant, aliases, .. } = *disclosure;
             session.grant.sender.disclose(participant, aliases);
+            self.outputs.control.push(FromShard::Disclosed { endpoint });
         } else if let Some(to) = self.moved.get(&endpoint) {
             self.outputs.mesh.push((*to, ShardMessage::Disclose { number, disclosure }));
         }
