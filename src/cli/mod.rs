@@ -6,6 +6,7 @@ pub mod serve;
 pub mod sim;
 
 use clap::{Parser, Subcommand};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -51,5 +52,8 @@ fn start_log(default: &str) {
         eprintln!("openmsrp: OPENMSRP_LOG is not understood ({e}); logging at {default}");
         EnvFilter::new(format!("{default},rsipstack=warn"))
     });
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    // A file or a journal gets no colours.
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    log.with_target(false).with_ansi(colours).init();
 }
