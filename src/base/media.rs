@@ -1,13 +1,19 @@
 //! The wrapped types that are about messages, and are treated in ways of their own.
 
-/// Tells that somebody is typing (RFC 3994): worth nothing a moment later.
+/// The type that tells that somebody is typing (RFC 3994).
+pub const TYPING: &str = "application/im-iscomposing+xml";
+
+/// The type that tells what became of a message (RFC 5438 §11).
+pub const NOTIFICATION: &str = "message/imdn+xml";
+
+/// Tells that somebody is typing: worth nothing a moment later.
 #[must_use]
 pub fn is_typing(content_type: &str) -> bool {
-    content_type.eq_ignore_ascii_case("application/im-iscomposing+xml")
+    content_type.eq_ignore_ascii_case(TYPING)
 }
 
-/// Tells what became of a message (RFC 5438).
+/// Tells what became of a message.
 #[must_use]
 pub fn is_notification(content_type: &str) -> bool {
-    content_type.eq_ignore_ascii_case("message/imdn+xml")
+    content_type.eq_ignore_ascii_case(NOTIFICATION)
 }

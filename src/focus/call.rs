@@ -432,8 +432,8 @@ impl Call {
         if !waits {
             return core.respond(tx, response);
         }
-        // Whoever has the 200 may speak under the new address at once, so the shard must know it by then.
-        self.tell_at_last(core);
+        // Whoever has the 200 may speak under the new address at once, so the shard must know it by then. A call
+        // discloses once, so no other 200 waits.
         let due = core.now + limits::DISCLOSURE_WAIT;
         core.arm(due, Timer::Disclosed(self.dialog));
         self.untold = Some((tx, Box::new(response), due));

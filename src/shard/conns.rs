@@ -103,7 +103,7 @@ pub struct Conn {
     pub unread_mark: usize,
     /// Somebody will look at `quiet_since`.
     pub quiet_timer: bool,
-    /// Something was written here: a task of this shard may have the socket.
+    /// Something was queued here: what waits stays on this shard, so the connection moves no more.
     pub spoken: bool,
     /// A session was bound here once.
     pub proven: bool,
@@ -141,6 +141,8 @@ pub struct Progress {
     pub caught_up: bool,
     /// Messages were left out, and the queue has drained since.
     pub recovered: bool,
+    /// Something still waits.
+    pub left: bool,
 }
 
 #[derive(Debug, Default)]
@@ -332,6 +334,7 @@ impl Conns {
         Progress {
             caught_up: before > limits::QUEUE_BYTES_FILLING && after <= limits::QUEUE_BYTES_FILLING,
             recovered: conn.queue.recovered(),
+            left: after > 0,
         }
     }
 

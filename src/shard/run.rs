@@ -74,7 +74,7 @@ pub struct Setup {
 /// Runs a shard on the calling thread until it is drained.
 ///
 /// # Errors
-/// The ring or the read set could not be set up.
+/// The ring or the watch set could not be set up.
 pub fn run(setup: Setup) -> std::io::Result<Counters> {
     if let Some(core) = setup.core {
         io::pin(core);
@@ -353,7 +353,7 @@ impl Shard {
     }
 
     fn write_round(self: &Rc<Self>, ids: &[ConnId]) {
-        // Of each: whether all was asked for that waits, and how much was asked for.
+        // Of each: how much was asked for, and whether it ends when nothing waits any more.
         let mut asked = Vec::with_capacity(ids.len());
         let mut written = Vec::with_capacity(ids.len());
         {
@@ -363,27 +363,24 @@ impl Shard {
                 let socket = sockets.get(id.slot as usize).and_then(Option::as_ref);
                 // Who has no room is written to when there is some.
                 if let Some(socket) = socket.filter(|s| s.id == *id && !s.watched.write) {
-                    asked.push((*id, round.push(socket.fd.as_raw_fd(), core.waiting(*id))));
+                    let octets = round.push(socket.fd.as_raw_fd(), core.waiting(*id));
+                    asked.push((*id, octets, socket.closing));
                 }
             }
             self.writer.borrow_mut().write(&round, &mut written);
         }
         let now = now();
-        for ((id, asked), written) in asked.iter().zip(&written) {
+        for ((id, asked, closing), written) in asked.iter().zip(&written) {
             let Written::Octets(n) = *written else {
                 self.end(*id);
                 continue;
             };
-            let left = {
-                let mut core = self.core.borrow_mut();
-                core.wrote(now, *id, n);
-                core.waiting(*id).next().is_some()
-            };
+            let left = self.core.borrow_mut().wrote(now, *id, n);
             if n < *asked {
                 self.watch(*id, |interest| interest.write = true);
             } else if left {
                 self.rewrite.borrow_mut().push(*id);
-            } else if self.is_closing(*id) {
+            } else if *closing {
                 self.end(*id);
             }
         }

@@ -82,30 +82,27 @@ impl<'a> Wish<'a> {
 
 /// `NAME[,NAME] TEXT`. No space stands after a comma: the word behind it would be taken for a name, and
 /// the rest go to the wrong people.
-fn recipients(mut rest: &str) -> Option<(Vec<String>, &str)> {
-    let mut all = Vec::new();
-    loop {
-        let (name, after) = recipient(rest)?;
-        all.push(name);
-        match after.strip_prefix(',') {
-            Some(more) => rest = more,
-            None => {
-                let text = after.strip_prefix(' ')?.trim();
-                return (!text.is_empty()).then_some((all, text));
-            }
-        }
-    }
+fn recipients(rest: &str) -> Option<(Vec<String>, &str)> {
+    let (all, after) = listed(rest)?;
+    let text = after.strip_prefix(' ')?.trim();
+    (!text.is_empty()).then_some((all, text))
 }
 
 /// `NAME[,NAME]`, and nothing else.
-fn names(mut rest: &str) -> Option<Vec<String>> {
+fn names(rest: &str) -> Option<Vec<String>> {
+    let (all, after) = listed(rest)?;
+    after.is_empty().then_some(all)
+}
+
+/// `NAME[,NAME]`, and what stands behind it.
+fn listed(mut rest: &str) -> Option<(Vec<String>, &str)> {
     let mut all = Vec::new();
     loop {
         let (name, after) = recipient(rest)?;
         all.push(name);
         match after.strip_prefix(',') {
             Some(more) => rest = more,
-            None => return after.is_empty().then_some(all),
+            None => return Some((all, after)),
         }
     }
 }

@@ -346,8 +346,8 @@ impl ShardCore {
         self.conns.waiting(id)
     }
 
-    /// The peer's system took the next `n` octets.
-    pub fn wrote(&mut self, now: Now, id: ConnId, n: usize) {
+    /// The peer's system took the next `n` octets. Whether more waited behind them.
+    pub fn wrote(&mut self, now: Now, id: ConnId, n: usize) -> bool {
         let progress = self.conns.wrote(now, id, n);
         if progress.recovered {
             self.tell_left_out(now, id);
@@ -355,6 +355,7 @@ impl ShardCore {
         if progress.caught_up && !self.held.is_empty() {
             self.relieve(now);
         }
+        progress.left
     }
 
     /// A message from another shard.

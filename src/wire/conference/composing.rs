@@ -1,6 +1,7 @@
 //! Who is writing: `application/im-iscomposing+xml` (RFC 3994).
 
 use super::xml::{Event, Reader, XmlError};
+use crate::base::media;
 
 /// The namespace of RFC 3994.
 const COMPOSING: &str = "urn:ietf:params:xml:ns:im-iscomposing";
@@ -9,7 +10,7 @@ const COMPOSING: &str = "urn:ietf:params:xml:ns:im-iscomposing";
 const COMPOSING_BYTES_MAX: usize = 4096;
 
 /// The media type of the documents.
-pub const COMPOSING_MEDIA_TYPE: &str = "application/im-iscomposing+xml";
+pub const COMPOSING_MEDIA_TYPE: &str = media::TYPING;
 
 /// What a document tells.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]

@@ -1,6 +1,7 @@
 //! That a message has arrived: `message/imdn+xml` (RFC 5438 §11).
 
 use super::xml::{Event, Reader, XmlError};
+use crate::base::media;
 
 /// The namespace of the documents.
 const NOTICE: &str = "urn:ietf:params:xml:ns:imdn";
@@ -9,7 +10,7 @@ const NOTICE: &str = "urn:ietf:params:xml:ns:imdn";
 const NOTICE_BYTES_MAX: usize = 8192;
 
 /// The media type of the documents.
-pub const NOTICE_MEDIA_TYPE: &str = "message/imdn+xml";
+pub const NOTICE_MEDIA_TYPE: &str = media::NOTIFICATION;
 
 /// The namespace of the headers in the wrapper that ask for one (RFC 5438 §6.3).
 pub const NOTICE_NAMESPACE: &str = "urn:ietf:params:imdn";
