@@ -3,94 +3,22 @@
 //!
 //! `cargo bench --bench frame`
 
+mod common;
+
+use common::messages::{
+    FROM, TID, TO, chat_line, read, response, send, send_with_many_headers, trickle, write_around,
+};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use openmsrp::base::chunk::Flag;
-use openmsrp::wire::msrp::encode::{self, TailHead};
+use openmsrp::wire::msrp::encode;
 use openmsrp::wire::msrp::uri::only_session_id;
-use openmsrp::wire::msrp::{ByteRange, FailureReport, Framer, Step};
 use std::hint::black_box;
-
-const TID: &[u8] = b"n4Vx8bJh1ZsU";
-const TO: &[u8] = b"msrps://chat.example.com:2855/Yk3m8PzV1eRt6LqJ0aHw;tcp";
-const FROM: &[u8] = b"msrps://pc.alice.example.com:2855/q7Wc0ZrT4hNfK2uX9sBd;tcp";
-
-fn send(body: &[u8]) -> Vec<u8> {
-    let length = body.len() as u64;
-    let mut out = Vec::new();
-    encode::send_start(&mut out, TID);
-    out.extend_from_slice(&encode::preamble(TO, FROM));
-    let tail = TailHead {
-        message_id: b"m1Lq6wDe0Rt9",
-        range: ByteRange { start: 1, end: Some(length), total: Some(length) },
-        failure_report: FailureReport::Yes,
-        success_report: false,
-        content_type: Some(b"message/cpim"),
-    };
-    encode::send_tail_head(&mut out, &tail);
-    out.extend_from_slice(body);
-    encode::end_line(&mut out, TID, Flag::End, true);
-    out
-}
-
-fn chat_line() -> Vec<u8> {
-    let mut body = b"From: Alice <sip:alice@example.com>\r\nTo: <sip:lobby@chat.example.com>\r\nDateTime: 2024-05-14T09:26:53Z\r\n\r\nContent-Type: text/plain;charset=UTF-8\r\n\r\n".to_vec();
-    body.resize(200, b'x');
-    body
-}
-
-/// Reads a stream of whole messages; gives the number of messages and of body octets.
-fn read(stream: &[u8]) -> (usize, usize) {
-    let mut framer = Framer::default();
-    let (mut messages, mut octets, mut rest) = (0, 0, stream);
-    loop {
-        match framer.step(rest, 0).expect("good framing") {
-            Step::Partial => break,
-            Step::Skip { used } => rest = &rest[used..],
-            Step::Head { head, body, end, used } => {
-                assert!(head.fault.is_none() && end.is_some());
-                messages += 1;
-                octets += body.map_or(0, <[u8]>::len);
-                rest = &rest[used..];
-            }
-            Step::More { .. } => unreachable!("whole messages only"),
-        }
-    }
-    assert!(rest.is_empty() && framer.idle());
-    (messages, octets)
-}
-
-/// Reads a stream that arrives in pieces of `piece` octets.
-fn trickle(stream: &[u8], piece: usize, part_min: usize) -> usize {
-    let mut framer = Framer::default();
-    let (mut octets, mut from, mut to) = (0, 0, 0);
-    while to < stream.len() {
-        to = (to + piece).min(stream.len());
-        loop {
-            match framer.step(&stream[from..to], part_min).expect("good framing") {
-                Step::Partial => break,
-                Step::Skip { used } => from += used,
-                Step::Head { body, used, .. } => {
-                    octets += body.map_or(0, <[u8]>::len);
-                    from += used;
-                }
-                Step::More { body, used, .. } => {
-                    octets += body.len();
-                    from += used;
-                }
-            }
-        }
-    }
-    assert!(from == stream.len() && framer.idle());
-    octets
-}
 
 fn small(c: &mut Criterion) {
     let mut group = c.benchmark_group("small");
     group.throughput(Throughput::Elements(1));
     let message = send(&chat_line());
     group.bench_function("send_200", |b| b.iter(|| assert_eq!(read(black_box(&message)), (1, 200))));
-    let mut answer = Vec::new();
-    encode::response(&mut answer, TID, 200, "OK", FROM, TO);
+    let answer = response();
     group.bench_function("response_200_ok", |b| b.iter(|| assert_eq!(read(black_box(&answer)), (1, 0))));
     group.bench_function("send_200_in_two_reads", |b| {
         b.iter(|| assert_eq!(trickle(black_box(&message), 250, usize::MAX), 200));
@@ -103,23 +31,8 @@ fn small(c: &mut Criterion) {
         b.iter(|| assert!(!encode::holds_end_line(black_box(&body), TID)));
     });
     group.bench_function("encode_send_head", |b| {
-        let preamble = encode::preamble(TO, FROM);
-        let tail = TailHead {
-            message_id: b"m1Lq6wDe0Rt9",
-            range: ByteRange { start: 1, end: Some(200), total: Some(200) },
-            failure_report: FailureReport::No,
-            success_report: false,
-            content_type: Some(b"message/cpim"),
-        };
-        let mut out = Vec::with_capacity(1024);
-        b.iter(|| {
-            out.clear();
-            encode::send_start(&mut out, black_box(TID));
-            out.extend_from_slice(&preamble);
-            encode::send_tail_head(&mut out, black_box(&tail));
-            encode::end_line(&mut out, TID, Flag::End, true);
-            assert!(out.len() > 250);
-        });
+        let (preamble, mut out) = (encode::preamble(TO, FROM), Vec::with_capacity(1024));
+        b.iter(|| write_around(&mut out, &preamble));
     });
     group.throughput(Throughput::Elements(100));
     let stream = message.repeat(100);
@@ -166,9 +79,7 @@ fn hostile(c: &mut Criterion) {
     group.bench_function("octet_by_octet_withheld", |b| {
         b.iter(|| assert_eq!(trickle(black_box(&message), 1, usize::MAX), 16 * 1024));
     });
-    let head: Vec<u8> = b"X-Many-Headers: y\r\n".repeat(58);
-    let mut message = send(b"x");
-    message.splice(24..24, head.iter().copied());
+    let message = send_with_many_headers();
     group.throughput(Throughput::Bytes(message.len() as u64));
     group.bench_function("head_of_64_lines", |b| b.iter(|| assert_eq!(read(black_box(&message)), (1, 1))));
     group.finish();
