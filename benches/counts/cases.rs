@@ -2,7 +2,7 @@
 
 use crate::common::calls::Planes;
 use crate::common::messages::{
-    FROM, TID, TO, chat_line, read, response, send, send_with_many_headers, trickle, write_around,
+    FROM, TO, chat_line, read, response, send, send_with_many_headers, trickle, write_around,
 };
 use crate::common::switch::World;
 use openmsrp::base::address::Address;
