@@ -106,6 +106,16 @@ pub const QUEUE_STALL: Duration = Duration::from_secs(10);
 /// sixteenth of its size, beyond the whole every push is refused (O3).
 pub const SHARD_QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// Octets of the buffers that a shard keeps for queues to come: what a room of 4,000 that is written to in batches
+/// of 16 KiB needs. What is not needed is given up within seconds.
+pub const POOL_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Octets of such a buffer; larger ones, of queues that have grown long, are given back at once.
+pub const POOL_BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// How often a shard looks for buffers that nobody needed.
+pub const POOL_LOOK: Duration = Duration::from_secs(1);
+
 /// Octets of the tail (headers, body, end-line) of a copy up to which it is copied into each queue;
 /// longer ones are shared by reference. Measured crossover 500 octets to 1 KiB.
 pub const COPY_BYTES_MAX: usize = 1024;

@@ -159,6 +159,8 @@ pub struct Conns {
     /// Connections with something to write, each once.
     dirty: Vec<ConnId>,
     pool: Pool,
+    /// When buffers that nobody needs are next looked for.
+    pool_look: Now,
     /// Octets in all queues.
     queued: usize,
     /// Octets in all `unread`.
@@ -335,6 +337,14 @@ impl Conns {
             caught_up: before > limits::QUEUE_BYTES_FILLING && after <= limits::QUEUE_BYTES_FILLING,
             recovered: conn.queue.recovered(),
             left: after > 0,
+        }
+    }
+
+    /// Gives up buffers that nobody needed lately; to be called now and then.
+    pub fn tidy(&mut self, now: Now) {
+        if now >= self.pool_look {
+            self.pool_look = now + limits::POOL_LOOK;
+            self.pool.shrink();
         }
     }
 

@@ -42,36 +42,60 @@ impl Piece {
 #[allow(clippy::box_collection, reason = "see above")]
 type List = Box<VecDeque<Piece>>;
 
-/// Buffers of queues that are empty, for those that need one next.
+/// Buffers of queues that are empty, for those that need one next. Giving them back to the allocator and asking
+/// anew, with every turn, costs a busy shard a quarter of its time in page faults.
+///
+/// Bounds: `limits::POOL_BYTES_MAX` in buffers of at most `POOL_BUFFER_BYTES_MAX`. What nobody needed lately is
+/// given up, see [`Pool::shrink`].
 #[derive(Debug, Default)]
 pub struct Pool {
     buffers: Vec<Vec<u8>>,
+    /// Octets of the buffers, used or not.
+    kept: usize,
+    /// The least that was kept since [`Pool::shrink`] last looked: nobody needed that.
+    least: usize,
     #[allow(clippy::vec_box, reason = "the boxes are what is lent out")]
     lists: Vec<List>,
 }
 
 impl Pool {
-    /// Buffers kept: one for each connection that may be written in a turn.
-    const KEPT_MAX: usize = 4096;
-    /// Larger buffers are given back to the allocator.
-    const BUFFER_BYTES_MAX: usize = 16 * 1024;
+    /// Lists kept: one for each connection that may be written in a turn.
+    const LISTS_MAX: usize = 4096;
 
     fn take(&mut self) -> Vec<u8> {
-        self.buffers.pop().unwrap_or_default()
+        let buffer = self.buffers.pop().unwrap_or_default();
+        self.kept -= buffer.capacity();
+        self.least = self.least.min(self.kept);
+        buffer
     }
 
     fn give(&mut self, mut buffer: Vec<u8>) {
         let capacity = buffer.capacity();
-        if capacity > 0 && capacity <= Self::BUFFER_BYTES_MAX && self.buffers.len() < Self::KEPT_MAX {
+        let fits = capacity <= limits::POOL_BUFFER_BYTES_MAX && self.kept + capacity <= limits::POOL_BYTES_MAX;
+        if capacity > 0 && fits {
             buffer.clear();
+            self.kept += capacity;
             self.buffers.push(buffer);
         }
     }
 
     fn give_list(&mut self, list: List) {
-        if self.lists.len() < Self::KEPT_MAX && list.capacity() <= limits::WRITE_PIECES_MAX {
+        if self.lists.len() < Self::LISTS_MAX && list.capacity() <= limits::WRITE_PIECES_MAX {
             self.lists.push(list);
         }
+    }
+
+    /// Gives up half of what nobody needed since this was last called.
+    pub fn shrink(&mut self) {
+        let goal = self.kept - self.least / 2;
+        // The oldest are at the bottom, and so are those that are cold.
+        let mut gone = 0;
+        while self.kept > goal && gone < self.buffers.len() {
+            self.kept -= self.buffers[gone].capacity();
+            gone += 1;
+        }
+        self.buffers.drain(..gone);
+        self.least = self.kept;
     }
 }
 
@@ -296,6 +320,27 @@ mod tests {
         assert_eq!((q.tail.capacity(), q.pieces.is_none()), (0, true));
         assert!(pool.take().capacity() >= 3, "and the next queue gets it");
         assert_eq!(pool.lists.len(), 1);
+    }
+
+    #[test]
+    fn a_pool_keeps_what_is_needed_and_gives_up_the_rest_by_and_by() {
+        let mut pool = Pool::default();
+        let size = limits::POOL_BUFFER_BYTES_MAX;
+        for _ in 0..limits::POOL_BYTES_MAX / size + 10 {
+            pool.give(Vec::with_capacity(size));
+        }
+        pool.give(Vec::with_capacity(size + 1));
+        assert_eq!(pool.kept, limits::POOL_BYTES_MAX);
+        pool.shrink();
+        let busy: Vec<_> = (0..8).map(|_| pool.take()).collect();
+        busy.into_iter().for_each(|buffer| pool.give(buffer));
+        for _ in 0..40 {
+            pool.shrink();
+            let busy: Vec<_> = (0..8).map(|_| pool.take()).collect();
+            busy.into_iter().for_each(|buffer| pool.give(buffer));
+        }
+        assert!((8..=9).contains(&pool.buffers.len()), "{} buffers", pool.buffers.len());
+        assert_eq!(pool.kept, pool.buffers.iter().map(Vec::capacity).sum());
     }
 
     #[test]

@@ -420,6 +420,7 @@ impl ShardCore {
 
     /// Looks at everything whose time has come.
     pub fn tick(&mut self, now: Now) {
+        self.conns.tidy(now);
         while let Some(timer) = self.timers.due(now) {
             match timer {
                 Timer::Grant(endpoint) => self.grant_due(now, endpoint),
