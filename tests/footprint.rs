@@ -43,7 +43,7 @@ static ALLOCATOR: Counting = Counting;
 const PEOPLE: usize = 8_000;
 
 /// Octets of one session. A ratchet: lower it when less is needed, think twice before raising it.
-const SESSION_BYTES_MAX: usize = 2_560;
+const SESSION_BYTES_MAX: usize = 1_024;
 
 fn held() -> usize {
     HELD.load(Ordering::Relaxed)

@@ -13,3 +13,4 @@ pub mod marks;
 pub mod media;
 pub mod nickname;
 pub mod refusal;
+pub mod tight;

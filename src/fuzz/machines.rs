@@ -57,7 +57,7 @@ struct Out {
 pub fn session_ops(octets: &[u8]) {
     let mut input = Input(octets);
     let (Some(room), Some(participant)) = (address(ROOM), address("sip:alice@example.com")) else { return };
-    let sender = Sender { room, participant, aliases: smallvec::SmallVec::new(), message_bytes_max: 60_000 };
+    let sender = Sender { room, participant, aliases: Vec::new(), message_bytes_max: 60_000 };
     let messages = &MESSAGES[..];
     let mut inbound = Inbound::default();
     let mut out: BTreeMap<MessageNo, Out> = BTreeMap::new();

@@ -110,7 +110,8 @@ pub struct Inbound {
     /// At most `limits::OPEN_MESSAGES_MAX`.
     open: Vec<Open>,
     last_no: u32,
-    recent: Recent,
+    /// Who only listens has none.
+    recent: Option<Box<Recent>>,
 }
 
 impl Inbound {
@@ -120,10 +121,14 @@ impl Inbound {
         let whole = part.start == 1 && part.flag == Flag::End;
         let taken = match self.open.iter().position(|o| *o.id == *id) {
             Some(i) => self.go_on(now, sender, i, part, &mut emits),
-            None if whole && self.recent.is_repeated(id, part.body) => Self::again(sender, part.body),
+            None if whole && self.is_repeated(id, part.body) => Self::again(sender, part.body),
             None => self.begin(now, sender, id, part, &mut emits),
         };
         Outcome { emits, taken }
+    }
+
+    fn is_repeated(&self, id: &[u8], body: &[u8]) -> bool {
+        self.recent.as_ref().is_some_and(|r| r.is_repeated(id, body))
     }
 
     /// A message that had come whole before the session was bound anew: answered as asked, not passed on
@@ -193,7 +198,7 @@ impl Inbound {
         let no = self.number();
         let typing = is_typing(wrapper.envelope(part.body).content_type);
         if whole {
-            self.recent.came(id, part.body, no);
+            self.recent.get_or_insert_default().came(id, part.body, no);
         } else {
             self.push(now, id, no, claimed, State::Forwarding(len + 1));
             if let Some(open) = self.open.last_mut() {
@@ -279,12 +284,16 @@ impl Inbound {
     /// messages may still come.
     pub fn forget(&mut self) {
         self.open = Vec::new();
-        self.recent.turn();
+        if let Some(recent) = &mut self.recent {
+            recent.turn();
+        }
     }
 
     /// The room refused message `no`: its later parts get the same answer.
     pub fn refused(&mut self, no: MessageNo, why: Refusal) {
-        self.recent.refused(no);
+        if let Some(recent) = &mut self.recent {
+            recent.refused(no);
+        }
         if let Some(open) = self.open.iter_mut().find(|o| o.no == no) {
             open.state = State::Refused(why);
             open.held = Vec::new();
@@ -329,7 +338,7 @@ impl Inbound {
     /// If one is broken, which is a fault of this program.
     pub fn check(&self) {
         assert!(self.open.len() <= limits::OPEN_MESSAGES_MAX);
-        assert!(self.recent.len() <= 2 * limits::RECENT_MESSAGES_MAX);
+        assert!(self.recent.as_ref().is_none_or(|r| r.len() <= 2 * limits::RECENT_MESSAGES_MAX));
         for (i, open) in self.open.iter().enumerate() {
             assert!(open.held_bytes() <= limits::HELD_BYTES_MAX + limits::WRAPPER_BYTES_MAX + 64);
             assert!(self.open[..i].iter().all(|o| o.id != open.id), "one message is open twice");
@@ -450,7 +459,7 @@ mod tests {
         Sender {
             room: Address::parse("sip:lobby@chat.example.com").unwrap(),
             participant: Address::parse("sip:alice@example.com").unwrap(),
-            aliases: SmallVec::new(),
+            aliases: Vec::new(),
             message_bytes_max: 10_000,
         }
     }

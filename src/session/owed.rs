@@ -67,7 +67,7 @@ pub struct Owed {
 
 impl Owed {
     /// A message was passed to its home shard; its verdict will come.
-    pub fn expect(&mut self, no: MessageNo) {
+    pub fn await_verdict(&mut self, no: MessageNo) {
         self.undecided.push_back(no);
     }
 
@@ -116,6 +116,12 @@ impl Owed {
         Some(self.reported.swap_remove(place).1)
     }
 
+    /// Nothing is owed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.undecided.is_empty() && self.reported.is_empty()
+    }
+
     /// No more requests may be taken until a verdict comes.
     #[must_use]
     pub fn full(&self) -> bool {
@@ -145,7 +151,7 @@ mod tests {
     fn a_verdict_releases_the_requests_of_its_message_in_order() {
         let mut owed = Owed::default();
         for no in [1, 2] {
-            owed.expect(MessageNo(no));
+            owed.await_verdict(MessageNo(no));
         }
         owed.keep(MessageNo(1), receipt("aaaa"));
         owed.keep(MessageNo(2), receipt("bbbb"));
@@ -153,7 +159,9 @@ mod tests {
         let tids: Vec<_> = owed.decide(MessageNo(1)).map(|r| r.tid).collect();
         assert_eq!(tids, [b"aaaa".as_slice().into(), b"cccc".as_slice().into()] as [Box<[u8]>; 2]);
         assert!(!owed.is_undecided(MessageNo(1)) && owed.is_undecided(MessageNo(2)));
+        assert!(!owed.is_empty());
         assert_eq!(owed.decide(MessageNo(2)).count(), 1);
+        assert!(owed.is_empty());
     }
 
     #[test]
@@ -161,7 +169,7 @@ mod tests {
         let mut owed = Owed::default();
         for no in 0..limits::VERDICTS_PENDING_MAX as u32 {
             assert!(!owed.full());
-            owed.expect(MessageNo(no));
+            owed.await_verdict(MessageNo(no));
         }
         assert!(owed.full());
         assert_eq!(owed.decide(MessageNo(0)).count(), 0);

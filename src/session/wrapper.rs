@@ -7,7 +7,6 @@ use crate::base::address::Address;
 use crate::base::limits;
 use crate::base::refusal::Refusal;
 use crate::wire::cpim;
-use smallvec::SmallVec;
 
 /// What the wrapper of a message says, checked: From is the sender's, there is exactly one To.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,7 +25,7 @@ pub struct Sender {
     /// The participant's address.
     pub participant: Address,
     /// Other addresses the participant may use (CHAT-JOIN-07).
-    pub aliases: SmallVec<[Address; 1]>,
+    pub aliases: Vec<Address>,
     /// The largest message the room takes, in octets.
     pub message_bytes_max: u64,
 }

@@ -17,11 +17,13 @@
 
 pub mod answers;
 pub mod copy;
+pub mod takes;
 
 use self::answers::Followed;
 use self::copy::{Body, Part, Scratch, end_early, fresh_tid};
+use self::takes::Takes;
 use super::conns::Conns;
-use super::message::{Opening, Terms};
+use super::message::Opening;
 use super::queue::Level;
 use crate::base::chunk::{Chunk, Flag};
 use crate::base::clock::Now;
@@ -29,10 +31,9 @@ use crate::base::entropy::Entropy;
 use crate::base::id::{ConnId, EndpointId, Seq, Token};
 use crate::base::limits;
 use crate::base::media::is_typing;
+use crate::base::tight::push_tight;
 use crate::room::effect::Recipients;
-use crate::wire::sdp::TypeList;
 use ahash::AHashSet;
-use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -45,21 +46,19 @@ pub struct Member {
     pub conn: ConnId,
     /// The last message it does not get.
     pub after: Seq,
+    /// Its To-Path and From-Path lines.
+    pub preamble: Box<[u8]>,
+    /// What it takes, shared with those who take the same.
+    takes: Arc<Takes>,
     /// The number of its participant in the room.
     pub number: u32,
     /// A small number that no other member here has, and that stays while it is here.
     pub slot: u32,
-    /// Its To-Path and From-Path lines.
-    pub preamble: Arc<[u8]>,
-    accepts: TypeList,
-    accepts_all: bool,
-    max_size: u64,
-    receives: bool,
     /// Messages left out since it was last told.
     pub skipped: u32,
-    /// Types it refused with 415.
-    refused: SmallVec<[Arc<str>; 0]>,
 }
+
+const _: () = assert!(size_of::<Member>() <= 64, "a copy costs one line of cache here");
 
 impl Member {
     /// A member from what was negotiated.
@@ -69,51 +68,25 @@ impl Member {
         conn: ConnId,
         after: Seq,
         number: u32,
-        preamble: Arc<[u8]>,
-        terms: &Terms,
+        preamble: Box<[u8]>,
+        takes: Arc<Takes>,
     ) -> Self {
-        let mut member = Self {
-            endpoint,
-            conn,
-            after,
-            number,
-            slot: 0,
-            preamble,
-            accepts: TypeList::any(),
-            accepts_all: true,
-            max_size: u64::MAX,
-            receives: true,
-            skipped: 0,
-            refused: SmallVec::new(),
-        };
-        member.revise(terms);
-        member
+        Self { endpoint, conn, after, preamble, takes, number, slot: 0, skipped: 0 }
     }
 
-    /// Takes over new terms.
-    pub fn revise(&mut self, terms: &Terms) {
-        self.accepts = terms.accepts.clone();
-        self.accepts_all = terms.accepts == TypeList::any();
-        self.max_size = terms.max_size.unwrap_or(u64::MAX);
-        self.receives = terms.may_receive;
+    /// Takes something else from now on.
+    pub fn revise(&mut self, takes: Arc<Takes>) {
+        self.takes = takes;
+    }
+
+    /// What it takes.
+    #[must_use]
+    pub fn takes(&self) -> &Takes {
+        &self.takes
     }
 
     fn is_filling(&self, conns: &Conns, now: Now) -> bool {
         filling(conns, self.conn) && !stuck(conns, now, self.conn)
-    }
-
-    /// Why a message of this type and size is not sent here, as the code that the member itself would answer
-    /// (CHAT-MSG-11, MSRP-TYPE-03, SDP-10, SDP-11).
-    fn declines(&self, content_type: &str, size: u64) -> Option<u16> {
-        if !self.receives {
-            return Some(403);
-        }
-        if size > self.max_size {
-            return Some(413);
-        }
-        let takes = (self.accepts_all || self.accepts.allows(content_type))
-            && !self.refused.iter().any(|t| t.eq_ignore_ascii_case(content_type));
-        (!takes).then_some(415)
     }
 }
 
@@ -188,7 +161,7 @@ impl Audience {
                 copy.out.insert(member.endpoint);
             }
         }
-        self.members.push(member);
+        push_tight(&mut self.members, member);
         self.members.len() - 1
     }
 
@@ -268,6 +241,7 @@ impl Audience {
             content_type,
             typing,
             soft,
+            judged: None,
             followed,
         };
         match places {
@@ -394,8 +368,8 @@ impl Audience {
         let Some(recent) = self.recent.iter().find(|r| r.tid == tid) else { return };
         let (seq, content_type) = (recent.seq, recent.content_type.clone());
         let Some(member) = self.members.get_mut(place) else { return };
-        if code == 415 && member.refused.len() < limits::REFUSED_TYPES_MAX {
-            member.refused.push(content_type);
+        if code == 415 {
+            Arc::make_mut(&mut member.takes).refuse(content_type);
         }
         if let Some(copy) = self.open.iter_mut().find(|c| c.seq == seq && !c.out.contains(&member.endpoint)) {
             copy.out.insert(member.endpoint);
@@ -429,6 +403,8 @@ struct Round<'a, 'f> {
     /// The soft watermark for this message.
     soft: usize,
     out: AHashSet<EndpointId>,
+    /// What was judged last, and the verdict: nearly all take the same.
+    judged: Option<(*const Takes, Option<u16>)>,
     followed: Option<&'f mut Followed>,
     done: Delivered,
 }
@@ -445,7 +421,7 @@ impl Round<'_, '_> {
             if let Some(followed) = &mut self.followed {
                 followed.meant(member.number);
             }
-            if let Some(code) = member.declines(&self.content_type, self.size) {
+            if let Some(code) = self.declined(&member.takes) {
                 return self.leave_out(id, code);
             }
         }
@@ -464,11 +440,11 @@ impl Round<'_, '_> {
             Some(level)
                 if level == Level::Hard
                     || level == Level::Soft && stuck(self.conns, self.now, member.conn)
-                    || self.next - 1 > member.max_size =>
+                    || self.next - 1 > member.takes.max_size() =>
             {
                 end_early(self.now, self.conns, self.entropy, member, self.id, self.start, self.total);
                 self.out.insert(id);
-                self.failed(if self.next - 1 > member.max_size { 413 } else { 408 });
+                self.failed(if self.next - 1 > member.takes.max_size() { 413 } else { 408 });
             }
             Some(_) => {
                 self.part.queue(self.now, self.conns, self.entropy, member, self.flag);
@@ -476,6 +452,19 @@ impl Round<'_, '_> {
                 if let Some(followed) = self.followed.as_mut().filter(|_| self.flag == Flag::End) {
                     followed.copied(member.slot);
                 }
+            }
+        }
+    }
+
+    /// Why whoever takes this does not get the message.
+    fn declined(&mut self, takes: &Arc<Takes>) -> Option<u16> {
+        let which = Arc::as_ptr(takes);
+        match self.judged {
+            Some((judged, verdict)) if judged == which => verdict,
+            _ => {
+                let verdict = takes.declines(&self.content_type, self.size);
+                self.judged = Some((which, verdict));
+                verdict
             }
         }
     }

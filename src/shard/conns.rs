@@ -9,6 +9,7 @@ use crate::base::clock::Now;
 use crate::base::id::{ConnId, EndpointId, SessionId};
 use crate::base::limits;
 use crate::base::refusal::Refusal;
+use crate::base::tight::push_tight;
 use crate::session::owed::Receipt;
 use crate::wire::msrp::frame::Framer;
 use bytes::Bytes;
@@ -82,31 +83,17 @@ pub struct UnderWay {
     pub refused: Option<Refusal>,
 }
 
-/// One connection.
+/// What a connection holds only while something on it is unfinished. Nearly none does at any time.
 #[derive(Debug, Default)]
-pub struct Conn {
-    /// What waits to be written.
-    pub queue: Queue,
+pub struct Unfinished {
     /// Where its framing stands.
     pub framer: Framer,
     /// Octets that are not a whole head or part yet. Empty between messages.
     pub unread: Vec<u8>,
-    /// A SEND whose body is still coming.
-    pub under_way: Option<Box<UnderWay>>,
-    /// Endpoints whose session is bound here.
-    pub sessions: SmallVec<[EndpointId; 1]>,
-    /// Requests in a row that found no session.
-    pub strays: u32,
-    /// Since when there is no session here, or something waits to be whole.
-    pub quiet_since: Now,
     /// How much waited to be whole when that was last looked at.
     pub unread_mark: usize,
-    /// Somebody will look at `quiet_since`.
-    pub quiet_timer: bool,
-    /// Something was queued here: what waits stays on this shard, so the connection moves no more.
-    pub spoken: bool,
-    /// A session was bound here once.
-    pub proven: bool,
+    /// A SEND whose body is still coming.
+    pub under_way: Option<Box<UnderWay>>,
     /// Why the next octets are not looked at.
     pub wait: Option<Wait>,
     /// The answer to a claim was no.
@@ -117,10 +104,82 @@ pub struct Conn {
     pub held: SmallVec<[EndpointId; 1]>,
     /// We opened this connection for the endpoint and wait for the answer to our first request.
     pub opened_for: Option<EndpointId>,
+}
+
+impl Unfinished {
+    fn is_over(&self) -> bool {
+        let quiet = self.framer.idle() && self.unread.is_empty() && self.under_way.is_none();
+        let waits = self.wait.is_some() || self.owes.is_some() || !self.held.is_empty();
+        quiet && !waits && self.claim_refused.is_none() && self.opened_for.is_none()
+    }
+}
+
+/// One connection. An idle one is 112 octets and nothing besides.
+#[derive(Debug, Default)]
+pub struct Conn {
+    /// What waits to be written.
+    pub queue: Queue,
+    unfinished: Option<Box<Unfinished>>,
+    /// Endpoints whose session is bound here.
+    pub sessions: SmallVec<[EndpointId; 1]>,
+    /// Since when there is no session here, or something waits to be whole.
+    pub quiet_since: Now,
+    /// Requests in a row that found no session.
+    pub strays: u32,
+    /// Somebody will look at `quiet_since`.
+    pub quiet_timer: bool,
+    /// Something was queued here: what waits stays on this shard, so the connection moves no more.
+    pub spoken: bool,
+    /// A session was bound here once.
+    pub proven: bool,
     /// Set when nothing more is read or queued; the rest of the queue is still written.
     pub closing: Option<CloseReason>,
     dirty: bool,
     stall_timer: bool,
+}
+
+const _: () = assert!(size_of::<Slot>() <= 120, "every idle connection pays for it");
+
+impl Conn {
+    /// What is unfinished here; begins with nothing.
+    pub fn unfinished(&mut self) -> &mut Unfinished {
+        self.unfinished.get_or_insert_default()
+    }
+
+    /// What is unfinished here, if anything.
+    pub fn unfinished_now(&mut self) -> Option<&mut Unfinished> {
+        self.unfinished.as_deref_mut()
+    }
+
+    /// Gives up what held the unfinished, if nothing is.
+    pub fn settle(&mut self) {
+        self.unfinished.take_if(|u| u.is_over());
+    }
+
+    /// Why the next octets are not looked at.
+    #[must_use]
+    pub fn wait(&self) -> Option<Wait> {
+        self.unfinished.as_ref()?.wait
+    }
+
+    /// They may be looked at again, if `wait` is why they were not.
+    pub fn waits_no_more(&mut self, wait: impl FnOnce(Wait) -> bool) -> bool {
+        let waited = self.unfinished.as_mut().is_some_and(|u| u.wait.take_if(|w| wait(*w)).is_some());
+        self.settle();
+        waited
+    }
+
+    /// The endpoint for which we opened this connection, while its session is not bound.
+    #[must_use]
+    pub fn opened_for(&self) -> Option<EndpointId> {
+        self.unfinished.as_ref()?.opened_for
+    }
+
+    /// Octets that are not whole yet.
+    #[must_use]
+    pub fn unread(&self) -> usize {
+        self.unfinished.as_ref().map_or(0, |u| u.unread.len())
+    }
 }
 
 /// What a look at a connection with octets waiting found.
@@ -174,7 +233,7 @@ impl Conns {
             Some(slot) => slot,
             None if self.slots.len() >= limits::SHARD_CONNS_MAX => return None,
             None => {
-                self.slots.push(Slot::default());
+                push_tight(&mut self.slots, Slot::default());
                 u32::try_from(self.slots.len() - 1).ok()?
             }
         };
@@ -190,7 +249,7 @@ impl Conns {
         place.generation = place.generation.wrapping_add(1);
         self.free.push(id.slot);
         self.queued -= conn.queue.clear();
-        self.unread -= conn.unread.len();
+        self.unread -= conn.unread();
         Some(conn)
     }
 
@@ -340,12 +399,14 @@ impl Conns {
         }
     }
 
-    /// Gives up buffers that nobody needed lately; to be called now and then.
-    pub fn tidy(&mut self, now: Now) {
-        if now >= self.pool_look {
+    /// Gives up buffers that nobody needed lately; to be called now and then. Whether it was time for that.
+    pub fn tidy(&mut self, now: Now) -> bool {
+        let due = now >= self.pool_look;
+        if due {
             self.pool_look = now + limits::POOL_LOOK;
             self.pool.shrink();
         }
+        due
     }
 
     /// Puts `unread` back into its connection. False if the shard keeps too much already.
@@ -356,14 +417,15 @@ impl Conns {
         if total > limits::SHARD_UNREAD_BYTES_MAX || unread.len() > limits::UNREAD_BYTES_MAX {
             return false;
         }
-        conn.unread = unread;
+        conn.unfinished().unread = unread;
         self.unread = total;
         true
     }
 
     /// Takes what a connection has unread, to put back with [`Conns::keep_unread`].
     pub fn take_unread(&mut self, id: ConnId) -> Vec<u8> {
-        let unread = self.get_mut(id).map(|c| std::mem::take(&mut c.unread)).unwrap_or_default();
+        let unfinished = self.get_mut(id).and_then(Conn::unfinished_now);
+        let unread = unfinished.map(|u| std::mem::take(&mut u.unread)).unwrap_or_default();
         self.unread -= unread.len();
         unread
     }

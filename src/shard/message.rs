@@ -394,7 +394,7 @@ pub struct Grant {
     /// Whose messages these will be.
     pub sender: Sender,
     /// What was negotiated; `None` until the answer to our own offer has come.
-    pub terms: Option<Terms>,
+    pub terms: Option<Box<Terms>>,
 }
 
 /// What the wrapper of a message says, with values of its own.

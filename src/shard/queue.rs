@@ -71,7 +71,8 @@ impl Pool {
 
     fn give(&mut self, mut buffer: Vec<u8>) {
         let capacity = buffer.capacity();
-        let fits = capacity <= limits::POOL_BUFFER_BYTES_MAX && self.kept + capacity <= limits::POOL_BYTES_MAX;
+        let fits =
+            capacity <= limits::POOL_BUFFER_BYTES_MAX && self.kept + capacity <= limits::POOL_BYTES_MAX;
         if capacity > 0 && fits {
             buffer.clear();
             self.kept += capacity;
@@ -116,10 +117,10 @@ pub struct Queue {
     tail: Vec<u8>,
     /// What stands before the tail; rare, and lent by the pool.
     pieces: Option<List>,
-    /// Octets that wait.
-    waiting: usize,
+    /// Octets that wait: what a connection may be owed stays far below 4 GiB, see `limits::QUEUE_BYTES_HARD`.
+    waiting: u32,
     /// Octets of the first piece, or of the tail if there is none, that the peer has taken already.
-    taken: usize,
+    taken: u32,
     /// When octets last began to wait or were last taken by the peer.
     progress: Now,
     /// Messages were left out since the queue last was low.
@@ -130,7 +131,7 @@ impl Queue {
     /// Octets not yet taken by the peer.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.waiting
+        self.waiting as usize
     }
 
     /// Nothing waits.
@@ -190,14 +191,15 @@ impl Queue {
         if self.is_empty() {
             self.progress = now;
         }
-        self.waiting += len;
+        self.waiting += len as u32;
     }
 
     /// What the next write takes, in order: at most `limits::WRITE_PIECES_MAX` slices, none of them empty.
     pub fn waiting(&self) -> impl Iterator<Item = &[u8]> {
         let pieces = self.pieces.iter().flat_map(|list| list.iter().map(Piece::as_slice));
         let all = pieces.chain(std::iter::once(self.tail.as_slice()));
-        let untaken = all.enumerate().map(|(i, octets)| if i == 0 { &octets[self.taken..] } else { octets });
+        let untaken =
+            all.enumerate().map(|(i, octets)| if i == 0 { &octets[self.taken as usize..] } else { octets });
         untaken.filter(|octets| !octets.is_empty()).take(limits::WRITE_PIECES_MAX)
     }
 
@@ -207,13 +209,13 @@ impl Queue {
             return;
         }
         self.progress = now;
-        self.waiting = self.waiting.saturating_sub(n);
-        self.taken += n;
+        self.waiting = self.waiting.saturating_sub(n as u32);
+        let mut taken = self.taken as usize + n;
         if let Some(mut list) = self.pieces.take() {
             while let Some(first) = list.front()
-                && first.as_slice().len() <= self.taken
+                && first.as_slice().len() <= taken
             {
-                self.taken -= first.as_slice().len();
+                taken -= first.as_slice().len();
                 if let Some(Piece::Own(buffer)) = list.pop_front() {
                     pool.give(buffer);
                 }
@@ -222,17 +224,19 @@ impl Queue {
                 pool.give_list(list);
             } else {
                 self.pieces = Some(list);
+                self.taken = taken as u32;
                 return;
             }
         }
-        if self.taken >= self.tail.len() {
-            self.taken = 0;
+        if taken >= self.tail.len() {
+            taken = 0;
             pool.give(std::mem::take(&mut self.tail));
-        } else if self.taken > self.tail.len() / 2 {
+        } else if taken > self.tail.len() / 2 {
             // What is taken would stay as long as something waits behind it.
-            self.tail.drain(..self.taken);
-            self.taken = 0;
+            self.tail.drain(..taken);
+            taken = 0;
         }
+        self.taken = taken as u32;
     }
 
     /// When the queue counts as stalled if nothing is taken before; `None` if nothing waits.

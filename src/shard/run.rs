@@ -27,9 +27,10 @@ use crate::base::clock::{Now, now};
 use crate::base::entropy::Entropy;
 use crate::base::id::{ConnId, EndpointId, ShardId};
 use crate::base::limits;
+use crate::base::tight::push_tight;
 use monoio::net::TcpStream;
 use std::cell::{Cell, RefCell};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, SocketAddrV4, TcpListener};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -144,16 +145,40 @@ impl Token {
     }
 }
 
+/// Whose connection it is, for the log. Most are from IPv4 and need no more than that.
+enum Peer {
+    V4(SocketAddrV4),
+    V6(Box<SocketAddr>),
+}
+
+impl Peer {
+    fn of(peer: SocketAddr) -> Self {
+        match peer {
+            SocketAddr::V4(peer) => Self::V4(peer),
+            SocketAddr::V6(_) => Self::V6(Box::new(peer)),
+        }
+    }
+
+    fn address(&self) -> SocketAddr {
+        match self {
+            Self::V4(peer) => SocketAddr::V4(*peer),
+            Self::V6(peer) => **peer,
+        }
+    }
+}
+
 /// The socket of a connection.
 struct Socket {
     id: ConnId,
     fd: OwnedFd,
-    peer: SocketAddr,
+    peer: Peer,
     /// What the set waits for: to read unless it is not to be read now, to write while the system has no room.
     watched: Interest,
     /// To be ended once what is queued is written.
     closing: bool,
 }
+
+const _: () = assert!(size_of::<Option<Socket>>() <= 32, "every idle connection pays for it");
 
 /// One shard at run time: what its tasks share. Each field is borrowed within a turn only.
 struct Shard {
@@ -501,10 +526,11 @@ impl Shard {
         }
         let mut sockets = self.sockets.borrow_mut();
         let slot = id.slot as usize;
-        if sockets.len() <= slot {
-            sockets.resize_with(slot + 1, || None);
+        while sockets.len() <= slot {
+            push_tight(&mut sockets, None);
         }
-        sockets[slot] = Some(Socket { id, fd: socket.into(), peer, watched: Interest::READ, closing: false });
+        let (fd, peer) = (socket.into(), Peer::of(peer));
+        sockets[slot] = Some(Socket { id, fd, peer, watched: Interest::READ, closing: false });
         true
     }
 
@@ -665,7 +691,7 @@ impl Shard {
     fn close(self: &Rc<Self>, id: ConnId, reason: CloseReason, at_once: bool) {
         let known = self.with_socket(id, |s| {
             s.closing = true;
-            s.peer
+            s.peer.address()
         });
         let Some(peer) = known else { return };
         match reason {

@@ -48,6 +48,13 @@ impl Timers {
         self.heap.pop().map(|Reverse((_, timer))| timer)
     }
 
+    /// Gives back memory that a crowd needed and nobody needs now.
+    pub fn shrink(&mut self) {
+        if self.heap.len() < self.heap.capacity() / 4 {
+            self.heap.shrink_to(2 * self.heap.len());
+        }
+    }
+
     /// When the next timer's time comes.
     #[must_use]
     pub fn next(&self) -> Option<Now> {
@@ -70,5 +77,17 @@ mod tests {
         assert_eq!(timers.due(Now(20)), Some(Timer::Grant(EndpointId(1))));
         assert_eq!(timers.due(Now(20)), Some(Timer::Stall(conn)));
         assert_eq!((timers.due(Now(99)), timers.next()), (None, None));
+    }
+
+    #[test]
+    fn a_crowd_of_timers_leaves_no_memory_behind() {
+        let mut timers = Timers::default();
+        (0..10_000).for_each(|n| timers.set(Now(n), Timer::Relief));
+        timers.shrink();
+        while timers.due(Now(9_899)).is_some() {}
+        assert!(timers.heap.capacity() >= 10_000);
+        timers.shrink();
+        assert!(timers.heap.capacity() < 1_000, "{}", timers.heap.capacity());
+        assert_eq!(timers.next(), Some(Now(9_900)));
     }
 }

@@ -199,9 +199,13 @@ impl ShardCore {
     /// What became of a message of a session here: one REPORT, if there is something to tell.
     pub(super) fn outcome(&mut self, now: Now, endpoint: EndpointId, no: MessageNo, outcome: Outcome) {
         let Some(session) = self.sessions.get_mut(&endpoint) else { return };
-        match session.owed.outcome(no) {
-            Some(reported) => self.report_outcome(now, endpoint, &reported, outcome),
-            None => session.untold.keep(no, outcome),
+        let reported = session.debts().owed.outcome(no);
+        if reported.is_none() {
+            session.debts().untold.keep(no, outcome);
+        }
+        session.settle();
+        if let Some(reported) = reported {
+            self.report_outcome(now, endpoint, &reported, outcome);
         }
     }
 
@@ -243,9 +247,13 @@ impl ShardCore {
 
 /// Outcomes that came before their message was whole: nobody counts it. The oldest go first.
 #[derive(Debug, Default)]
-pub(super) struct Untold(SmallVec<[(MessageNo, Outcome); 0]>);
+pub(super) struct Untold(Vec<(MessageNo, Outcome)>);
 
 impl Untold {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn keep(&mut self, no: MessageNo, outcome: Outcome) {
         if self.0.len() >= limits::OPEN_MESSAGES_MAX {
             self.0.remove(0);

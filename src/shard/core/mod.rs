@@ -28,6 +28,7 @@ mod sessions;
 use super::audience::Audience;
 use super::audience::answers::Answers;
 use super::audience::copy::Scratch;
+use super::audience::takes::KnownTakes;
 use super::conns::{CloseReason, Conns, Stall};
 use super::message::{FromShard, Grant, Outcome, ShardMessage, Terms, ToShard};
 use super::timers::{Timer, Timers};
@@ -157,19 +158,50 @@ struct Session {
     /// The session that replaces this one once it is bound (a re-INVITE changed the path).
     next: Option<Box<Replacement>>,
     inbound: Inbound,
-    owed: Owed,
-    untold: follow::Untold,
+    debts: Option<Box<Debts>>,
     /// Its place in the audience of its room, once admitted.
     member: Option<usize>,
+    /// It may send content.
+    may_send: bool,
     /// Somebody will look at its unfinished messages.
     open_timer: bool,
+}
+
+const _: () = assert!(size_of::<Session>() <= 240, "every idle session pays for it");
+
+/// What is owed to the peer of a session; most that are silent are owed nothing.
+#[derive(Debug, Default)]
+struct Debts {
+    owed: Owed,
+    untold: follow::Untold,
+}
+
+impl Session {
+    fn debts(&mut self) -> &mut Debts {
+        self.debts.get_or_insert_default()
+    }
+
+    /// Gives up what held the debts, if there are none.
+    fn settle(&mut self) {
+        self.debts.take_if(|d| d.owed.is_empty() && d.untold.is_empty());
+    }
+
+    fn owes_too_much(&self) -> bool {
+        self.debts.as_ref().is_some_and(|d| d.owed.full())
+    }
+
+    /// What was negotiated, until the session is bound and its member of the audience knows it.
+    fn set_terms(&mut self, terms: Box<Terms>) {
+        self.may_send = terms.may_send;
+        self.grant.terms = Some(terms);
+    }
 }
 
 /// What a session becomes once somebody binds it anew.
 #[derive(Debug)]
 struct Replacement {
     id: SessionId,
-    terms: Terms,
+    terms: Box<Terms>,
     due: Now,
 }
 
@@ -179,7 +211,7 @@ pub struct ShardCore {
     config: ShardConfig,
     entropy: Entropy,
     conns: Conns,
-    sessions: AHashMap<EndpointId, Session>,
+    sessions: AHashMap<EndpointId, Box<Session>>,
     by_id: AHashMap<SessionId, EndpointId>,
     /// Rooms whose home is here.
     rooms: AHashMap<RoomId, Room>,
@@ -196,6 +228,8 @@ pub struct ShardCore {
     scratch: Scratch,
     effects: Vec<Effect>,
     last_type: Arc<str>,
+    /// What members of audiences here take, each said once.
+    takes: KnownTakes,
     /// Senders of long messages whose recipients have no room just now.
     held: Vec<rooms::Held>,
     /// Somebody will look at them.
@@ -231,6 +265,7 @@ impl ShardCore {
             scratch: Scratch::default(),
             effects: Vec::new(),
             last_type: "text/plain".into(),
+            takes: KnownTakes::default(),
             held: Vec::new(),
             relief_timer: false,
             waiting: AHashMap::new(),
@@ -362,7 +397,7 @@ impl ShardCore {
     pub fn message(&mut self, now: Now, message: ShardMessage) {
         match message {
             ShardMessage::Grant(grant) => self.grant(now, *grant),
-            ShardMessage::Revise { endpoint, terms, rebind } => self.revise(now, endpoint, *terms, rebind),
+            ShardMessage::Revise { endpoint, terms, rebind } => self.revise(now, endpoint, terms, rebind),
             ShardMessage::Disclose { number, disclosure } => self.disclose(number, disclosure),
             ShardMessage::Notice(notice) => self.notice(now, notice),
             ShardMessage::Bind { room, endpoint, at } => self.room_bind(now, room, endpoint, at),
@@ -420,7 +455,6 @@ impl ShardCore {
 
     /// Looks at everything whose time has come.
     pub fn tick(&mut self, now: Now) {
-        self.conns.tidy(now);
         while let Some(timer) = self.timers.due(now) {
             match timer {
                 Timer::Grant(endpoint) => self.grant_due(now, endpoint),
@@ -436,29 +470,33 @@ impl ShardCore {
                 },
             }
         }
+        if self.conns.tidy(now) {
+            self.timers.shrink();
+        }
     }
 
     /// A connection without a session, or one that began something: has its time run out?
     fn quiet_due(&mut self, now: Now, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id).filter(|c| c.closing.is_none()) else { return };
         conn.quiet_timer = false;
-        let empty = conn.sessions.is_empty() && conn.opened_for.is_none();
-        if !empty && conn.unread.is_empty() {
+        let empty = conn.sessions.is_empty() && conn.opened_for().is_none();
+        let unread = conn.unread();
+        if !empty && unread == 0 {
             return;
         }
-        if !empty && conn.wait.is_some() {
+        if !empty && conn.wait().is_some() {
             // It is we who do not read.
             conn.quiet_since = now;
             return self.watch_quiet(id, now + limits::HEAD_WAIT);
         }
         let due = conn.quiet_since + if empty { limits::CONN_UNPROVEN } else { limits::HEAD_WAIT };
         // Something long that comes slowly but steadily is no attack (D1).
-        let steady = conn.unread.len() >= conn.unread_mark + limits::STEADY_BYTES;
+        let steady = conn.unfinished_now().is_some_and(|u| unread >= u.unread_mark + limits::STEADY_BYTES);
         let proven = conn.proven;
         if due > now {
             self.watch_quiet(id, due);
         } else if !empty && steady {
-            conn.unread_mark = conn.unread.len();
+            conn.unfinished().unread_mark = unread;
             conn.quiet_since = now;
             self.watch_quiet(id, now + limits::HEAD_WAIT);
         } else {

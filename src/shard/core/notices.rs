@@ -35,12 +35,17 @@ impl ShardCore {
             }
             return;
         };
-        let (State::Bound(conn), Some(terms)) = (session.state, &session.grant.terms) else { return };
-        if !terms.may_receive || !terms.accepts.allows("text/plain") {
-            return;
-        }
-        let (to, limit, place) = (session.grant.sender.room.clone(), terms.max_size, session.member);
-        let room = session.grant.room;
+        let State::Bound(conn) = session.state else { return };
+        let (to, room, place) = (session.grant.sender.room.clone(), session.grant.room, session.member);
+        let limit = match (self.member(room, place), &session.grant.terms) {
+            (Some(member), _) if member.takes().declines("text/plain", 0).is_none() => {
+                member.takes().max_size()
+            }
+            (None, Some(terms)) if terms.may_receive && terms.accepts.allows("text/plain") => {
+                terms.max_size.unwrap_or(u64::MAX)
+            }
+            _ => return,
+        };
         for text in &notice.texts {
             if self.conns.get(conn).is_some_and(|c| c.queue.len() > limits::QUEUE_BYTES_FILLING) {
                 let member = place.and_then(|m| self.audiences.get_mut(&room)?.member_mut(m));
@@ -64,10 +69,14 @@ impl ShardCore {
         to: &Address,
         headers: &[(&str, &str)],
         text: &str,
-        limit: Option<u64>,
+        limit: u64,
     ) {
         let Some(session) = self.sessions.get(&endpoint) else { return };
-        let Some(terms) = &session.grant.terms else { return };
+        let preamble = match (self.member(session.grant.room, session.member), &session.grant.terms) {
+            (Some(member), _) => member.preamble.clone(),
+            (None, Some(terms)) => encode::preamble(&terms.peer_path, &self.uri(&session.grant.session)),
+            (None, None) => return,
+        };
         let mut body = Vec::new();
         let draft = cpim::Draft {
             from: session.grant.sender.room.as_str(),
@@ -81,10 +90,9 @@ impl ShardCore {
         };
         cpim::write(&mut body, &draft);
         let len = body.len() as u64;
-        if limit.is_some_and(|limit| len > limit) {
+        if len > limit {
             return;
         }
-        let preamble = encode::preamble(&terms.peer_path, &self.uri(&session.grant.session));
         let (tid, message_id) = (self.entropy.token(), self.entropy.token());
         let tail = encode::TailHead {
             message_id: message_id.as_bytes(),

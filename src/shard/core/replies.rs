@@ -26,14 +26,14 @@ impl ShardCore {
         receipt: Receipt,
     ) {
         let undecided = taken.as_ref().ok().and_then(|t| t.no);
-        let undecided =
-            undecided.filter(|no| self.sessions.get(&endpoint).is_some_and(|s| s.owed.is_undecided(*no)));
+        let debts = self.sessions.get(&endpoint).and_then(|s| s.debts.as_ref());
+        let undecided = undecided.filter(|no| debts.is_some_and(|d| d.owed.is_undecided(*no)));
         match undecided {
             Some(no) => {
                 if let Some(session) = self.sessions.get_mut(&endpoint) {
-                    session.owed.keep(no, receipt);
-                    if let (true, Some(conn)) = (session.owed.full(), self.conns.get_mut(id)) {
-                        conn.owes = Some(endpoint);
+                    session.debts().owed.keep(no, receipt);
+                    if let (true, Some(conn)) = (session.owes_too_much(), self.conns.get_mut(id)) {
+                        conn.unfinished().owes = Some(endpoint);
                     }
                 }
             }
@@ -53,13 +53,14 @@ impl ShardCore {
         if let Err(why) = verdict {
             session.inbound.refused(no, why);
         }
-        let due: Vec<Receipt> = session.owed.decide(no).collect();
+        let due: Vec<Receipt> = session.debts().owed.decide(no).collect();
+        session.settle();
         let State::Bound(id) = session.state else { return };
         for receipt in due {
             self.answer(now, id, endpoint, &receipt, verdict);
         }
-        if let Some(conn) = self.conns.get_mut(id).filter(|c| c.wait == Some(Wait::Verdicts(endpoint))) {
-            conn.wait = None;
+        let conn = self.conns.get_mut(id);
+        if conn.is_some_and(|c| c.waits_no_more(|w| w == Wait::Verdicts(endpoint))) {
             self.outputs.resume.push(id);
         }
     }
@@ -129,9 +130,9 @@ impl ShardCore {
         let unknown = Outcome { count: None, failed: None };
         let (outcome, reported) = match receipt.follow {
             None => (unknown, reported),
-            Some(no) => match session.untold.take(no) {
+            Some(no) => match session.debts().untold.take(no) {
                 Some(outcome) => (outcome, reported),
-                None => match session.owed.follow(no, reported) {
+                None => match session.debts().owed.follow(no, reported) {
                     Ok(()) => return,
                     Err(reported) => (unknown, reported),
                 },
@@ -143,7 +144,7 @@ impl ShardCore {
     /// An answer to something we sent.
     pub(super) fn response(&mut self, now: Now, id: ConnId, head: &Head<'_>, code: u16) {
         let Some(conn) = self.conns.get(id) else { return };
-        if conn.opened_for.is_some() {
+        if conn.opened_for().is_some() {
             return self.binding_answered(now, id, head.tid, code);
         }
         if code / 100 == 2 && self.answers.is_empty() {
@@ -193,7 +194,7 @@ impl ShardCore {
             let count = std::mem::take(&mut member.skipped);
             let to = session.grant.sender.participant.clone();
             let text = format!("{count} messages were left out because this connection was too slow.");
-            self.say(now, id, endpoint, &to, &[], &text, None);
+            self.say(now, id, endpoint, &to, &[], &text, u64::MAX);
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::room::command::Feedback;
 use crate::session::inbound::{Emit, Outcome, Taken};
 use crate::session::owed::Receipt;
 use crate::shard::audience::copy::Body;
-use crate::shard::conns::{CloseReason, UnderWay, Wait};
+use crate::shard::conns::{CloseReason, Conn, UnderWay, Wait};
 use crate::shard::message::{OwnedEnvelope, ShardMessage};
 use crate::shard::timers::Timer;
 use crate::wire::msrp::encode;
@@ -48,7 +48,7 @@ impl ShardCore {
     /// Octets arrived.
     pub fn bytes(&mut self, now: Now, id: ConnId, data: &[u8]) -> Flow {
         let Some(conn) = self.conns.get(id).filter(|c| c.closing.is_none()) else { return Flow::Stop };
-        if conn.unread.is_empty() && conn.wait.is_none() {
+        if conn.unread() == 0 && conn.wait().is_none() {
             let (used, flow) = self.frames(now, id, data);
             return self.keep(now, id, data[used..].to_vec(), used, flow);
         }
@@ -64,7 +64,7 @@ impl ShardCore {
     }
 
     fn look(&mut self, now: Now, id: ConnId, mut unread: Vec<u8>) -> Flow {
-        let waits = self.conns.get(id).is_some_and(|c| c.wait.is_some());
+        let waits = self.conns.get(id).is_some_and(|c| c.wait().is_some());
         let (used, flow) = if waits { (0, Flow::Wait) } else { self.frames(now, id, &unread) };
         unread.drain(..used);
         self.keep(now, id, unread, used, flow)
@@ -74,14 +74,17 @@ impl ShardCore {
     fn keep(&mut self, now: Now, id: ConnId, unread: Vec<u8>, used: usize, flow: Flow) -> Flow {
         let Some(conn) = self.conns.get_mut(id).filter(|_| flow != Flow::Stop) else { return flow };
         if unread.is_empty() {
-            conn.unread_mark = 0;
+            if let Some(unfinished) = conn.unfinished_now() {
+                unfinished.unread_mark = 0;
+            }
+            conn.settle();
             return flow;
         }
         let sessions = !conn.sessions.is_empty();
         // Whatever was consumed was whole: what is left is a new beginning.
-        if sessions && (used > 0 || conn.unread_mark == 0) {
+        if sessions && (used > 0 || conn.unfinished().unread_mark == 0) {
             conn.quiet_since = now;
-            conn.unread_mark = unread.len();
+            conn.unfinished().unread_mark = unread.len();
             self.watch_quiet(id, now + limits::HEAD_WAIT);
         }
         if self.conns.keep_unread(id, unread) {
@@ -93,6 +96,18 @@ impl ShardCore {
 
     /// Takes frames off the front of `buf`: how many octets were consumed, and what comes next.
     fn frames(&mut self, now: Now, id: ConnId, buf: &[u8]) -> (usize, Flow) {
+        let unfinished = self.conns.get_mut(id).and_then(Conn::unfinished_now);
+        let mut framer = unfinished.map(|u| std::mem::take(&mut u.framer)).unwrap_or_default();
+        let end = self.frames_by(&mut framer, now, id, buf);
+        if !framer.idle()
+            && let Some(conn) = self.conns.get_mut(id)
+        {
+            conn.unfinished().framer = framer;
+        }
+        end
+    }
+
+    fn frames_by(&mut self, framer: &mut Framer, now: Now, id: ConnId, buf: &[u8]) -> (usize, Flow) {
         let mut at = 0;
         while at < buf.len() {
             let Some(conn) = self.conns.get_mut(id).filter(|c| c.closing.is_none()) else {
@@ -103,7 +118,7 @@ impl ShardCore {
                 self.close(now, id, CloseReason::TooSlow, true);
                 return (at, Flow::Stop);
             }
-            let Ok(step) = conn.framer.step(&buf[at..], limits::PART_BYTES_MIN) else {
+            let Ok(step) = framer.step(&buf[at..], limits::PART_BYTES_MIN) else {
                 self.close(now, id, CloseReason::Garbage, false);
                 return (at, Flow::Stop);
             };
@@ -123,9 +138,9 @@ impl ShardCore {
                     return (at, Flow::Stop);
                 }
                 Next::Again(wait) => {
+                    *framer = Framer::default();
                     if let Some(conn) = self.conns.get_mut(id) {
-                        conn.wait = Some(wait);
-                        conn.framer = Framer::default();
+                        conn.unfinished().wait = Some(wait);
                     }
                     if let Wait::Terms(endpoint) = wait {
                         self.waiting.entry(endpoint).or_default().push(id);
@@ -142,20 +157,16 @@ impl ShardCore {
 
     /// Whether the connection's next frame must wait for others.
     fn must_wait(&mut self, id: ConnId) -> bool {
-        let Some(conn) = self.conns.get(id) else { return false };
-        let wait = if !conn.held.is_empty() {
-            Wait::Recipients
-        } else if let Some(endpoint) =
-            conn.owes.filter(|e| self.sessions.get(e).is_some_and(|s| s.owed.full()))
-        {
-            Wait::Verdicts(endpoint)
+        let Some(unfinished) = self.conns.get_mut(id).and_then(Conn::unfinished_now) else { return false };
+        let full = |e: &EndpointId| self.sessions.get(e).is_some_and(|s| s.owes_too_much());
+        unfinished.owes.take_if(|e| !full(e));
+        let wait = if unfinished.held.is_empty() {
+            unfinished.owes.map(Wait::Verdicts)
         } else {
-            return false;
+            Some(Wait::Recipients)
         };
-        if let Some(conn) = self.conns.get_mut(id) {
-            conn.wait = Some(wait);
-        }
-        true
+        unfinished.wait = wait.or(unfinished.wait);
+        wait.is_some()
     }
 
     /// A head, with what is there of its body.
@@ -205,7 +216,7 @@ impl ShardCore {
             Found::Moves(shard) => return Next::Moves(shard),
             Found::Later(Wait::Claim(session)) => {
                 // A refused claim is looked at again with the answer at hand.
-                let refused = self.conns.get_mut(id).and_then(|c| c.claim_refused.take());
+                let refused = self.conns.get_mut(id).and_then(|c| c.unfinished_now()?.claim_refused.take());
                 if let Some((_, why)) = refused.filter(|(which, _)| *which == session) {
                     return self.stray(now, id, head, end, why);
                 }
@@ -277,7 +288,7 @@ impl ShardCore {
             refused: why,
         };
         if let Some(conn) = self.conns.get_mut(id) {
-            conn.under_way = Some(Box::new(under_way));
+            conn.unfinished().under_way = Some(Box::new(under_way));
         }
     }
 
@@ -306,10 +317,10 @@ impl ShardCore {
             return Next::Go;
         }
         if let Some(session) = self.sessions.get_mut(&endpoint) {
-            session.owed.expect(no);
-            session.owed.keep(no, receipt);
-            if let (true, Some(conn)) = (session.owed.full(), self.conns.get_mut(id)) {
-                conn.owes = Some(endpoint);
+            session.debts().owed.await_verdict(no);
+            session.debts().owed.keep(no, receipt);
+            if let (true, Some(conn)) = (session.owes_too_much(), self.conns.get_mut(id)) {
+                conn.unfinished().owes = Some(endpoint);
             }
         }
         let wish = wish.map(Box::new);
@@ -357,7 +368,7 @@ impl ShardCore {
             }
             let under_way = UnderWay { endpoint: Some(endpoint), message_id, receipt, next, total, refused };
             if let Some(conn) = self.conns.get_mut(id) {
-                conn.under_way = Some(Box::new(under_way));
+                conn.unfinished().under_way = Some(Box::new(under_way));
             }
             return Next::Go;
         }
@@ -377,9 +388,8 @@ impl ShardCore {
 
     /// More of the body of the SEND under way.
     fn more(&mut self, now: Now, id: ConnId, body: &[u8], end: Option<Flag>) -> Next {
-        let Some(mut under_way) = self.conns.get_mut(id).and_then(|c| c.under_way.take()) else {
-            return Next::Go;
-        };
+        let unfinished = self.conns.get_mut(id).and_then(Conn::unfinished_now);
+        let Some(mut under_way) = unfinished.and_then(|u| u.under_way.take()) else { return Next::Go };
         let flag = end.unwrap_or(Flag::More);
         let endpoint = under_way.endpoint.filter(|_| under_way.refused.is_none());
         if let Some(endpoint) = endpoint {
@@ -402,8 +412,8 @@ impl ShardCore {
             }
         } else if let (Some(endpoint), Some(_)) = (under_way.endpoint, end) {
             // Swallowed to its end: the message ends for its session too, if that still knows it.
-            let known = |s: &Session| s.inbound.knows(&under_way.message_id);
-            if !self.sessions.get(&endpoint).is_some_and(known) {
+            let session = self.sessions.get(&endpoint);
+            if !session.is_some_and(|s| s.inbound.knows(&under_way.message_id)) {
                 return Next::Go;
             }
             let chunk = Chunk { start: under_way.next, total: None, body: &b""[..], flag };
@@ -414,7 +424,7 @@ impl ShardCore {
         if end.is_none()
             && let Some(conn) = self.conns.get_mut(id)
         {
-            conn.under_way = Some(under_way);
+            conn.unfinished().under_way = Some(under_way);
         }
         Next::Go
     }
@@ -461,11 +471,11 @@ impl ShardCore {
                     self.sessions.get_mut(&endpoint)?.inbound.refused(no, why);
                     return Some(why);
                 }
-                session.owed.expect(no);
-                if let (State::Bound(id), true) = (session.state, session.owed.full())
+                session.debts().owed.await_verdict(no);
+                if let (State::Bound(id), true) = (session.state, session.owes_too_much())
                     && let Some(conn) = self.conns.get_mut(id)
                 {
-                    conn.owes = Some(endpoint);
+                    conn.unfinished().owes = Some(endpoint);
                 }
                 let more = chunk.flag == Flag::More;
                 let envelope = Box::new(OwnedEnvelope {
@@ -510,8 +520,11 @@ impl ShardCore {
     /// The recipients of a long message have no room: its sender is not read.
     pub(super) fn hold_reading(&mut self, endpoint: EndpointId) {
         let Some(State::Bound(id)) = self.sessions.get(&endpoint).map(|s| s.state) else { return };
-        if let Some(conn) = self.conns.get_mut(id).filter(|c| !c.held.contains(&endpoint)) {
-            conn.held.push(endpoint);
+        if let Some(conn) = self.conns.get_mut(id) {
+            let held = &mut conn.unfinished().held;
+            if !held.contains(&endpoint) {
+                held.push(endpoint);
+            }
         }
     }
 
@@ -523,9 +536,9 @@ impl ShardCore {
 
     pub(super) fn read_on_here(&mut self, id: ConnId, endpoint: EndpointId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        conn.held.retain(|e| *e != endpoint);
-        if conn.held.is_empty() && conn.wait == Some(Wait::Recipients) {
-            conn.wait = None;
+        let Some(unfinished) = conn.unfinished_now() else { return };
+        unfinished.held.retain(|e| *e != endpoint);
+        if unfinished.held.is_empty() && conn.waits_no_more(|w| w == Wait::Recipients) {
             self.outputs.resume.push(id);
         }
     }
@@ -547,6 +560,6 @@ fn is_cpim(content_type: &[u8]) -> bool {
 
 /// A session that may not send content may still send what is about content (SDP-11).
 fn wrong_direction(session: &Session, content_type: &str) -> Option<Refusal> {
-    let may = session.grant.terms.as_ref().is_none_or(|t| t.may_send);
-    (!may && !is_typing(content_type) && !is_notification(content_type)).then_some(Refusal::WrongDirection)
+    (!session.may_send && !is_typing(content_type) && !is_notification(content_type))
+        .then_some(Refusal::WrongDirection)
 }

@@ -97,14 +97,16 @@ impl ShardCore {
     }
 
     fn send_grant(&mut self, now: Now, room: RoomId, at: ShardId, join: Join) {
+        // One address for all who are in the room, instead of one in each Join.
+        let address = self.rooms.get(&room).map_or(join.room, |r| r.address().clone());
         let sender = Sender {
-            room: join.room,
+            room: address,
             participant: join.participant,
-            aliases: join.aliases.into(),
+            aliases: join.aliases,
             message_bytes_max: self.config.policy.message_bytes_max,
         };
         let session = self.entropy.session_id(at);
-        let grant = Grant { session, endpoint: join.endpoint, room, sender, terms: join.terms };
+        let grant = Grant { session, endpoint: join.endpoint, room, sender, terms: join.terms.map(Box::new) };
         self.tell(now, at, ShardMessage::Grant(Box::new(grant)));
     }
 

@@ -6,7 +6,6 @@
 //!     └──────── deadline ──────────────────────────────────────────────┘ new grant: Granted
 //! ```
 
-use super::follow::Untold;
 use super::{Replacement, Session, ShardCore, State, write_uri};
 use crate::base::chunk::Flag;
 use crate::base::clock::Now;
@@ -14,16 +13,14 @@ use crate::base::id::{ConnId, EndpointId, GrantNo, RoomId, Seq, SessionId, Shard
 use crate::base::limits;
 use crate::base::refusal::Refusal;
 use crate::session::inbound::Inbound;
-use crate::session::owed::Owed;
 use crate::shard::audience::Member;
-use crate::shard::conns::{CloseReason, Wait};
+use crate::shard::conns::{CloseReason, Conn, Wait};
 use crate::shard::message::{Disclosure, Ended, FromShard, Grant, ShardMessage, Terms};
 use crate::shard::timers::Timer;
 use crate::wire::msrp::encode;
 use crate::wire::msrp::head::FailureReport;
 use crate::wire::msrp::range::ByteRange;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 /// What a request finds when it names a session.
 pub(super) enum Found {
@@ -69,17 +66,18 @@ impl ShardCore {
         let due = now + limits::GRANT_WAIT;
         self.by_id.insert(id, endpoint);
         self.timers.set(due, Timer::Grant(endpoint));
+        let may_send = grant.terms.as_ref().is_none_or(|t| t.may_send);
         let session = Session {
             grant,
             state: State::Granted(due),
             next: None,
             inbound: Inbound::default(),
-            owed: Owed::default(),
-            untold: Untold::default(),
+            debts: None,
             member: None,
+            may_send,
             open_timer: false,
         };
-        self.sessions.insert(endpoint, session);
+        self.sessions.insert(endpoint, Box::new(session));
     }
 
     fn connect_if_passive(&mut self, now: Now, endpoint: EndpointId) {
@@ -98,12 +96,11 @@ impl ShardCore {
         &mut self,
         now: Now,
         endpoint: EndpointId,
-        terms: Terms,
+        terms: Box<Terms>,
         rebind: Option<(SessionId, GrantNo)>,
     ) {
         let Some(session) = self.sessions.get_mut(&endpoint) else {
             if let Some(to) = self.moved.get(&endpoint) {
-                let terms = Box::new(terms);
                 self.outputs.mesh.push((*to, ShardMessage::Revise { endpoint, terms, rebind }));
             }
             return;
@@ -112,13 +109,15 @@ impl ShardCore {
             return self.rebind(now, endpoint, terms, asked);
         }
         let room = session.grant.room;
-        if let Some(member) = session.member.and_then(|m| self.audiences.get_mut(&room)?.member_mut(m)) {
-            member.revise(&terms);
-        }
         if let Some(next) = &mut session.next {
             next.terms = terms.clone();
         }
-        session.grant.terms = Some(terms);
+        if let Some(member) = session.member.and_then(|m| self.audiences.get_mut(&room)?.member_mut(m)) {
+            session.may_send = terms.may_send;
+            member.revise(self.takes.of(&terms));
+        } else {
+            session.set_terms(terms);
+        }
         self.wake_waiting(endpoint);
         self.connect_if_passive(now, endpoint);
     }
@@ -142,7 +141,7 @@ impl ShardCore {
 
     /// The peer's path changed: a new session takes the place of the old one. If the peer comes to us,
     /// the old one stays until then; if we go to the peer, it ends here, since its path does.
-    fn rebind(&mut self, now: Now, endpoint: EndpointId, terms: Terms, (id, no): (SessionId, GrantNo)) {
+    fn rebind(&mut self, now: Now, endpoint: EndpointId, terms: Box<Terms>, (id, no): (SessionId, GrantNo)) {
         let Some(session) = self.sessions.get_mut(&endpoint) else { return };
         let (room, bound) = (session.grant.room, matches!(session.state, State::Bound(_)));
         // A claim may have brought the session here before its room knew: the new one is to be found here.
@@ -171,7 +170,7 @@ impl ShardCore {
         let Some(session) = self.sessions.get_mut(&endpoint) else { return };
         let old = std::mem::replace(&mut session.grant.session, id);
         session.state = State::Granted(due);
-        session.grant.terms = Some(terms);
+        session.set_terms(terms);
         self.by_id.remove(&old);
         self.wake_waiting(endpoint);
         self.connect_if_passive(now, endpoint);
@@ -180,8 +179,8 @@ impl ShardCore {
     /// Connections that waited for the terms of this session may be looked at again.
     fn wake_waiting(&mut self, endpoint: EndpointId) {
         for id in self.waiting.remove(&endpoint).unwrap_or_default() {
-            if let Some(conn) = self.conns.get_mut(id).filter(|c| c.wait == Some(Wait::Terms(endpoint))) {
-                conn.wait = None;
+            let conn = self.conns.get_mut(id);
+            if conn.is_some_and(|c| c.waits_no_more(|w| w == Wait::Terms(endpoint))) {
                 self.outputs.resume.push(id);
             }
         }
@@ -193,18 +192,18 @@ impl ShardCore {
         let Some(&endpoint) = self.by_id.get(&id) else { return self.find_elsewhere(conn, id) };
         let Some(session) = self.sessions.get(&endpoint) else { return Found::Refused(Refusal::NoSession) };
         let is_next = session.next.as_ref().is_some_and(|next| next.id == id);
+        // A replacement always has terms.
+        let unsettled = !is_next && session.grant.terms.is_none();
         match session.state {
             State::Bound(at) if !is_next && at == conn => Found::Here(endpoint),
             State::Bound(_) if !is_next => Found::Refused(Refusal::SessionElsewhere),
             State::Binding(at, ..) if at != conn => Found::Refused(Refusal::SessionElsewhere),
             State::Connecting(_) => Found::Refused(Refusal::NoSession),
             State::Idle if !is_next => Found::Refused(Refusal::NoSession),
-            _ if session.grant.terms.is_none()
-                && self.waiting.get(&endpoint).is_some_and(|w| w.len() >= WAITING_MAX) =>
-            {
+            _ if unsettled && self.waiting.get(&endpoint).is_some_and(|w| w.len() >= WAITING_MAX) => {
                 Found::Refused(Refusal::SessionElsewhere)
             }
-            _ if session.grant.terms.is_none() => Found::Later(Wait::Terms(endpoint)),
+            _ if unsettled => Found::Later(Wait::Terms(endpoint)),
             _ if self.conns.get(conn).is_some_and(|c| c.sessions.len() >= limits::CONN_SESSIONS_MAX) => {
                 Found::Refused(Refusal::SessionElsewhere)
             }
@@ -219,7 +218,7 @@ impl ShardCore {
             return Found::Refused(Refusal::NoSession);
         }
         // A connection moves at most once in its life, before anything was written on it.
-        if !conn.proven && !conn.spoken && conn.opened_for.is_none() && conn.strays == 0 {
+        if !conn.proven && !conn.spoken && conn.opened_for().is_none() && conn.strays == 0 {
             Found::Moves(shard)
         } else {
             Found::Later(Wait::Claim(id))
@@ -258,14 +257,14 @@ impl ShardCore {
             Ok(grant) => self.install(now, *grant),
             Err(why) => {
                 if let Some(c) = self.conns.get_mut(conn)
-                    && let Some(Wait::Claim(session)) = c.wait
+                    && let Some(Wait::Claim(session)) = c.wait()
                 {
-                    c.claim_refused = Some((session, why));
+                    c.unfinished().claim_refused = Some((session, why));
                 }
             }
         }
-        if let Some(c) = self.conns.get_mut(conn).filter(|c| matches!(c.wait, Some(Wait::Claim(_)))) {
-            c.wait = None;
+        let c = self.conns.get_mut(conn);
+        if c.is_some_and(|c| c.waits_no_more(|w| matches!(w, Wait::Claim(_)))) {
             self.outputs.resume.push(conn);
         }
     }
@@ -279,8 +278,11 @@ impl ShardCore {
         if let Some(c) = self.conns.get_mut(conn) {
             c.sessions.push(endpoint);
             c.strays = 0;
-            c.opened_for = c.opened_for.filter(|e| *e != endpoint);
             c.proven = true;
+            if let Some(u) = c.unfinished_now() {
+                u.opened_for.take_if(|e| *e == endpoint);
+            }
+            c.settle();
         }
         self.outputs.control.push(FromShard::Bound { endpoint });
         if let Some(after) = after {
@@ -305,7 +307,7 @@ impl ShardCore {
         let session = self.sessions.get_mut(&endpoint)?;
         let Replacement { id, terms, .. } = *next;
         let old = std::mem::replace(&mut session.grant.session, id);
-        session.grant.terms = Some(terms);
+        session.set_terms(terms);
         self.by_id.remove(&old);
         after
     }
@@ -314,12 +316,18 @@ impl ShardCore {
     pub(super) fn admit(&mut self, endpoint: EndpointId, number: u32, after: Seq) {
         let Some(session) = self.sessions.get_mut(&endpoint) else { return };
         let (State::Bound(conn), None) = (session.state, session.member) else { return };
-        let Grant { room, session: id, terms: Some(terms), .. } = &session.grant else { return };
+        let Some(terms) = session.grant.terms.take() else { return };
+        let Grant { room, session: id, .. } = &session.grant;
         let mut uri = Vec::with_capacity(64);
         write_uri(&mut uri, &self.config.host, self.config.port, id);
-        let preamble: Arc<[u8]> = encode::preamble(&terms.peer_path, &uri).into();
-        let member = Member::new(endpoint, conn, after, number, preamble, terms);
+        let preamble = encode::preamble(&terms.peer_path, &uri);
+        let member = Member::new(endpoint, conn, after, number, preamble, self.takes.of(&terms));
         session.member = Some(self.audiences.entry(*room).or_default().add(member));
+    }
+
+    /// The member at `place` of a room's audience here.
+    pub(super) fn member(&self, room: RoomId, place: Option<usize>) -> Option<&Member> {
+        self.audiences.get(&room)?.members().get(place?)
     }
 
     /// Takes a session out of its audience and off its connection; both may live on.
@@ -332,27 +340,24 @@ impl ShardCore {
             _ => None,
         };
         session.inbound.forget();
-        session.owed = Owed::default();
-        session.untold = Untold::default();
+        session.debts = None;
         if let Some(place) = place {
             self.leave_audience(now, room, place);
         }
         let Some((id, c)) = conn.and_then(|id| Some((id, self.conns.get_mut(id)?))) else { return };
         c.sessions.retain(|e| *e != endpoint);
-        if c.wait == Some(Wait::Verdicts(endpoint)) {
-            c.wait = None;
+        if c.waits_no_more(|w| w == Wait::Verdicts(endpoint)) {
             self.outputs.resume.push(id);
         }
-        if c.opened_for == Some(endpoint) {
-            c.opened_for = None;
-            if c.sessions.is_empty() {
-                return self.close(now, id, CloseReason::Unused, true);
-            }
-        }
-        if c.under_way.as_ref().is_some_and(|u| u.endpoint == Some(endpoint)) {
+        if let Some(unfinished) = c.unfinished_now() {
             // The rest of its body is swallowed.
-            if let Some(u) = &mut c.under_way {
+            let under_way = unfinished.under_way.as_mut();
+            if let Some(u) = under_way.filter(|u| u.endpoint == Some(endpoint)) {
                 u.endpoint = None;
+            }
+            let was_opened_for = unfinished.opened_for.take_if(|e| *e == endpoint).is_some();
+            if was_opened_for && c.sessions.is_empty() {
+                return self.close(now, id, CloseReason::Unused, true);
             }
         }
         if c.sessions.is_empty() && c.closing.is_none() {
@@ -398,7 +403,7 @@ impl ShardCore {
     pub(super) fn lose_sessions(&mut self, now: Now, id: ConnId, reason: CloseReason) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let sessions = std::mem::take(&mut conn.sessions);
-        let opened_for = conn.opened_for.take();
+        let opened_for = conn.unfinished_now().and_then(|u| u.opened_for.take());
         let why = match reason {
             CloseReason::TooSlow => Ended::TooSlow,
             CloseReason::Garbage | CloseReason::Guessing | CloseReason::UnreadFull | CloseReason::Silent => {
@@ -430,7 +435,7 @@ impl ShardCore {
             Some(next) => {
                 let Replacement { id, terms, due } = *next;
                 session.grant.session = id;
-                session.grant.terms = Some(terms);
+                session.set_terms(terms);
                 session.state = State::Granted(due);
             }
             None => self.outputs.control.push(FromShard::Lost { endpoint, why }),
@@ -469,7 +474,7 @@ impl ShardCore {
         self.counters.opened += 1;
         let (tid, message_id) = (self.entropy.token(), self.entropy.token());
         if let Some(conn) = self.conns.get_mut(id) {
-            conn.opened_for = Some(endpoint);
+            conn.unfinished().opened_for = Some(endpoint);
         }
         let due = now + limits::CONNECT_WAIT;
         if let Some(session) = self.sessions.get_mut(&endpoint) {
@@ -503,7 +508,7 @@ impl ShardCore {
 
     /// An answer on a connection that we opened: does it bind the session?
     pub(super) fn binding_answered(&mut self, now: Now, id: ConnId, tid: &[u8], code: u16) {
-        let Some(endpoint) = self.conns.get(id).and_then(|c| c.opened_for) else { return };
+        let Some(endpoint) = self.conns.get(id).and_then(Conn::opened_for) else { return };
         let Some(session) = self.sessions.get(&endpoint) else { return };
         let State::Binding(at, ours, _) = session.state else { return };
         if at != id || ours.as_bytes() != tid {
