@@ -109,6 +109,7 @@ async fn serve(
         look_alikes_refused: config.look_alikes_refused,
         roster_whole_max: config.roster_whole_max,
         moderators_see_identity: config.moderators_see_identity,
+        floods: config.floods.clone(),
         ..Policy::default()
     };
     let sip_config = SipConfig {
@@ -125,6 +126,7 @@ async fn serve(
         outbound_proxy: config.outbound_proxy.clone(),
         roster_whole_max: policy.roster_whole_max,
         accounts: config.accounts.clone(),
+        floods: config.floods.clone(),
     };
     let sip = Sip::bind(sip_config).await.map_err(ServerError::Sip)?;
     let shard_config = |n| ShardConfig {
@@ -146,9 +148,10 @@ async fn serve(
             end = ended.recv() => failed = end,
         }
     };
-    sip.run(&mut shards, until_stop).await;
+    let floods = sip.run(&mut shards, until_stop).await;
     let failed = failed.map(|(shard, why): (ShardId, String)| ServerError::ShardFailed(shard, why));
-    let counters = stop_shards(&mut shards, threads, &mut ended).await;
+    let mut counters = stop_shards(&mut shards, threads, &mut ended).await;
+    counters.floods.add(&floods);
     log_counters(&counters);
     failed.map_or(Ok(counters), Err)
 }
@@ -322,6 +325,9 @@ fn log_counters(counters: &Counters) {
         if n > 0 {
             info!(?reason, n, "connections closed");
         }
+    }
+    for (flood, n) in counters.floods.iter() {
+        info!(limit = flood.key(), n, "too many refused");
     }
     for (code, n) in &counters.refused {
         info!(code, n, "requests refused");

@@ -47,6 +47,7 @@ async fn server() -> Server {
         outbound_proxy: None,
         roster_whole_max: 500,
         accounts: Accounts::default(),
+        floods: openmsrp::base::flood::Limits::default(),
     };
     let sip = Sip::bind(config).await.unwrap();
     let (address, counters) = (sip.local_addrs()[0], sip.counters());

@@ -119,6 +119,7 @@ fn fate(octets: &[u8]) -> Fate {
         outbound_proxy: None,
         roster_whole_max: 500,
         accounts: Accounts::default(),
+        floods: openmsrp::base::flood::Limits::default(),
         shards: 1,
     };
     let mut focus = Focus::new(config, Entropy::from_seed(1));

@@ -172,6 +172,10 @@ pub const SUMMARY_MODERATORS_MAX: usize = 16;
 /// Octets of an entry in a summary; a longer one is left out. Usual ones have 400 octets a device.
 pub const SUMMARY_ENTRY_BYTES_MAX: usize = 2 * 1024;
 
+/// Participants of one room whose budgets against floods are remembered, also after they have left. Beyond: the
+/// half that owes least starts anew.
+pub const ROOM_BUDGETS_MAX: usize = 4096;
+
 /// Endpoints of one participant in a room. Beyond: 486.
 pub const PARTICIPANT_ENDPOINTS_MAX: usize = 16;
 
@@ -226,6 +230,10 @@ pub const SIP_CONNS_MAX: usize = 8192;
 
 /// A SIP connection over TCP without a message for this long is closed, unless a dialog uses it.
 pub const SIP_CONN_IDLE: Duration = Duration::from_secs(3600);
+
+/// Users, and network addresses, whose budgets against floods of calls are remembered. Beyond: the half that owes
+/// least starts anew.
+pub const CALL_BUDGETS_MAX: usize = 64 * 1024;
 
 /// Octets of a session description (D11).
 pub const SDP_BYTES_MAX: usize = 8 * 1024;

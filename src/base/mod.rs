@@ -4,9 +4,11 @@
 //! randomness; everything else gets both as arguments.
 
 pub mod address;
+pub mod budget;
 pub mod chunk;
 pub mod clock;
 pub mod entropy;
+pub mod flood;
 pub mod id;
 pub mod limits;
 pub mod marks;

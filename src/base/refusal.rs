@@ -1,6 +1,8 @@
 //! Every reason to say no, in the words of the room. Each protocol maps a reason to its own code:
 //! MSRP here ([`Refusal::msrp`]), SIP in `focus`.
 
+use super::flood::Flood;
+use std::borrow::Cow;
 use std::fmt;
 
 /// Why something was not done. The peer's fault or the room's policy, never ours.
@@ -32,8 +34,13 @@ pub enum Refusal {
     NicknameTaken,
     /// The nickname can be mistaken for one that belongs to somebody else, or did until a moment ago.
     NicknameLooksTaken,
-    /// Too many of these in too short a time.
-    TooOften,
+    /// Too much of something in too short a time.
+    Flood {
+        /// Of what.
+        of: Flood,
+        /// Seconds to wait; at least one.
+        wait: u32,
+    },
     /// The direction of the session (`recvonly`, `inactive`) excludes content.
     WrongDirection,
     /// The session is not known here.
@@ -53,15 +60,15 @@ pub enum Refusal {
 impl Refusal {
     /// The MSRP status code and comment (RFC 4975 §10, RFC 7701 §10.3).
     #[must_use]
-    pub fn msrp(self) -> (u16, &'static str) {
-        match self {
+    pub fn msrp(self) -> (u16, Cow<'static, str>) {
+        let (code, comment) = match self {
+            Self::Flood { of, wait } => return (of.msrp(), of.told(wait).into()),
             Self::Malformed => (400, "Malformed request"),
             Self::BadWrapper => (400, "CPIM wrapper not readable"),
             Self::ForeignFrom => (403, "From does not belong to sender"),
             Self::ManyRecipients => (403, "More than one To"),
             Self::WrongDirection => (403, "Session is not for sending"),
             Self::NoNicknames => (403, "No nicknames in this room"),
-            Self::TooOften => (403, "Too often, try again later"),
             Self::RoomFull | Self::ShuttingDown | Self::Overloaded => (403, "Not now"),
             Self::UnknownRecipient => (404, "Recipient not in room"),
             Self::TooLarge => (413, "Message too large"),
@@ -74,7 +81,8 @@ impl Refusal {
             Self::NoSession => (481, "No such session"),
             Self::UnknownMethod => (501, "Unknown method"),
             Self::SessionElsewhere => (506, "Session already in use"),
-        }
+        };
+        (code, comment.into())
     }
 }
 

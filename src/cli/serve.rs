@@ -128,6 +128,7 @@ fn raw(args: Args) -> Result<Raw, ConfigError> {
         users: args.users,
         md5: args.md5,
         trusted_proxy: args.trusted_proxy,
+        flood: Default::default(),
     };
     Ok(flags.over(file))
 }

@@ -3,7 +3,9 @@
 //! Every flag of `openmsrp serve` has a key of the same name in the TOML file; a flag wins over the
 //! file, the file over the defaults.
 
+use super::flood::RawFloods;
 use crate::base::address::Address;
+use crate::base::flood::Limits;
 use crate::base::limits;
 use crate::focus::accounts::{Accounts, Users};
 use crate::focus::signalling::SipUri;
@@ -62,6 +64,9 @@ pub struct Raw {
     /// IP addresses of proxies whose P-Asserted-Identity counts.
     #[serde(default)]
     pub trusted_proxy: Vec<String>,
+    /// How much of what may come in what time; in the file only.
+    #[serde(default)]
+    pub flood: RawFloods,
 }
 
 /// How shards wait, as asked for.
@@ -116,6 +121,8 @@ pub struct Config {
     pub outbound_proxy: Option<String>,
     /// Who may come in, and how that is proved.
     pub accounts: Accounts,
+    /// How much of what may come in what time.
+    pub floods: Limits,
 }
 
 /// What is wrong with a configuration, and what to do about it.
@@ -177,6 +184,7 @@ impl Raw {
             users: self.users.or(below.users),
             md5: self.md5.or(below.md5),
             trusted_proxy: list(self.trusted_proxy, below.trusted_proxy),
+            flood: if self.flood == RawFloods::default() { below.flood } else { self.flood },
         }
     }
 
@@ -261,6 +269,7 @@ impl Raw {
             moderators,
             outbound_proxy,
             accounts,
+            floods: self.flood.over(&Limits::default()),
         })
     }
 }

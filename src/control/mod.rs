@@ -1,5 +1,6 @@
 //! The control plane, on tokio: one thread, outside the shards.
 
 pub mod config;
+pub mod flood;
 pub mod shards;
 pub mod sip;

@@ -31,6 +31,7 @@ mod udp;
 use crate::base::address::Address;
 use crate::base::clock::now;
 use crate::base::entropy::Entropy;
+use crate::base::flood::{Floods, Limits};
 use crate::base::limits;
 use crate::control::shards::Shards;
 use crate::focus::accounts::Accounts;
@@ -97,6 +98,8 @@ pub struct SipConfig {
     pub roster_whole_max: usize,
     /// Who may come in, and how that is proved.
     pub accounts: Accounts,
+    /// How much may come in what time.
+    pub floods: Limits,
 }
 
 /// What a task tells the loop.
@@ -152,8 +155,8 @@ impl Sip {
         self.shared.counters.clone()
     }
 
-    /// Serves until `stop` is done and all dialogs are ended, or 4 s later.
-    pub async fn run(self, shards: &mut Shards, stop: impl Future<Output = ()>) {
+    /// Serves until `stop` is done and all dialogs are ended, or 4 s later. What was too much meanwhile.
+    pub async fn run(self, shards: &mut Shards, stop: impl Future<Output = ()>) -> Floods {
         let Self { shared, listeners, mut incoming, mut events, config } = self;
         let mut tasks = JoinSet::new();
         let timers = shared.endpoint.clone();
@@ -190,6 +193,7 @@ impl Sip {
         tokio::time::sleep(LAST_WORDS_WAIT).await;
         shared.close();
         tasks.shutdown().await;
+        *desk.focus.floods()
     }
 }
 
@@ -228,6 +232,7 @@ fn focus_config(config: &SipConfig, shared: &Shared, shards: u16) -> Config {
         outbound_proxy: config.outbound_proxy.clone(),
         roster_whole_max: config.roster_whole_max,
         accounts: config.accounts.clone(),
+        floods: config.floods.clone(),
         shards,
     }
 }

@@ -128,6 +128,11 @@ impl Gate {
         Self { accounts, key, used: BTreeMap::new(), floor: (0, 0) }
     }
 
+    /// This is a proxy that has asked already.
+    pub(super) fn trusts(&self, peer: IpAddr) -> bool {
+        self.accounts.trusted.contains(&peer)
+    }
+
     /// Who sends a request outside any dialog, if that is known better than by From.
     ///
     /// # Errors
@@ -138,7 +143,7 @@ impl Gate {
         request: &Request,
         peer: IpAddr,
     ) -> Result<Option<Address>, Response> {
-        if self.accounts.trusted.contains(&peer) {
+        if self.trusts(peer) {
             return Ok(asserted(request));
         }
         if self.accounts.users.is_empty() {
@@ -307,6 +312,7 @@ mod tests {
                 moderators_see_identity: false,
                 outbound_proxy: None,
                 accounts,
+                floods: crate::base::flood::Limits::default(),
                 shards: 1,
             };
             let Focus { gate, mut core, .. } = Focus::new(config, Entropy::from_seed(1));

@@ -56,8 +56,10 @@ pub(super) fn misfit_response(misfit: Misfit) -> Response {
 }
 
 /// The status code of a shard's refusal (FOCUS-03).
-pub(super) fn refusal_response(why: Refusal) -> Response {
+pub(super) fn refusal_response(flow: &Flow, why: Refusal) -> Response {
     match why {
+        // 503 would have proxies send nobody here for that time: see `flood.rs`.
+        Refusal::Flood { of, wait } => warn(flow, 480, &of.told(wait)).with("Retry-After", wait.to_string()),
         Refusal::RoomFull => Response::new(486),
         Refusal::ShuttingDown => Response::new(503).with("Retry-After", "10"),
         Refusal::Overloaded => Response::new(503).with("Retry-After", "5"),

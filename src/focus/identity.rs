@@ -57,6 +57,12 @@ impl Identity {
         is_nobody(&self.participant)
     }
 
+    /// Who it is, hidden or not; `None` if nobody knows.
+    pub(super) fn known(&self) -> Option<&Address> {
+        let real = self.real.as_ref().map(|real| &real.participant);
+        real.or_else(|| (!self.is_anonymous()).then_some(&self.participant))
+    }
+
     /// Shows who it is, to be reached at `contact`; the addresses so far may go on to be used. What else may
     /// stand in CPIM From; `None` if it is not known who it is.
     pub(super) fn disclose(&mut self, contact: &str) -> Option<Vec<Address>> {

@@ -81,6 +81,9 @@ impl Calls {
         timer.agreed = agree(request)?;
         timer.learn(&request.headers);
         let who = identity::of(core, request)?;
+        if let Some(known) = who.known() {
+            core.charge(request.method, known, flow)?;
+        }
         let replaces = self.replaced(core, request, &room, &who.participant)?;
         let offer = if sdp.is_empty() { None } else { Some(read_offer(&sdp, flow)?) };
         let tag = core.tag();
@@ -242,8 +245,9 @@ impl Calls {
     /// The shard refuses a Join or new terms.
     pub(super) fn refused(&mut self, core: &mut Core, endpoint: EndpointId, why: Refusal) {
         let Some(&dialog) = self.endpoints.get(&endpoint) else { return };
+        core.guard.floods.note(why);
         let Some(call) = self.table.get(&dialog) else { return };
-        let response = refusal_response(why);
+        let response = refusal_of(core, dialog, why);
         if let Phase::Pending { tx, .. } = call.phase {
             self.transactions.remove(&tx);
             self.fail_pending(core, dialog, response);
@@ -329,7 +333,8 @@ impl Calls {
             && call.asked + GRANT_ANSWER_WAIT <= core.now
         {
             self.transactions.remove(&tx);
-            self.fail_pending(core, dialog, refusal_response(Refusal::Overloaded));
+            let response = refusal_of(core, dialog, Refusal::Overloaded);
+            self.fail_pending(core, dialog, response);
         } else if matches!(call.phase, Phase::Dialing { .. }) && call.session.is_none() {
             self.fail_dial(core, dialog, 503);
         }
@@ -426,6 +431,12 @@ impl Calls {
             }
         }
     }
+}
+
+/// What a refusal by the room says in SIP.
+fn refusal_of(core: &Core, dialog: DialogId, why: Refusal) -> Response {
+    let flow = core.dialogs.get(dialog).map(|d| d.flow());
+    flow.map_or_else(|| Response::new(403), |flow| refusal_response(flow, why))
 }
 
 /// A room for an INVITE to the factory: nobody else can know its name (FOCUS-07).

@@ -24,6 +24,7 @@ mod call;
 mod code;
 mod dial;
 pub mod dialog;
+mod flood;
 mod identity;
 mod invite;
 mod list;
@@ -44,10 +45,12 @@ mod timer;
 use crate::base::address::Address;
 use crate::base::clock::Now;
 use crate::base::entropy::Entropy;
+use crate::base::flood::{Floods, Limits};
 use crate::base::id::{EndpointId, ShardId};
 use crate::shard::message::{FromShard, ToShard, home};
 use accounts::{Accounts, Gate};
 use dialog::{DialogId, Dialogs};
+use flood::Guard;
 use invite::Calls;
 use merged::Merged;
 use refer::{ReportId, Reports};
@@ -101,6 +104,8 @@ pub struct Config {
     pub roster_whole_max: usize,
     /// Who may come in, and how that is proved.
     pub accounts: Accounts,
+    /// How much may come by SIP in what time.
+    pub floods: Limits,
     /// How many shards there are.
     pub shards: u16,
 }
@@ -231,6 +236,7 @@ struct Core {
     config: Config,
     dialogs: Dialogs,
     merged: Merged,
+    guard: Guard,
     entropy: Entropy,
     out: VecDeque<Output>,
     news: Vec<News>,
@@ -243,6 +249,8 @@ struct Core {
     last_request: u64,
     /// Who sent the request at work, if that was proved or asserted.
     proved: Option<Address>,
+    /// Where the request at work comes from, if not from a trusted proxy.
+    from: Option<IpAddr>,
 }
 
 /// The focus.
@@ -265,6 +273,7 @@ impl Focus {
             Rosters::new(config.roster_whole_max, &config.moderators, config.moderators_see_identity);
         let core = Core {
             now: Now(0),
+            guard: Guard::new(config.floods.clone()),
             config,
             dialogs: Dialogs::default(),
             merged: Merged::default(),
@@ -278,6 +287,7 @@ impl Focus {
             last_anonymous: 0,
             last_request: 0,
             proved: None,
+            from: None,
         };
         Self {
             core,
@@ -348,6 +358,12 @@ impl Focus {
         self.core.timers.first().map(|&(at, _)| at)
     }
 
+    /// What was refused because there was too much of it.
+    #[must_use]
+    pub fn floods(&self) -> &Floods {
+        &self.core.guard.floods
+    }
+
     /// Whether a dialog would send its next request over this link.
     #[must_use]
     pub fn uses(&self, link: u64) -> bool {
@@ -364,7 +380,13 @@ impl Focus {
         let inside = request.to_tag().is_some();
         let core = &mut self.core;
         core.proved = None;
+        core.from = (!self.gate.trusts(flow.peer.ip())).then(|| flow.peer.ip());
         if !inside && matches!(request.method, Method::Invite | Method::Subscribe | Method::Refer) {
+            if let Some(from) = core.from
+                && let Err(why) = core.guard.address(core.now, from)
+            {
+                return core.respond(tx, code::refusal_response(flow, why));
+            }
             match self.gate.check(core, request, flow.peer.ip()) {
                 Ok(who) => core.proved = who,
                 Err(refusal) => return core.respond(tx, refusal),
@@ -559,6 +581,13 @@ impl Core {
     /// shown what others hide.
     fn moderator_asks(&self) -> bool {
         self.proved.as_ref().is_some_and(|who| self.config.moderators.contains(who))
+    }
+
+    /// Takes the request at work from what `who` has left.
+    fn charge(&mut self, method: Method, who: &Address, flow: &Flow) -> Result<(), Response> {
+        let from = self.from.filter(|_| self.proved.is_none());
+        let outcome = self.guard.user(self.now, method, who, from);
+        outcome.map_err(|why| code::refusal_response(flow, why))
     }
 
     /// Another offer is under way: come back in a moment (RFC 3261 §14.2).

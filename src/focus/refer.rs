@@ -123,6 +123,7 @@ impl Focus {
                 (room, by)
             }
         };
+        self.core.charge(request.method, &by, flow)?;
         let moderates = self.core.config.moderators.contains(&by);
         let may = moderates || self.rosters.has(&room, &by) && (!order.bye || order.who == by);
         if !may || !order.bye && self.core.config.is_ours(&order.target, flow) {

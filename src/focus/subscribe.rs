@@ -18,6 +18,7 @@
 
 use super::code::misfit_response;
 use super::dialog::{DialogId, contact, remote_target};
+use super::identity::is_nobody;
 use super::roster::{Document, Rosters, View};
 use super::signalling::{Flow, Headers, Method, NameAddr, Request, Response, param};
 use super::{Core, Sent, Timer, TxId};
@@ -137,9 +138,13 @@ impl Subscriptions {
         let known = self.dialogs.get(&dialog).map_or(&[][..], Vec::as_slice);
         let same = |sub: &&SubId| self.table.get(sub).is_some_and(|s| s.id == id && s.over.is_none());
         if let Some(&sub) = known.iter().find(same) {
+            if let Some(own) = self.table.get(&sub).and_then(|s| s.own.as_ref()) {
+                core.charge(request.method, own, flow)?;
+            }
             return Ok(sub);
         }
         let (room, own) = place_of(dialog).ok_or_else(|| Response::new(481))?;
+        core.charge(request.method, &own, flow)?;
         if known.len() >= DIALOG_SUBSCRIPTIONS_MAX {
             return Err(Response::new(403));
         }
@@ -156,14 +161,17 @@ impl Subscriptions {
     ) -> Result<SubId, Response> {
         let (room, user) = core.config.room(&request.uri).ok_or_else(|| Response::new(404))?;
         remote_target(request).ok_or_else(|| Response::new(400))?;
+        let from = || request.headers.get("From").and_then(NameAddr::parse);
+        let own = core.proved.clone().or_else(|| Address::parse(from()?.uri).ok());
+        if let Some(own) = own.as_ref().filter(|own| !is_nobody(own)) {
+            core.charge(request.method, own, flow)?;
+        }
         let tag = core.tag();
         let dialog = core
             .dialogs
             .create(request, &tag, &contact(&user, flow), flow.clone())
             .ok_or_else(|| Response::new(503).with("Retry-After", "30"))?;
         core.merged.keep(core.now, request);
-        let from = || request.headers.get("From").and_then(NameAddr::parse);
-        let own = core.proved.clone().or_else(|| Address::parse(from()?.uri).ok());
         Ok(self.create(core, dialog, (room, own), id, request))
     }
 

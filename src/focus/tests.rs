@@ -12,6 +12,7 @@ use crate::shard::message::{Ended, Join, Terms};
 use crate::wire::conference::{self, State};
 
 mod blink;
+mod floods;
 mod lists;
 mod privacy;
 mod proxy;
@@ -55,6 +56,7 @@ impl World {
             moderators_see_identity: false,
             outbound_proxy: None,
             accounts: accounts::Accounts::default(),
+            floods: crate::base::flood::Limits::none(),
             roster_whole_max: limits::ROSTER_WHOLE_MAX,
             shards: 4,
         };

@@ -96,6 +96,7 @@ impl World {
             outbound_proxy: None,
             roster_whole_max: 3,
             accounts: Accounts { trusted: vec![[192, 0, 2, 2].into()], ..Accounts::default() },
+            floods: crate::base::flood::Limits::default(),
             shards: 2,
         };
         Self {

@@ -265,9 +265,9 @@ impl RoomWorld {
                 let content_type = if how == 2 { "image/gif" } else { "text/plain" };
                 let size = if how == 3 { 101 } else { 100 };
                 let feedback = Feedback { count: how == 1, failure: how != 3 };
-                Command::Post(Posting { endpoint, no, to, content_type, size, flag, feedback })
+                Command::Post(Posting { endpoint, no, to, content_type, size, octets: size, flag, feedback })
             }
-            Do::GoOn(endpoint, no, flag) => Command::Continue { endpoint, no, flag },
+            Do::GoOn(endpoint, no, flag) => Command::Continue { endpoint, no, flag, octets: 1 },
             Do::Rename(endpoint, no, name) => {
                 let nickname = |n: &str| Nickname { shown: n.into(), key: n.into(), looks: n.into() };
                 let wish = ["al", "bo"].get(name).copied().map(nickname);

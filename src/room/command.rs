@@ -74,6 +74,8 @@ pub enum Command<'a> {
         no: MessageNo,
         /// How the part ends.
         flag: Flag,
+        /// Octets of the part.
+        octets: u64,
     },
 }
 
@@ -99,6 +101,8 @@ pub struct Posting<'a> {
     pub content_type: &'a str,
     /// Octets of the whole message as far as known: claimed total or what is there.
     pub size: u64,
+    /// Octets of the part.
+    pub octets: u64,
     /// How the part ends.
     pub flag: Flag,
     /// What the sender wants to hear later.

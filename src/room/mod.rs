@@ -15,6 +15,7 @@
 
 pub mod command;
 pub mod effect;
+mod flood;
 pub mod nicknames;
 pub mod policy;
 pub mod roster;
@@ -30,6 +31,7 @@ use crate::base::refusal::Refusal;
 use ahash::AHashMap;
 use command::{Command, Feedback, Posting};
 use effect::{Effect, Recipients};
+use flood::Meters;
 use nicknames::Nicknames;
 use policy::Policy;
 use roster::Roster;
@@ -48,6 +50,7 @@ pub struct Room {
     policy: Policy,
     roster: Roster,
     nicknames: Nicknames,
+    meters: Meters,
     seq: Seq,
     /// Accepted messages whose last part has not come: invariant 2.
     open: AHashMap<(EndpointId, MessageNo), OpenMessage>,
@@ -59,7 +62,8 @@ impl Room {
     pub fn new(address: Address, policy: Policy, home: ShardId, shards: u16) -> Self {
         let roster = Roster::new(home, shards);
         let nicknames = Nicknames::new(policy.look_alikes_refused);
-        Self { address, policy, roster, nicknames, seq: Seq(0), open: AHashMap::new() }
+        let (meters, open) = (Meters::default(), AHashMap::new());
+        Self { address, policy, roster, nicknames, meters, seq: Seq(0), open }
     }
 
     /// The room's address.
@@ -77,27 +81,31 @@ impl Room {
     /// Carries out one command; what follows from it is appended to `out`, in order.
     pub fn apply(&mut self, now: Now, command: Command<'_>, out: &mut Vec<Effect>) {
         match command {
-            Command::Join { endpoint, participant, able } => self.join(endpoint, participant, able, out),
+            Command::Join { endpoint, participant, able } => self.join(now, endpoint, participant, able, out),
             Command::Revise { endpoint, able } => self.roster.set_able(endpoint, able),
             Command::Bind { endpoint, at } => self.bind(endpoint, at, out),
             Command::Unbind { endpoint } => self.unbind(endpoint, out),
             Command::Inherit { heir, from } => self.inherit(now, heir, from, out),
             Command::Disclose { endpoint, participant } => self.disclose(endpoint, participant, out),
             Command::Leave { endpoint } => self.leave(now, endpoint, out),
-            Command::Post(posting) => self.post(&posting, out),
+            Command::Post(posting) => self.post(now, &posting, out),
             Command::Nickname { endpoint, no, wish } => self.nickname(now, endpoint, no, wish, out),
-            Command::Continue { endpoint, no, flag } => self.go_on(endpoint, no, flag, out),
+            Command::Continue { endpoint, no, flag, octets } => {
+                self.go_on(now, endpoint, no, (flag, octets), out);
+            }
         }
     }
 
     fn join(
         &mut self,
+        now: Now,
         endpoint: EndpointId,
         participant: Address,
         able: Option<bool>,
         out: &mut Vec<Effect>,
     ) {
-        match self.roster.add(endpoint, participant, able, &self.policy) {
+        let room_for_one = self.meters.join(now, &self.policy.floods);
+        match room_for_one.and_then(|()| self.roster.add(endpoint, participant, able, &self.policy)) {
             Ok(at) => out.push(Effect::Grant { endpoint, at }),
             Err(why) => out.push(Effect::Refuse { endpoint, why }),
         }
@@ -176,10 +184,10 @@ impl Room {
         out.extend(ended.into_iter().map(|seq| Effect::Abort { seq }));
     }
 
-    fn post(&mut self, posting: &Posting<'_>, out: &mut Vec<Effect>) {
+    fn post(&mut self, now: Now, posting: &Posting<'_>, out: &mut Vec<Effect>) {
         let Posting { endpoint, no, flag, feedback, .. } = *posting;
         let Some(at) = self.roster.shard_of(endpoint) else { return };
-        let judged = self.judge(posting);
+        let judged = self.judge(posting).and_then(|only| self.meter(now, posting, only));
         let verdict = judged.as_ref().map(|_| ()).map_err(|why| *why);
         out.push(Effect::Verdict { endpoint, at, no, verdict });
         let Ok(only) = judged else { return };
@@ -216,6 +224,21 @@ impl Room {
         Ok(only)
     }
 
+    /// Whether the sender and the room have as much left, which is taken if so.
+    fn meter(
+        &mut self,
+        now: Now,
+        posting: &Posting<'_>,
+        only: Option<Recipients>,
+    ) -> Result<Option<Recipients>, Refusal> {
+        let limits = &self.policy.floods;
+        if let Some(who) = self.roster.participant_of(posting.endpoint) {
+            self.meters.message(now, limits, who, only.is_none())?;
+            self.meters.octets(now, limits, who, only.is_none(), posting.octets);
+        }
+        Ok(only)
+    }
+
     /// A message to somebody else than the room is never a broadcast (CHAT-PRIV-02, CHAT-PRIV-04).
     fn recipients(&self, to: &str, sender: EndpointId) -> Result<Recipients, Refusal> {
         if !self.policy.private_messages {
@@ -237,7 +260,10 @@ impl Room {
         let shown = wish.as_ref().map(|n| n.shown.clone());
         let verdict = match self.roster.participant_of(endpoint) {
             _ if !self.policy.nicknames => Err(Refusal::NoNicknames),
-            Some(who) => self.nicknames.set(now, endpoint, who, wish, self.policy.nickname_quarantine),
+            Some(who) => self
+                .meters
+                .nickname(now, &self.policy.floods, who)
+                .and_then(|()| self.nicknames.set(now, endpoint, who, wish, self.policy.nickname_quarantine)),
             None => Err(Refusal::NoSession),
         };
         out.push(Effect::Verdict { endpoint, at, no, verdict });
@@ -246,13 +272,23 @@ impl Room {
         }
     }
 
-    fn go_on(&mut self, endpoint: EndpointId, no: MessageNo, flag: Flag, out: &mut Vec<Effect>) {
+    fn go_on(
+        &mut self,
+        now: Now,
+        endpoint: EndpointId,
+        no: MessageNo,
+        (flag, octets): (Flag, u64),
+        out: &mut Vec<Effect>,
+    ) {
         // A message that was refused, or aborted when its sender left, is not here: nothing goes on.
         let open = match flag {
             Flag::More => self.open.get(&(endpoint, no)).cloned(),
             Flag::End | Flag::Abort => self.open.remove(&(endpoint, no)),
         };
         if let Some(OpenMessage { seq, only }) = open {
+            if let Some(who) = self.roster.participant_of(endpoint) {
+                self.meters.octets(now, &self.policy.floods, who, only.is_none(), octets);
+            }
             out.push(Effect::Continue { seq, only });
         }
     }
@@ -274,6 +310,8 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::budget::Rate;
+    use crate::base::flood::Flood;
 
     struct World(Room);
 
@@ -316,6 +354,7 @@ mod tests {
                 to,
                 content_type,
                 size,
+                octets: size,
                 flag,
                 feedback: Feedback::default(),
             }))
@@ -387,7 +426,7 @@ mod tests {
         w.enter(2, "bob");
         w.says(1, 1, Flag::More);
         w.says(1, 2, Flag::End);
-        let go_on = |flag| Command::Continue { endpoint: EndpointId(1), no: MessageNo(1), flag };
+        let go_on = |flag| Command::Continue { endpoint: EndpointId(1), no: MessageNo(1), flag, octets: 1 };
         assert_eq!(w.does(go_on(Flag::More)), [Effect::Continue { seq: Seq(1), only: None }]);
         w.says(1, 3, Flag::More);
         let out = w.does(Command::Leave { endpoint: EndpointId(1) });
@@ -442,7 +481,12 @@ mod tests {
         w.enter(3, "carol");
         w.posts(1, 1, Flag::More, Some("sip:bob@example.com"), "text/plain", 10);
         w.says(1, 2, Flag::More);
-        let next = w.does(Command::Continue { endpoint: EndpointId(1), no: MessageNo(1), flag: Flag::End });
+        let next = w.does(Command::Continue {
+            endpoint: EndpointId(1),
+            no: MessageNo(1),
+            flag: Flag::End,
+            octets: 1,
+        });
         assert_eq!(next, [Effect::Continue { seq: Seq(1), only: Some([EndpointId(2)].into()) }]);
     }
 
@@ -489,6 +533,44 @@ mod tests {
         let mut w = World::new(Policy { nicknames: false, ..Policy::default() });
         w.enter(1, "alice");
         assert_eq!(verdict(&ask(&mut w, 1, nickname("Rabbit"))), Err(Refusal::NoNicknames));
+    }
+
+    #[test]
+    fn changing_nicknames_without_end_is_paced_and_taken_with_one_to_no_other_device() {
+        // SEC-07
+        let wish = |n: u64| {
+            let text: std::sync::Arc<str> = format!("name{n}").into();
+            Some(Nickname { shown: text.clone(), key: text.clone(), looks: text })
+        };
+        let mut w = World::new(Policy::default());
+        for (n, name) in [(1, "alice"), (2, "alice"), (3, "bob")] {
+            w.enter(n, name);
+        }
+        let mut ask = |seconds: u64, n: u64, name: u64| {
+            let mut out = Vec::new();
+            let command = Command::Nickname { endpoint: EndpointId(n), no: MessageNo(1), wish: wish(name) };
+            w.0.apply(Now(0) + std::time::Duration::from_secs(seconds), command, &mut out);
+            verdict(&out)
+        };
+        let results: Vec<_> = (0..5).map(|n| ask(0, 1 + n % 2, n)).collect();
+        let refused = Err(Refusal::Flood { of: Flood::Nicknames, wait: 10 });
+        assert_eq!(results, [Ok(()), Ok(()), Ok(()), refused, refused]);
+        assert_eq!((ask(0, 3, 9), ask(10, 1, 6)), (Ok(()), Ok(())));
+    }
+
+    #[test]
+    fn a_crowd_comes_in_no_faster_than_the_room_says() {
+        // SEC-07
+        let mut policy = Policy::default();
+        policy.floods.set(Flood::RoomJoins, Rate::parse("2/s").ok());
+        let mut w = World::new(policy);
+        let mut join = |n| {
+            let participant = Address::parse(&format!("sip:p{n}@example.com")).unwrap();
+            w.does(Command::Join { endpoint: EndpointId(n), participant, able: None }).remove(0)
+        };
+        assert!(matches!((join(1), join(2)), (Effect::Grant { .. }, Effect::Grant { .. })));
+        let why = Refusal::Flood { of: Flood::RoomJoins, wait: 1 };
+        assert_eq!(join(3), Effect::Refuse { endpoint: EndpointId(3), why });
     }
 
     #[test]

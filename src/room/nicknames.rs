@@ -3,8 +3,8 @@
 //! Where look-alikes are refused, what a nickname can be mistaken for is held in the same way as the nickname
 //! itself, by the same participant.
 //!
-//! Bounds: one nickname per endpoint; `QUARANTINED_MAX` kept after use, the oldest go first; changes
-//! are paced by `CHANGES_AT_ONCE` and `CHANGE_PACE`.
+//! Bounds: one nickname per endpoint; `QUARANTINED_MAX` kept after use, the oldest go first.
+//! How often they change is limited in `flood.rs`.
 
 use crate::base::address::Address;
 use crate::base::clock::Now;
@@ -18,12 +18,6 @@ use std::time::Duration;
 
 /// Freed nicknames kept for their last holders. Beyond, the oldest is free for all.
 const QUARANTINED_MAX: usize = 1024;
-
-/// Changes that an endpoint may make in a row (D6).
-const CHANGES_AT_ONCE: u32 = 3;
-
-/// Afterwards one in this time (D6).
-const CHANGE_PACE: Duration = Duration::from_secs(10);
 
 /// Who has a nickname, by its comparison form, or by what it looks like.
 #[derive(Debug)]
@@ -109,21 +103,13 @@ impl Forms {
     }
 }
 
-/// What an endpoint has and may.
-#[derive(Debug)]
-struct Use {
-    nickname: Option<Nickname>,
-    changes: u32,
-    since: Now,
-}
-
 /// All nicknames of one room.
 #[derive(Debug, Default)]
 pub struct Nicknames {
     names: Forms,
     /// What the nicknames can be mistaken for, where that is refused.
     looks: Option<Forms>,
-    uses: AHashMap<EndpointId, Use>,
+    uses: AHashMap<EndpointId, Nickname>,
 }
 
 impl Nicknames {
@@ -138,8 +124,7 @@ impl Nicknames {
     ///
     /// # Errors
     /// [`Refusal::NicknameTaken`] if somebody else has it or had it a moment ago;
-    /// [`Refusal::NicknameLooksTaken`] if it can be mistaken for such a one and that is refused;
-    /// [`Refusal::TooOften`] if the endpoint changes without end.
+    /// [`Refusal::NicknameLooksTaken`] if it can be mistaken for such a one and that is refused.
     pub fn set(
         &mut self,
         now: Now,
@@ -148,7 +133,6 @@ impl Nicknames {
         nickname: Option<Nickname>,
         quarantine: Duration,
     ) -> Result<(), Refusal> {
-        self.may_change(now, endpoint)?;
         if let Some(wanted) = &nickname {
             if self.names.is_taken(now, &wanted.key, participant) {
                 return Err(Refusal::NicknameTaken);
@@ -160,9 +144,7 @@ impl Nicknames {
         self.release(now, endpoint, quarantine);
         if let Some(wanted) = nickname {
             self.take(now, &wanted, participant);
-            if let Some(u) = self.uses.get_mut(&endpoint) {
-                u.nickname = Some(wanted);
-            }
+            self.uses.insert(endpoint, wanted);
         }
         Ok(())
     }
@@ -172,20 +154,6 @@ impl Nicknames {
         if let Some(looks) = &mut self.looks {
             looks.take(now, &nickname.looks, participant);
         }
-    }
-
-    fn may_change(&mut self, now: Now, endpoint: EndpointId) -> Result<(), Refusal> {
-        let u = self.uses.entry(endpoint).or_insert(Use { nickname: None, changes: 0, since: now });
-        let earned = now.since(u.since).as_secs() / CHANGE_PACE.as_secs();
-        if earned > 0 {
-            u.changes = u.changes.saturating_sub(u32::try_from(earned).unwrap_or(u32::MAX));
-            u.since = now;
-        }
-        if u.changes >= CHANGES_AT_ONCE {
-            return Err(Refusal::TooOften);
-        }
-        u.changes += 1;
-        Ok(())
     }
 
     /// Gives the nickname of `from` to `heir` too, both endpoints of `participant`; returns it if `heir` had
@@ -198,11 +166,10 @@ impl Nicknames {
         participant: &Address,
     ) -> Option<Arc<str>> {
         let nickname = self.of(from)?.clone();
-        let to = self.uses.entry(heir).or_insert(Use { nickname: None, changes: 0, since: now });
-        if to.nickname.is_some() {
+        if self.uses.contains_key(&heir) {
             return None;
         }
-        to.nickname = Some(nickname.clone());
+        self.uses.insert(heir, nickname.clone());
         self.take(now, &nickname, participant);
         Some(nickname.shown)
     }
@@ -219,7 +186,7 @@ impl Nicknames {
 
     /// The endpoint uses its nickname no more.
     fn release(&mut self, now: Now, endpoint: EndpointId, quarantine: Duration) {
-        let Some(old) = self.uses.get_mut(&endpoint).and_then(|u| u.nickname.take()) else { return };
+        let Some(old) = self.uses.remove(&endpoint) else { return };
         self.names.release(now, old.key, quarantine);
         if let Some(looks) = &mut self.looks {
             looks.release(now, old.looks, quarantine);
@@ -229,13 +196,12 @@ impl Nicknames {
     /// The endpoint has left the room.
     pub fn leave(&mut self, now: Now, endpoint: EndpointId, quarantine: Duration) {
         self.release(now, endpoint, quarantine);
-        self.uses.remove(&endpoint);
     }
 
     /// The nickname of an endpoint.
     #[must_use]
     pub fn of(&self, endpoint: EndpointId) -> Option<&Nickname> {
-        self.uses.get(&endpoint)?.nickname.as_ref()
+        self.uses.get(&endpoint)
     }
 
     /// Asserts the invariants.
@@ -243,7 +209,7 @@ impl Nicknames {
     /// # Panics
     /// If one is broken, which is a fault of this program.
     pub fn check(&self) {
-        let used = self.uses.values().filter_map(|u| u.nickname.as_ref());
+        let used = self.uses.values();
         self.names.check(used.clone().map(|n| &n.key));
         if let Some(looks) = &self.looks {
             looks.check(used.map(|n| &n.looks));
@@ -321,15 +287,6 @@ mod tests {
         assert_eq!(w.set(121, 2, "bob", nickname("al")), Ok(()));
         w.0.leave(at(122), EndpointId(2), QUARANTINE);
         assert_eq!(w.set(123, 3, "bob", nickname("al")), Ok(()), "its own again at once");
-    }
-
-    #[test]
-    fn changing_without_end_is_paced() {
-        // SEC-07
-        let mut w = world();
-        let results: Vec<_> = (0..5).map(|n| w.set(0, 1, "alice", nickname(&format!("name{n}")))).collect();
-        assert_eq!(results[2..4], [Ok(()), Err(Refusal::TooOften)]);
-        assert_eq!(w.set(10, 1, "alice", nickname("later")), Ok(()));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a room allows.
 
+use crate::base::flood::Limits;
 use crate::base::limits;
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub struct Policy {
     pub roster_whole_max: usize,
     /// Moderators are shown who an anonymous participant is, and participants are told that it is so.
     pub moderators_see_identity: bool,
+    /// How much of what may happen in what time.
+    pub floods: Limits,
     /// Copies ask for responses in rooms up to this many endpoints (CHAT-REP-06).
     pub copy_report_endpoints_max: usize,
 }
@@ -50,6 +53,7 @@ impl Default for Policy {
             look_alikes_refused: false,
             roster_whole_max: limits::ROSTER_WHOLE_MAX,
             moderators_see_identity: false,
+            floods: Limits::default(),
             copy_report_endpoints_max: limits::COPY_REPORT_ENDPOINTS_MAX,
         }
     }

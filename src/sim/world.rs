@@ -116,6 +116,7 @@ impl World {
             outbound_proxy: None,
             roster_whole_max: limits::ROSTER_WHOLE_MAX,
             accounts: Accounts::default(),
+            floods: crate::base::flood::Limits::default(),
             shards: plan.shards,
         };
         let mut world = Self {

@@ -140,7 +140,7 @@ pub(crate) const CRATES: &[(&str, &[&str], &str)] = &[
     ("clap", &["cli"], "the command line"),
     ("tracing_subscriber", &["cli"], "the process decides where logs go"),
     ("toml", &["control::config"], "the configuration file"),
-    ("serde", &["control::config"], "the configuration file"),
+    ("serde", &["control::config", "control::flood"], "the configuration file"),
     ("sdp_types", &["wire::sdp"], "session descriptions"),
     ("precis_profiles", &["wire::nickname", "wire::digest"], "nicknames, user names and passwords"),
     ("sha2", &["wire::digest"], "digest authentication"),

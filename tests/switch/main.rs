@@ -5,6 +5,7 @@ mod chunks;
 mod conns;
 mod counts;
 mod crossings;
+mod floods;
 mod messages;
 mod nicknames;
 mod notices;

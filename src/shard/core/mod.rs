@@ -35,6 +35,7 @@ use super::timers::{Timer, Timers};
 use crate::base::address::Address;
 use crate::base::clock::Now;
 use crate::base::entropy::Entropy;
+use crate::base::flood::Floods;
 use crate::base::id::{ConnId, EndpointId, MessageNo, RoomId, SessionId, ShardId, Token};
 use crate::base::limits;
 use crate::room::Room;
@@ -117,6 +118,8 @@ pub struct Counters {
     pub skipped: u64,
     /// Requests refused, by status code.
     pub refused: std::collections::BTreeMap<u16, u64>,
+    /// Those that were too many, by what there was too much of.
+    pub floods: Floods,
 }
 
 impl Counters {
@@ -129,6 +132,7 @@ impl Counters {
         for (mine, theirs) in self.closed.iter_mut().zip(other.closed) {
             *mine += theirs;
         }
+        self.floods.add(&other.floods);
         for (code, n) in &other.refused {
             *self.refused.entry(*code).or_default() += n;
         }

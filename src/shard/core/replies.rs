@@ -76,10 +76,11 @@ impl ShardCore {
     ) {
         let Some(session) = self.sessions.get(&endpoint).map(|s| s.grant.session) else { return };
         let (code, comment) = match verdict {
-            Ok(()) => (200, "OK"),
+            Ok(()) => (200, "OK".into()),
             Err(why) => {
                 let code = why.msrp();
                 *self.counters.refused.entry(code.0).or_default() += 1;
+                self.counters.floods.note(why);
                 code
             }
         };
@@ -96,7 +97,8 @@ impl ShardCore {
         if answered {
             let path = &receipt.from_path;
             let to = if receipt.whole_path { path } else { first_uri(path) };
-            self.conns.push_with(now, id, |out| encode::response(out, &receipt.tid, code, comment, to, &uri));
+            self.conns
+                .push_with(now, id, |out| encode::response(out, &receipt.tid, code, &comment, to, &uri));
         }
         let (Ok(()), Some(whole)) = (verdict, &receipt.whole) else { return };
         if receipt.success {

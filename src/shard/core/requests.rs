@@ -268,7 +268,7 @@ impl ShardCore {
             // An answer to a SEND goes one hop, any other the whole way back (MSRP-TXN-02).
             let to = if head.is_send() { head.first_from() } else { head.from_path };
             let from = first_uri(head.to_path);
-            self.conns.push_with(now, id, |out| encode::response(out, head.tid, code, comment, to, from));
+            self.conns.push_with(now, id, |out| encode::response(out, head.tid, code, &comment, to, from));
         }
         self.swallow_rest(id, head, end, Some(why));
         Next::Go

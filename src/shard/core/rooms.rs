@@ -563,9 +563,10 @@ impl ShardCore {
         chunk: Chunk<Body<'_>>,
         from_at: ShardId,
     ) -> Option<Result<(), Refusal>> {
-        let size = chunk.total.unwrap_or(0).max(chunk.body.as_ref().len() as u64);
+        let octets = chunk.body.as_ref().len() as u64;
+        let size = chunk.total.unwrap_or(0).max(octets);
         let Envelope { to, content_type } = envelope;
-        let posting = Posting { endpoint, no, to, content_type, size, flag: chunk.flag, feedback };
+        let posting = Posting { endpoint, no, to, content_type, size, octets, flag: chunk.flag, feedback };
         let content_type = Some(self.media_type(content_type));
         let payload = Payload { chunk, content_type, from: endpoint, from_at };
         self.run(now, room, Command::Post(posting), Some(&payload))
@@ -617,8 +618,8 @@ impl ShardCore {
         chunk: Chunk<Body<'_>>,
         from_at: ShardId,
     ) {
-        let flag = chunk.flag;
+        let (flag, octets) = (chunk.flag, chunk.body.as_ref().len() as u64);
         let payload = Payload { chunk, content_type: None, from: endpoint, from_at };
-        self.run(now, room, Command::Continue { endpoint, no, flag }, Some(&payload));
+        self.run(now, room, Command::Continue { endpoint, no, flag, octets }, Some(&payload));
     }
 }
