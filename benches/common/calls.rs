@@ -5,6 +5,7 @@ use super::messages::{read, request};
 use super::switch::{peer_path, shard};
 use openmsrp::base::clock::Now;
 use openmsrp::base::entropy::Entropy;
+use openmsrp::base::flood::Limits;
 use openmsrp::base::id::{ConnId, ShardId};
 use openmsrp::base::limits;
 use openmsrp::focus::accounts::Accounts;
@@ -52,6 +53,7 @@ impl Planes {
             outbound_proxy: None,
             roster_whole_max: limits::ROSTER_WHOLE_MAX,
             accounts: Accounts::default(),
+            floods: Limits::none(),
             shards: 1,
         };
         let peer = ([192, 0, 2, 1], 5060).into();

@@ -159,6 +159,7 @@ fn decides(participants: u64, private: bool) -> Act {
             to: private.then(|| &*names[(endpoint.0 + 1) as usize % names.len()]),
             content_type: "text/plain",
             size: 200,
+            octets: 200,
             flag: Flag::End,
             feedback: Feedback::default(),
         };

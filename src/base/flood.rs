@@ -167,6 +167,13 @@ impl Limits {
         self.0[flood as usize].as_ref()
     }
 
+    /// Whether messages are limited in any way.
+    #[must_use]
+    pub fn hold_messages(&self) -> bool {
+        let of_messages = [Flood::Messages, Flood::Octets, Flood::RoomMessages, Flood::RoomOctets];
+        of_messages.into_iter().any(|flood| self.of(flood).is_some())
+    }
+
     /// Sets the limit of one, or takes it away.
     pub fn set(&mut self, flood: Flood, rate: Option<Rate>) {
         self.0[flood as usize] = rate;

@@ -232,7 +232,9 @@ impl Room {
         only: Option<Recipients>,
     ) -> Result<Option<Recipients>, Refusal> {
         let limits = &self.policy.floods;
-        if let Some(who) = self.roster.participant_of(posting.endpoint) {
+        if limits.hold_messages()
+            && let Some(who) = self.roster.participant_of(posting.endpoint)
+        {
             self.meters.message(now, limits, who, only.is_none())?;
             self.meters.octets(now, limits, who, only.is_none(), posting.octets);
         }
@@ -286,7 +288,9 @@ impl Room {
             Flag::End | Flag::Abort => self.open.remove(&(endpoint, no)),
         };
         if let Some(OpenMessage { seq, only }) = open {
-            if let Some(who) = self.roster.participant_of(endpoint) {
+            if self.policy.floods.hold_messages()
+                && let Some(who) = self.roster.participant_of(endpoint)
+            {
                 self.meters.octets(now, &self.policy.floods, who, only.is_none(), octets);
             }
             out.push(Effect::Continue { seq, only });
