@@ -133,8 +133,8 @@ impl Floods {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Limits([Option<Rate>; Flood::ALL.len()]);
 
-/// Three changes in a row, then one in ten seconds (D6).
-const NICKNAMES: Rate = Rate { count: 1, time: Duration::from_secs(10), burst: 3 };
+/// Some changes in a row on each of a few devices, then one in ten seconds (D6).
+const NICKNAMES: Rate = Rate { count: 1, time: Duration::from_secs(10), burst: 8 };
 
 /// Calls, REFERs, which are calls to others, and SUBSCRIBEs, which are answered with a whole roster: more than people
 /// click, or a client does whose network comes and goes (D4, D5).

@@ -546,7 +546,9 @@ mod tests {
             let text: std::sync::Arc<str> = format!("name{n}").into();
             Some(Nickname { shown: text.clone(), key: text.clone(), looks: text })
         };
-        let mut w = World::new(Policy::default());
+        let mut policy = Policy::default();
+        policy.floods.set(Flood::Nicknames, Rate::parse("1/10s burst 3").ok());
+        let mut w = World::new(policy);
         for (n, name) in [(1, "alice"), (2, "alice"), (3, "bob")] {
             w.enter(n, name);
         }

@@ -116,7 +116,7 @@ impl World {
             outbound_proxy: None,
             roster_whole_max: limits::ROSTER_WHOLE_MAX,
             accounts: Accounts::default(),
-            floods: crate::base::flood::Limits::default(),
+            floods: crate::base::flood::Limits::none(),
             shards: plan.shards,
         };
         let mut world = Self {
