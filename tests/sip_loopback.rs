@@ -47,7 +47,7 @@ async fn server() -> Server {
         outbound_proxy: None,
         roster_whole_max: 500,
         accounts: Accounts::default(),
-        floods: openmsrp::base::flood::Limits::default(),
+        floods: openmsrp::base::flood::Limits::none(),
     };
     let sip = Sip::bind(config).await.unwrap();
     let (address, counters) = (sip.local_addrs()[0], sip.counters());

@@ -136,9 +136,12 @@ pub struct Limits([Option<Rate>; Flood::ALL.len()]);
 /// Some changes in a row on each of a few devices, then one in ten seconds (D6).
 const NICKNAMES: Rate = Rate { count: 1, time: Duration::from_secs(10), burst: 8 };
 
-/// Calls, REFERs, which are calls to others, and SUBSCRIBEs, which are answered with a whole roster: more than people
-/// click, or a client does whose network comes and goes (D4, D5).
-const SIGNALLING: Rate = Rate { count: 1, time: Duration::from_secs(1), burst: 20 };
+/// Calls and SUBSCRIBEs of one user: a program that is in some hundred rooms comes back into all of them at once
+/// (D5 has fewer, for people).
+const CALLS: Rate = Rate { count: 10, time: Duration::from_secs(1), burst: 500 };
+
+/// REFERs are calls to others: more than people click (D4).
+const REFERS: Rate = Rate { count: 1, time: Duration::from_secs(1), burst: 20 };
 
 impl Default for Limits {
     /// Only what nothing but a fault or malice reaches. How many messages are too many depends on who is there: people,
@@ -147,9 +150,9 @@ impl Default for Limits {
     fn default() -> Self {
         let mut limits = Self::none();
         limits.set(Flood::Nicknames, Some(NICKNAMES));
-        for flood in [Flood::Joins, Flood::Refers, Flood::Subscriptions] {
-            limits.set(flood, Some(SIGNALLING));
-        }
+        limits.set(Flood::Joins, Some(CALLS));
+        limits.set(Flood::Subscriptions, Some(CALLS));
+        limits.set(Flood::Refers, Some(REFERS));
         limits
     }
 }
