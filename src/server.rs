@@ -109,6 +109,7 @@ async fn serve(
         look_alikes_refused: config.look_alikes_refused,
         roster_whole_max: config.roster_whole_max,
         moderators_see_identity: config.moderators_see_identity,
+        cut_slow: config.cut_slow,
         floods: config.floods.clone(),
         ..Policy::default()
     };

@@ -80,6 +80,10 @@ pub struct Args {
     /// Whether users may prove themselves with MD5, for clients without SHA-256 [default: false].
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     md5: Option<bool>,
+    /// What becomes of participants whose connection is too slow: skip (they miss whole messages, and are told how many)
+    /// or cut (their call ends) [default: skip].
+    #[arg(long, value_name = "WHAT")]
+    slow_participants: Option<String>,
     /// IP address of a proxy that has already asked who somebody is, so that its P-Asserted-Identity counts; may be
     /// given several times [default: none].
     #[arg(long, value_name = "ADDR")]
@@ -128,6 +132,7 @@ fn raw(args: Args) -> Result<Raw, ConfigError> {
         users: args.users,
         md5: args.md5,
         trusted_proxy: args.trusted_proxy,
+        slow_participants: args.slow_participants,
         flood: Default::default(),
     };
     Ok(flags.over(file))

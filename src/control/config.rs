@@ -64,6 +64,8 @@ pub struct Raw {
     /// IP addresses of proxies whose P-Asserted-Identity counts.
     #[serde(default)]
     pub trusted_proxy: Vec<String>,
+    /// What becomes of participants whose connection is too slow: `skip` or `cut`.
+    pub slow_participants: Option<String>,
     /// How much of what may come in what time; in the file only.
     #[serde(default)]
     pub flood: RawFloods,
@@ -121,6 +123,8 @@ pub struct Config {
     pub outbound_proxy: Option<String>,
     /// Who may come in, and how that is proved.
     pub accounts: Accounts,
+    /// Participants whose connection is too slow are cut; else they miss messages, and are told how many.
+    pub cut_slow: bool,
     /// How much of what may come in what time.
     pub floods: Limits,
 }
@@ -184,6 +188,7 @@ impl Raw {
             users: self.users.or(below.users),
             md5: self.md5.or(below.md5),
             trusted_proxy: list(self.trusted_proxy, below.trusted_proxy),
+            slow_participants: self.slow_participants.or(below.slow_participants),
             flood: if self.flood == RawFloods::default() { below.flood } else { self.flood },
         }
     }
@@ -220,6 +225,14 @@ impl Raw {
             Some(other) => {
                 let why = format!("`{other}` is not one of auto, io_uring, epoll");
                 return Err(ConfigError::Value("driver", why));
+            }
+        };
+        let cut_slow = match self.slow_participants.as_deref() {
+            None | Some("skip") => false,
+            Some("cut") => true,
+            Some(other) => {
+                let why = format!("`{other}` is not one of skip, cut");
+                return Err(ConfigError::Value("slow-participants", why));
             }
         };
         let max_message_bytes = self.max_message_bytes.unwrap_or(limits::MESSAGE_BYTES_MAX);
@@ -269,6 +282,7 @@ impl Raw {
             moderators,
             outbound_proxy,
             accounts,
+            cut_slow,
             floods: self.flood.over(&Limits::default()),
         })
     }

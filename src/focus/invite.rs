@@ -300,6 +300,13 @@ impl Calls {
             call.lost = Some(core.now);
             return;
         }
+        if let Ended::Missed(_) = why {
+            return self.end(
+                core,
+                dialog,
+                "SIP;cause=480;text=\"Your connection is too slow for this room\"",
+            );
+        }
         if why == Ended::NeverBound {
             return self.end(core, dialog, "SIP;cause=408;text=\"No MSRP session\"");
         }

@@ -72,6 +72,12 @@ impl Room {
         &self.address
     }
 
+    /// Whether who is too slow is cut.
+    #[must_use]
+    pub fn cuts_slow(&self) -> bool {
+        self.policy.cut_slow
+    }
+
     /// Who is in the room.
     #[must_use]
     pub fn roster(&self) -> &Roster {

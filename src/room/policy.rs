@@ -32,6 +32,8 @@ pub struct Policy {
     pub roster_whole_max: usize,
     /// Moderators are shown who an anonymous participant is, and participants are told that it is so.
     pub moderators_see_identity: bool,
+    /// Who is too slow for a message is cut, not told how many were left out (RFC 7701 §6.4).
+    pub cut_slow: bool,
     /// How much of what may happen in what time.
     pub floods: Limits,
     /// Copies ask for responses in rooms up to this many endpoints (CHAT-REP-06).
@@ -53,6 +55,7 @@ impl Default for Policy {
             look_alikes_refused: false,
             roster_whole_max: limits::ROSTER_WHOLE_MAX,
             moderators_see_identity: false,
+            cut_slow: false,
             floods: Limits::default(),
             copy_report_endpoints_max: limits::COPY_REPORT_ENDPOINTS_MAX,
         }

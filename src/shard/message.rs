@@ -189,6 +189,8 @@ pub enum Ended {
     NoConnect,
     /// The connection took nothing for too long, or its queue passed the hard watermark.
     TooSlow,
+    /// So many messages were left out because the connection was slow, in a room that has nobody miss any.
+    Missed(u32),
     /// The participant broke the protocol beyond repair.
     Misbehaved,
     /// The participant says that it has no such session (481, 506).
@@ -428,6 +430,8 @@ pub struct Opening {
     pub only: Option<Recipients>,
     /// What is heard of the copies is told to the home.
     pub follow: Option<Follow>,
+    /// Whoever misses it for being slow is cut.
+    pub cuts: bool,
 }
 
 /// How the copies of a message are followed.

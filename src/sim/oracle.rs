@@ -267,7 +267,7 @@ impl Oracle {
             copy.got.extend_from_slice(part.body);
             return self.ended(at, part);
         }
-        if memmem::find(part.body, b"messages were left out").is_some() {
+        if memmem::find(part.body, b"left out because your connection").is_some() {
             stay.told = true;
             return;
         }

@@ -3,6 +3,7 @@
 mod floods;
 mod library;
 mod phone;
+mod slow;
 mod standard;
 mod storm;
 

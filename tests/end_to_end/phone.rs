@@ -287,6 +287,11 @@ impl Seat {
         Self { dialog, ok, theirs, mine, stream, wire, read: 0, sent: 0 }
     }
 
+    /// The connection alone, for who reads it by hand.
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// Sends a request; the answer.
     pub(crate) async fn ask(&mut self, method: &str, rest: &str) -> String {
         self.sent += 1;

@@ -13,5 +13,6 @@ mod privacy;
 mod private;
 mod random;
 mod shards;
+mod slow;
 mod typing;
 mod world;

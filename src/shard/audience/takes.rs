@@ -1,6 +1,6 @@
 //! What a member of an audience takes. Most say the same as others, so it is kept once and judged once per message.
 //!
-//! Touches: nothing. Bounds: [`KNOWN_MAX`] kept for those who come next; `limits::REFUSED_TYPES_MAX` refused types.
+//! Touches: nothing. Bounds: `KNOWN_MAX` kept for those who come next; `limits::REFUSED_TYPES_MAX` refused types.
 //! Proved by: `tests/switch`.
 
 use crate::base::limits;

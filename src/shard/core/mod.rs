@@ -24,6 +24,7 @@ mod replies;
 mod requests;
 mod rooms;
 mod sessions;
+mod slow;
 
 use super::audience::Audience;
 use super::audience::answers::Answers;
@@ -464,6 +465,7 @@ impl ShardCore {
                 Timer::Grant(endpoint) => self.grant_due(now, endpoint),
                 Timer::Open(endpoint) => self.open_due(now, endpoint),
                 Timer::Quiet(id) => self.quiet_due(now, id),
+                Timer::Slow(endpoint) => self.slow_due(now, endpoint),
                 Timer::Relief => self.relief_due(now),
                 Timer::Answers(room) => self.answers_due(now, room),
                 Timer::Outcomes => self.outcomes_due(now),

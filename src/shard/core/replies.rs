@@ -3,7 +3,6 @@
 use super::{ShardCore, State};
 use crate::base::clock::Now;
 use crate::base::id::{ConnId, EndpointId, MessageNo, SessionId, Token};
-use crate::base::limits;
 use crate::base::refusal::Refusal;
 use crate::session::inbound::Taken;
 use crate::session::owed::{Receipt, Reported, Whole};
@@ -176,27 +175,6 @@ impl ShardCore {
         if let (Some(answers), Some(member)) = (self.answers.get_mut(&room), audience.member_mut(place)) {
             answers.answered(tid, member.slot, member.number, code);
             self.pass_on_heard(now, room);
-        }
-    }
-
-    /// A participant whose queue was too long for a while is told once what it missed (CHAT-CONG-01).
-    pub(super) fn tell_left_out(&mut self, now: Now, id: ConnId) {
-        let Some(conn) = self.conns.get(id) else { return };
-        for endpoint in conn.sessions.clone() {
-            let Some(session) = self.sessions.get(&endpoint) else { continue };
-            let audience = self.audiences.get_mut(&session.grant.room);
-            let member = session.member.and_then(|m| audience?.member_mut(m));
-            let Some(member) = member.filter(|m| m.skipped > 0) else { continue };
-            if let Some(conn) = self.conns.get_mut(id).filter(|c| c.queue.len() > limits::QUEUE_BYTES_FILLING)
-            {
-                // Many sessions here: the others are told when these notices have been taken.
-                conn.queue.skip();
-                return;
-            }
-            let count = std::mem::take(&mut member.skipped);
-            let to = session.grant.sender.participant.clone();
-            let text = format!("{count} messages were left out because this connection was too slow.");
-            self.say(now, id, endpoint, &to, &[], &text, u64::MAX);
         }
     }
 }

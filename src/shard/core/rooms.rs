@@ -167,7 +167,8 @@ impl ShardCore {
                     let content_type = payload.content_type.clone().unwrap_or_else(|| "text/plain".into());
                     let except = self.number(room, from).filter(|_| only.is_none());
                     let follow = (feedback != Feedback::default()).then_some(Follow { except });
-                    let opening = Opening { from, content_type, ask, only, follow };
+                    let cuts = self.rooms.get(&room).is_some_and(Room::cuts_slow);
+                    let opening = Opening { from, content_type, ask, only, follow, cuts };
                     self.begin(now, room, seq, no, opening, payload);
                 }
             }
@@ -384,6 +385,9 @@ impl ShardCore {
         let done = self.copy(now, room, seq, opening, chunk);
         self.counters.copies += done.copies;
         self.counters.skipped += done.skipped;
+        if done.skipped > 0 && opening.is_some_and(|o| o.cuts) {
+            self.watch_slow(now, room);
+        }
         let Some(answers) = self.answers.get_mut(&room).filter(|_| chunk.flag != Flag::More) else { return };
         match chunk.flag {
             Flag::End => answers.sent(now, seq, done.tid),
