@@ -122,6 +122,8 @@ async fn serve(
         max_message: config.max_message_bytes,
         chatroom: policy.chatroom_tokens(),
         factory: config.factory.clone(),
+        directory: config.directory.clone(),
+        public: config.public,
         moderators: config.moderators.clone(),
         moderators_see_identity: config.moderators_see_identity,
         outbound_proxy: config.outbound_proxy.clone(),

@@ -42,6 +42,8 @@ async fn server() -> Server {
         max_message: 1 << 20,
         chatroom: String::new(),
         factory: "conference".into(),
+        directory: "rooms".into(),
+        public: true,
         moderators: Vec::new(),
         moderators_see_identity: false,
         outbound_proxy: None,

@@ -114,6 +114,8 @@ fn fate(octets: &[u8]) -> Fate {
         max_message: 0,
         chatroom: String::new(),
         factory: String::new(),
+        directory: "rooms".into(),
+        public: true,
         moderators: Vec::new(),
         moderators_see_identity: false,
         outbound_proxy: None,

@@ -13,19 +13,23 @@ fn summary(document: &[u8]) -> String {
         Ok(update) => update,
         Err(why) => return format!("{why:?}"),
     };
-    let RosterUpdate { entity, state, version, display_text, subject, user_count, users_state, users } =
-        update;
+    let RosterUpdate { entity, state, version, display_text, subject, user_count, users_state, .. } = &update;
     let mut out = format!("{state:?} {version} {entity}");
     let mut add = |what: &str, value: Option<String>| {
         if let Some(value) = value {
             write!(out, " {what}={value}").unwrap();
         }
     };
-    add("text", display_text);
-    add("subject", subject);
+    add("text", display_text.clone());
+    add("subject", subject.clone());
     add("count", user_count.map(|count| count.to_string()));
     add("users", users_state.map(|state| format!("{state:?}")));
-    users.iter().for_each(|told| user(&mut out, told));
+    add("note", update.note);
+    update.users.iter().for_each(|told| user(&mut out, told));
+    for room in update.listed {
+        let (name, subject) = (room.display_text.unwrap_or_default(), room.subject.unwrap_or_default());
+        write!(out, " + {} text={name} subject={subject} count={:?}", room.entity, room.user_count).unwrap();
+    }
     out
 }
 

@@ -48,6 +48,8 @@ impl Planes {
             max_message: limits::MESSAGE_BYTES_MAX,
             chatroom: "nickname private-messages".into(),
             factory: String::new(),
+            directory: "rooms".into(),
+            public: true,
             moderators: Vec::new(),
             moderators_see_identity: false,
             outbound_proxy: None,

@@ -66,6 +66,12 @@ pub struct Args {
     /// [default: conference].
     #[arg(long, value_name = "USER")]
     factory: Option<String>,
+    /// User to whom a SUBSCRIBE is answered with the list of public rooms; empty for none [default: rooms].
+    #[arg(long, value_name = "USER")]
+    directory: Option<String>,
+    /// Whether rooms are public, which is to say in that list [default: false].
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    public: Option<bool>,
     /// Address of somebody who may take anybody out of any room, for example sip:alice@example.com; may be
     /// given several times [default: nobody].
     #[arg(long, value_name = "URI")]
@@ -127,6 +133,8 @@ fn raw(args: Args) -> Result<Raw, ConfigError> {
         roster_whole_max: args.roster_whole_max,
         moderators_see_identity: args.moderators_see_identity,
         factory: args.factory,
+        directory: args.directory,
+        public: args.public,
         moderator: args.moderator,
         outbound_proxy: args.outbound_proxy,
         users: args.users,

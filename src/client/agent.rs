@@ -227,12 +227,19 @@ impl Agent {
         Ok(id)
     }
 
-    /// Subscribes to the conference state of a call's room, in a dialog of its own (RFC 6665 §4.5).
-    pub(super) fn subscribe(&mut self, now: Now, call: Token) -> Result<Token, CallError> {
+    /// Subscribes to the conference state of a call's room, or of `other`, as whoever made the call, in a dialog of
+    /// its own (RFC 6665 §4.5).
+    pub(super) fn subscribe(
+        &mut self,
+        now: Now,
+        call: Token,
+        other: Option<String>,
+    ) -> Result<Token, CallError> {
         let Some(dialog) = self.dialogs.get(&call).filter(|d| d.phase == Phase::Up) else {
             return Err(CallError::Closed);
         };
-        let (from, room, account) = (dialog.from.clone(), dialog.room.clone(), dialog.account.clone());
+        let (from, account) = (dialog.from.clone(), dialog.account.clone());
+        let room = other.unwrap_or_else(|| dialog.room.clone());
         let id = self.open(Kind::Subscription, from, dialog.privacy, room, account);
         self.send_subscribe(now, id, SUBSCRIBE_SECONDS);
         Ok(id)

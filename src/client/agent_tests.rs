@@ -324,7 +324,7 @@ fn a_subscription_brings_documents_even_before_it_is_answered_and_is_renewed() {
     // CONF-10
     let mut a = agent(Transport::Udp);
     let (call, _) = standing(&mut a);
-    let feed = a.subscribe(at(0), call).unwrap();
+    let feed = a.subscribe(at(0), call, None).unwrap();
     let subscribe = sent(&mut a).remove(0);
     assert!(subscribe.starts_with("SUBSCRIBE sip:lobby@chat.example.com SIP/2.0"));
     assert!(subscribe.contains("\r\nEvent: conference\r\n"));
@@ -353,7 +353,7 @@ fn a_subscription_brings_documents_even_before_it_is_answered_and_is_renewed() {
 fn a_subscription_is_ended_by_asking_for_no_time() {
     let mut a = agent(Transport::Tcp);
     let (call, _) = standing(&mut a);
-    let feed = a.subscribe(at(0), call).unwrap();
+    let feed = a.subscribe(at(0), call, None).unwrap();
     let subscribe = sent(&mut a).remove(0);
     a.receive(at(1), answer(&subscribe, "202 Accepted", "Contact: <sip:f@h>\r\n", "").as_bytes());
     a.end(at(2), feed);
@@ -369,7 +369,7 @@ fn a_subscription_is_ended_by_asking_for_no_time() {
 fn a_refused_subscription_leaves_the_call_alone() {
     let mut a = agent(Transport::Udp);
     let (call, invite) = standing(&mut a);
-    let feed = a.subscribe(at(0), call).unwrap();
+    let feed = a.subscribe(at(0), call, None).unwrap();
     let subscribe = sent(&mut a).remove(0);
     a.receive(at(1), answer(&subscribe, "489 Bad Event", "", "").as_bytes());
     let told = news(&mut a);

@@ -199,6 +199,8 @@ enum Command {
     },
     Subscribe {
         call: Token,
+        /// To another room, or the list of rooms.
+        other: Option<String>,
         reply: oneshot::Sender<Result<Feed, CallError>>,
     },
     Refresh {
@@ -432,17 +434,19 @@ impl Call {
     /// # Errors
     /// Why there is no subscription.
     pub async fn subscribe(&mut self) -> Result<RosterFeed, CallError> {
-        self.subscription().await
+        self.subscription(None).await
     }
 
-    /// The same as a future of its own, so that the call can be watched meanwhile.
+    /// The same as a future of its own, so that the call can be watched meanwhile; to another room, or the list of
+    /// rooms, if one is named.
     pub(super) fn subscription(
         &self,
+        other: Option<String>,
     ) -> impl Future<Output = Result<RosterFeed, CallError>> + Send + 'static {
         let (commands, call) = (self.commands.clone(), self.id);
         async move {
             let (reply, subscribed) = oneshot::channel();
-            let command = Command::Subscribe { call, reply };
+            let command = Command::Subscribe { call, other, reply };
             commands.send(command).map_err(|_| CallError::Closed)?;
             let Feed { id, documents } = subscribed.await.map_err(|_| CallError::Closed)??;
             Ok(RosterFeed { id, documents, commands })

@@ -26,6 +26,7 @@ use super::typing::{OthersTyping, OwnTyping};
 use crate::base::clock::now;
 use crate::base::entropy::Entropy;
 use crate::wire::conference::COMPOSING_MEDIA_TYPE;
+pub use crate::wire::conference::ListedRoom;
 use crate::wire::nickname::{self, BadNickname};
 use crate::wire::sdp::{self, Chatroom, Setup};
 use connect::{connect, counts_deliveries, usable};
@@ -37,6 +38,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use task::Task;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 
 /// The largest message taken (also `a=max-size` in our offer). Beyond: 413.
 pub const MESSAGE_BYTES_MAX: u64 = 10 * 1024 * 1024;
@@ -163,6 +165,11 @@ enum Command {
     Reveal {
         number: u64,
     },
+    /// To be told the public rooms.
+    List {
+        number: u64,
+        directory: Option<String>,
+    },
     /// A key was pressed; or what was written is thrown away.
     Typing {
         writing: bool,
@@ -271,6 +278,7 @@ impl Client {
             message_bytes_max: media.max_size.unwrap_or(u64::MAX),
             events,
             waiting: VecDeque::new(),
+            lists: JoinSet::new(),
         };
         task.bind().await?;
         tokio::spawn(task.run(receive_commands));
@@ -346,6 +354,16 @@ impl Room {
     pub async fn take_out(&self, whom: &str) -> Result<u64, NotInRoom> {
         let whom = whom.to_string();
         self.send(|number| Command::Refer { number, whom, out: true }).await
+    }
+
+    /// Asks for the public rooms: the list at this address, or without one `sip:rooms@DOMAIN` of this room's domain.
+    /// The number names it in [`Event::Rooms`] and [`Event::Failed`].
+    ///
+    /// # Errors
+    /// [`NotInRoom`], the events tell why.
+    pub async fn list_rooms(&self, directory: Option<&str>) -> Result<u64, NotInRoom> {
+        let directory = directory.map(str::to_string);
+        self.send(|number| Command::List { number, directory }).await
     }
 
     /// Lets the others see who we are, if we came anonymously. There is no way back. The number names it in
@@ -438,7 +456,7 @@ impl Script {
     }
 
     /// The next thing said or asked: `text`, `to ADDRESS: text`, `nickname NAME`, `bring in` or `take out
-    /// ADDRESS`, `reveal`, with `counted` before what is to be counted; `None` when the room is left. Keys are
+    /// ADDRESS`, `reveal`, `list ADDRESS`, with `counted` before what is to be counted; `None` when the room is left. Keys are
     /// number 0.
     pub(crate) async fn heard(&mut self) -> Option<(u64, String)> {
         match self.commands.recv().await? {
@@ -450,6 +468,7 @@ impl Script {
                 Some((number, format!("{} {whom}", if out { "take out" } else { "bring in" })))
             }
             Command::Reveal { number } => Some((number, "reveal".to_string())),
+            Command::List { number, directory } => Some((number, format!("list {directory:?}"))),
             Command::Typing { writing } => Some((0, format!("typing {writing}"))),
             Command::Nickname { number, name } => Some((number, format!("nickname {name}"))),
             Command::Leave { done } => {

@@ -52,6 +52,10 @@ pub struct Raw {
     pub moderators_see_identity: Option<bool>,
     /// The user to whom an INVITE makes a room of its own; empty for none.
     pub factory: Option<String>,
+    /// The user to whom a SUBSCRIBE is answered with the list of public rooms; empty for none.
+    pub directory: Option<String>,
+    /// Whether rooms are public.
+    pub public: Option<bool>,
     /// Addresses of those who may take anybody out of any room.
     #[serde(default)]
     pub moderator: Vec<String>,
@@ -117,6 +121,10 @@ pub struct Config {
     pub moderators_see_identity: bool,
     /// The user to whom an INVITE makes a room of its own; empty for none.
     pub factory: String,
+    /// The user to whom a SUBSCRIBE is answered with the list of public rooms; empty for none.
+    pub directory: String,
+    /// Whether rooms are public.
+    pub public: bool,
     /// Who may take anybody out of any room.
     pub moderators: Vec<Address>,
     /// The SIP URI of the proxy that calls of rooms go through, a loose router.
@@ -183,6 +191,8 @@ impl Raw {
             roster_whole_max: self.roster_whole_max.or(below.roster_whole_max),
             moderators_see_identity: self.moderators_see_identity.or(below.moderators_see_identity),
             factory: self.factory.or(below.factory),
+            directory: self.directory.or(below.directory),
+            public: self.public.or(below.public),
             moderator: list(self.moderator, below.moderator),
             outbound_proxy: self.outbound_proxy.or(below.outbound_proxy),
             users: self.users.or(below.users),
@@ -242,10 +252,11 @@ impl Raw {
                 "less than 1024 leaves no room for a text".into(),
             ));
         }
-        let factory = self.factory.unwrap_or_else(|| "conference".to_owned());
-        if !factory.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.+".contains(&b)) {
-            let why = format!("`{factory}` has other than letters, digits and any of -_.+");
-            return Err(ConfigError::Value("factory", why));
+        let factory = user_of_ours("factory", self.factory, "conference")?;
+        let directory = user_of_ours("directory", self.directory, "rooms")?;
+        if !directory.is_empty() && directory == factory {
+            let why = format!("`{directory}` is the factory: give one of them another name, or none");
+            return Err(ConfigError::Value("directory", why));
         }
         let moderator = |text: &String| {
             let why =
@@ -279,6 +290,8 @@ impl Raw {
             roster_whole_max: self.roster_whole_max.unwrap_or(limits::ROSTER_WHOLE_MAX),
             moderators_see_identity: self.moderators_see_identity.unwrap_or(false),
             factory,
+            directory,
+            public: self.public.unwrap_or(false),
             moderators,
             outbound_proxy,
             accounts,
@@ -323,6 +336,16 @@ fn addresses(key: &'static str, given: Vec<String>, default: &str) -> Result<Vec
         })
     };
     given.iter().map(parse).collect()
+}
+
+/// A user of our domains that is no room.
+fn user_of_ours(key: &'static str, given: Option<String>, default: &str) -> Result<String, ConfigError> {
+    let user = given.unwrap_or_else(|| default.to_owned());
+    if !user.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.+".contains(&b)) {
+        let why = format!("`{user}` has other than letters, digits and any of -_.+");
+        return Err(ConfigError::Value(key, why));
+    }
+    Ok(user)
 }
 
 /// Checks the URI of a proxy. It is a loose router, whether the URI says so or not (RFC 3261 §19.1.1).

@@ -88,6 +88,10 @@ pub struct SipConfig {
     pub chatroom: String,
     /// The user to whom an INVITE makes a room of its own; empty for none.
     pub factory: String,
+    /// The user who tells which rooms are public; empty for none.
+    pub directory: String,
+    /// Whether rooms are public.
+    pub public: bool,
     /// Who may take anybody out of any room.
     pub moderators: Vec<Address>,
     /// Whether moderators who have proved to be that are shown who an anonymous participant is.
@@ -227,6 +231,8 @@ fn focus_config(config: &SipConfig, shared: &Shared, shards: u16) -> Config {
         max_message: config.max_message,
         chatroom: config.chatroom.clone(),
         factory: config.factory.clone(),
+        directory: config.directory.clone(),
+        public: config.public,
         moderators: config.moderators.clone(),
         moderators_see_identity: config.moderators_see_identity,
         outbound_proxy: config.outbound_proxy.clone(),

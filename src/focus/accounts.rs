@@ -308,6 +308,8 @@ mod tests {
                 max_message: 0,
                 chatroom: String::new(),
                 factory: String::new(),
+                directory: "rooms".into(),
+                public: true,
                 moderators: Vec::new(),
                 moderators_see_identity: false,
                 outbound_proxy: None,

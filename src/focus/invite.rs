@@ -14,7 +14,7 @@
 //! Bounds: `limits::DIALOGS_MAX` calls. Proof: `tests.rs` beside this file.
 
 use super::call::{Call, Phase, read_offer};
-use super::code::{acceptable, misfit_response, refusal_response};
+use super::code::{acceptable, misfit_response, refusal_response, warn};
 use super::dialog::{DialogId, contact};
 use super::identity::{self, asks_none};
 use super::list::{self, Parts};
@@ -64,6 +64,9 @@ impl Calls {
         request: &Request,
         flow: &Flow,
     ) -> Result<(), Response> {
+        if core.config.directory(&request.uri).is_some() {
+            return Err(warn(flow, 403, "This is no room but the list of rooms: subscribe to it"));
+        }
         let creator = core.config.is_factory(&request.uri);
         let (room, user) = if creator { fresh_room(core, request) } else { core.config.room(&request.uri) }
             .ok_or(Response::new(404))?;

@@ -24,6 +24,7 @@ mod call;
 mod code;
 mod dial;
 pub mod dialog;
+mod directory;
 mod flood;
 mod identity;
 mod invite;
@@ -50,6 +51,7 @@ use crate::base::id::{EndpointId, ShardId};
 use crate::shard::message::{FromShard, ToShard, home};
 use accounts::{Accounts, Gate};
 use dialog::{DialogId, Dialogs};
+use directory::Directory;
 use flood::Guard;
 use invite::Calls;
 use merged::Merged;
@@ -94,6 +96,10 @@ pub struct Config {
     pub chatroom: String,
     /// The user to whom an INVITE makes a room of its own (RFC 4579 §3.2); empty for none.
     pub factory: String,
+    /// The user who tells subscribers which rooms are public; empty for none.
+    pub directory: String,
+    /// Rooms are public.
+    pub public: bool,
     /// Who may take anybody out of any room.
     pub moderators: Vec<Address>,
     /// Moderators who have proved to be that are shown who an anonymous participant is, and everybody is told so.
@@ -269,8 +275,9 @@ impl Focus {
     #[must_use]
     pub fn new(config: Config, mut entropy: Entropy) -> Self {
         let gate = Gate::new(config.accounts.clone(), &mut entropy);
-        let rosters =
+        let mut rosters =
             Rosters::new(config.roster_whole_max, &config.moderators, config.moderators_see_identity);
+        rosters.directory = Directory::new(&config.directory);
         let core = Core {
             now: Now(0),
             guard: Guard::new(config.floods.clone()),
@@ -507,6 +514,7 @@ impl Focus {
                     let room = presence.room.clone();
                     self.rosters.apply(presence);
                     self.subscriptions.changed(&mut self.core, &room);
+                    self.list(&room);
                 }
                 News::Unaware { room, endpoint } => {
                     notice::send(&mut self.core, &self.rosters, &room, endpoint);
@@ -515,8 +523,23 @@ impl Focus {
                 News::RoomOver { room } => {
                     self.subscriptions.room_over(&mut self.core, &mut self.rosters, &room);
                     self.rosters.forget(&room);
+                    self.list(&room);
                 }
             }
+        }
+    }
+
+    /// Something about a room has changed that the list of public rooms tells.
+    fn list(&mut self, room: &Address) {
+        let participants = self.rosters.count(room);
+        let directory = &mut self.rosters.directory;
+        let news = if self.core.config.public && participants > 0 {
+            directory.list(room, participants, &"".into())
+        } else {
+            directory.unlist(room)
+        };
+        if let Some(at) = news {
+            self.subscriptions.changed(&mut self.core, &at);
         }
     }
 }
@@ -629,7 +652,16 @@ impl Config {
 
     /// The room that a URI names, and its user part; the factory is no room.
     fn room(&self, uri: &str) -> Option<(Address, String)> {
-        self.user(uri).filter(|(address, _)| !self.makes_rooms(address))
+        self.user(uri).filter(|(address, _)| !self.makes_rooms(address) && !self.lists_rooms(address))
+    }
+
+    /// The list of rooms that a URI names, and its user part.
+    fn directory(&self, uri: &str) -> Option<(Address, String)> {
+        self.user(uri).filter(|(address, _)| self.lists_rooms(address))
+    }
+
+    fn lists_rooms(&self, address: &Address) -> bool {
+        !self.directory.is_empty() && address.user() == self.directory
     }
 
     /// The address of one of our users, and its user part. Port and parameters say how to get here, not

@@ -13,6 +13,7 @@
 //! [`SHARED_MAX`] texts of a room are shared; [`SUMMARY_MODERATORS_MAX`] and [`SUMMARY_ENTRY_BYTES_MAX`] keep a
 //! summary within a datagram. Proof: the tests below and those of `tests.rs`.
 
+use super::directory::Directory;
 use crate::base::address::Address;
 use crate::base::id::EndpointId;
 use crate::base::limits::{self, SUMMARY_ENTRY_BYTES_MAX, SUMMARY_MODERATORS_MAX};
@@ -115,6 +116,8 @@ pub(super) struct Document {
 
 /// The rosters of all rooms.
 pub(super) struct Rosters {
+    /// The list of those that are public.
+    pub(super) directory: Directory,
     rooms: HashMap<Address, Room>,
     /// The same rosters with the addresses of anonymous participants, if moderators are shown them. Apart from
     /// the others, so that no mistake about a subscriber's part of a document tells them to anybody else.
@@ -139,6 +142,7 @@ impl Rosters {
         );
         let moderators: Vec<_> = moderators.iter().take(SUMMARY_MODERATORS_MAX).cloned().collect();
         let one = || Self {
+            directory: Directory::default(),
             rooms: HashMap::new(),
             disclosed: None,
             whole_max,
@@ -207,6 +211,9 @@ impl Rosters {
 
     /// How many changes a room has seen.
     pub(super) fn changes(&self, room: &Address) -> u64 {
+        if self.directory.is_at(room) {
+            return self.directory.changes(room);
+        }
         self.rooms.get(room).map_or(0, |r| r.changes)
     }
 
@@ -238,6 +245,11 @@ impl Rosters {
 
     /// The document for a subscriber: what changed, or all of it (CONF-05).
     pub(super) fn document(&mut self, view: &View<'_>, version: u32) -> Document {
+        if self.directory.is_at(view.room) {
+            let mut own = String::with_capacity(512);
+            conference::begin(&mut own, view.room.as_str(), true, version);
+            return Document { own, shared: Some(self.directory.tell(view.room)) };
+        }
         let Self { rooms, moderators, note, summary_note, .. } = self;
         let mut nobody = Room::default();
         let room = rooms.get_mut(view.room).unwrap_or(&mut nobody);

@@ -159,7 +159,8 @@ impl Subscriptions {
         flow: &Flow,
         id: Option<Box<str>>,
     ) -> Result<SubId, Response> {
-        let (room, user) = core.config.room(&request.uri).ok_or_else(|| Response::new(404))?;
+        let told = core.config.directory(&request.uri).or_else(|| core.config.room(&request.uri));
+        let (room, user) = told.ok_or_else(|| Response::new(404))?;
         remote_target(request).ok_or_else(|| Response::new(400))?;
         let from = || request.headers.get("From").and_then(NameAddr::parse);
         let own = core.proved.clone().or_else(|| Address::parse(from()?.uri).ok());
@@ -346,7 +347,12 @@ impl Subscriptions {
             own_seen: s.own_seen,
             brief: s.brief,
         };
-        let shown = if s.moderates { rosters.for_moderators() } else { &mut *rosters };
+        // The directory is the same for all.
+        let shown = if s.moderates && !rosters.directory.is_at(&s.room) {
+            rosters.for_moderators()
+        } else {
+            &mut *rosters
+        };
         let Document { own, shared } = shown.document(&view, s.version);
         s.seen = changes;
         s.own_seen = s.own.as_ref().map_or(0, |own| rosters.changed(&s.room, own));

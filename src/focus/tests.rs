@@ -12,6 +12,7 @@ use crate::shard::message::{Ended, Join, Terms};
 use crate::wire::conference::{self, State};
 
 mod blink;
+mod directory;
 mod floods;
 mod lists;
 mod privacy;
@@ -52,6 +53,8 @@ impl World {
             max_message: 1000,
             chatroom: String::new(),
             factory: "conference".into(),
+            directory: "rooms".into(),
+            public: true,
             moderators: vec![Address::parse("sip:mod@example.com").unwrap()],
             moderators_see_identity: false,
             outbound_proxy: None,

@@ -91,6 +91,8 @@ impl World {
             max_message: 1000,
             chatroom: "nickname".into(),
             factory: "factory".into(),
+            directory: "rooms".into(),
+            public: true,
             moderators: Vec::new(),
             moderators_see_identity: true,
             outbound_proxy: None,

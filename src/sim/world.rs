@@ -111,6 +111,8 @@ impl World {
             max_message: limits::MESSAGE_BYTES_MAX,
             chatroom: Policy::default().chatroom_tokens(),
             factory: String::new(),
+            directory: "rooms".into(),
+            public: true,
             moderators: Address::parse("sip:user0@example.com").into_iter().collect(),
             moderators_see_identity: false,
             outbound_proxy: None,

@@ -1,5 +1,6 @@
 //! The whole server over loopback: real SIP, real MSRP, 1, 2 and 4 shards, both drivers.
 
+mod directory;
 mod floods;
 mod library;
 mod phone;

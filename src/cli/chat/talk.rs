@@ -53,6 +53,7 @@ enum Asked {
     BringIn(String),
     TakeOut(String),
     Reveal,
+    List,
 }
 
 /// One's part in a room.
@@ -140,6 +141,7 @@ impl Talk {
             Wish::BringIn(all) => self.bring_in(room, &all).await,
             Wish::TakeOut(all) => self.take_out(room, &all).await,
             Wish::Reveal => self.reveal(room).await,
+            Wish::List(at) => self.list(room, at).await,
             Wish::Counts(wanted) => vec![match room.count_deliveries(wanted) {
                 Ok(()) if wanted => {
                     Shown::Status("from now on you are told how many have received what you say".to_string())
@@ -234,6 +236,16 @@ impl Talk {
         }
     }
 
+    /// Asks for the public rooms: the list at an address, or that of our room's domain.
+    async fn list(&mut self, room: &Room, at: Option<&str>) -> Vec<Shown> {
+        let at = at.map(with_scheme);
+        // If it was not asked we are out, which an event tells.
+        if let Ok(number) = room.list_rooms(at.as_deref()).await {
+            self.asked.insert(number, Asked::List);
+        }
+        Vec::new()
+    }
+
     async fn ask_for_nickname(&mut self, room: &Room, wished: Option<&str>) -> Vec<Shown> {
         match room.nickname(wished).await {
             Ok(number) => {
@@ -302,7 +314,7 @@ impl Talk {
                 }
                 Asked::Nickname(nickname) => self.named(nickname),
                 // Not asked by MSRP.
-                Asked::BringIn(_) | Asked::TakeOut(_) | Asked::Reveal => return None,
+                Asked::BringIn(_) | Asked::TakeOut(_) | Asked::Reveal | Asked::List => return None,
             },
             Event::Received { message, count } => self.received(message, count)?,
             Event::Notified { message, who, delivered } => {
@@ -319,6 +331,10 @@ impl Talk {
             Event::Revealed { request, address, warning } => {
                 self.asked.remove(&request);
                 return Some(self.revealed(&address, warning.as_deref()));
+            }
+            Event::Rooms { request, rooms, note } => {
+                self.asked.remove(&request);
+                words::rooms(&rooms, note.as_deref())
             }
             Event::Failed { request, error } => return self.failed(request, &error),
             Event::Refused { message, code, comment } => {
@@ -407,6 +423,7 @@ impl Talk {
             Asked::BringIn(whom) => Some(Shown::Undelivered(words::not_referred(&whom, false, error))),
             Asked::TakeOut(whom) => Some(Shown::Undelivered(words::not_referred(&whom, true, error))),
             Asked::Reveal => Some(Shown::Undelivered(words::not_revealed(error))),
+            Asked::List => Some(Shown::Trouble(words::not_listed(error))),
             _ => None,
         }
     }
@@ -435,7 +452,7 @@ impl Talk {
             Some(Asked::Nickname(_)) => {
                 Shown::Trouble(format!("the room refused the nickname: you are still {own} ({why})"))
             }
-            Some(Asked::BringIn(_) | Asked::TakeOut(_) | Asked::Reveal) | None => {
+            Some(Asked::BringIn(_) | Asked::TakeOut(_) | Asked::Reveal | Asked::List) | None => {
                 Shown::Undelivered(format!("{what}: something said earlier: {reason}"))
             }
         }

@@ -10,6 +10,7 @@ pub(super) const HELP: &str = "\
 /nick NAME             be known by a nickname; /nick alone gives it back
 /invite ADDRESS ...    let the room call somebody, or each of several: sip:dave@example.com
 /remove NAME[,NAME]    take somebody out of the room, if you may; NAME as for /msg
+/list                  the public rooms; /list ADDRESS asks another server's list: sip:rooms@example.com
 /counts on             be told how many have received what you say; /counts off
 /reveal                if you came with --anonymous: let everybody see who you are
 /quit                  leave (also Ctrl-D or Ctrl-C)
@@ -36,6 +37,8 @@ pub(super) enum Wish<'a> {
     Counts(bool),
     /// Not to be anonymous any more.
     Reveal,
+    /// The public rooms, of a list at this address or of the room's own domain.
+    List(Option<&'a str>),
     Who,
     Help,
     Quit,
@@ -60,6 +63,7 @@ impl<'a> Wish<'a> {
             "/help" => Self::Help,
             "/quit" | "/exit" => Self::Quit,
             "/reveal" => Self::Reveal,
+            "/list" => Self::List((!rest.is_empty()).then_some(rest)),
             "/counts" if rest == "on" => Self::Counts(true),
             "/counts" if rest == "off" => Self::Counts(false),
             "/invite" if !rest.is_empty() => {
@@ -165,6 +169,8 @@ mod tests {
             ("/counts off", Wish::Counts(false)),
             ("/counts", Wish::Unknown("/counts")),
             ("/reveal", Wish::Reveal),
+            ("/list", Wish::List(None)),
+            ("/list sip:rooms@example.com", Wish::List(Some("sip:rooms@example.com"))),
             ("/dance", Wish::Unknown("/dance")),
             ("/msgbob psst", Wish::Unknown("/msgbob")),
         ];

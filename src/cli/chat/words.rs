@@ -4,7 +4,7 @@
 
 use super::shown::one_line;
 use crate::client::call::CallError;
-use crate::client::chat::Step;
+use crate::client::chat::{ListedRoom, Step};
 
 /// Why a message was not delivered: to `whom` in private, or to everybody. `later`: the room had taken it, so it
 /// was refused by whom it was for.
@@ -86,6 +86,38 @@ pub(super) fn not_revealed(error: &CallError) -> String {
         other => one_line(&other.to_string()),
     };
     format!("you are still anonymous: {why}")
+}
+
+/// Why there is no list of rooms.
+pub(super) fn not_listed(error: &CallError) -> String {
+    let why = match error {
+        CallError::Refused { code: 404 | 489, .. } => "there is no such list".to_string(),
+        CallError::Busy => "the lists asked for before are still on their way".to_string(),
+        other => one_line(&other.to_string()),
+    };
+    format!("the public rooms are not known: {why}")
+}
+
+/// The public rooms, a line each.
+pub(super) fn rooms(rooms: &[ListedRoom], note: Option<&str>) -> String {
+    let mut text = match rooms.len() {
+        0 => "no room is public here".to_string(),
+        1 => "1 public room:".to_string(),
+        n => format!("{n} public rooms:"),
+    };
+    for room in rooms {
+        text.push_str(&format!("\n  {}", one_line(&room.entity)));
+        if let Some(users) = room.user_count {
+            text.push_str(&format!(", {users} {}", if users == 1 { "participant" } else { "participants" }));
+        }
+        if let Some(subject) = room.subject.as_ref().filter(|s| !s.trim().is_empty()) {
+            text.push_str(&format!(": {}", one_line(subject)));
+        }
+    }
+    if let Some(note) = note {
+        text.push_str(&format!("\n{}", one_line(note)));
+    }
+    text
 }
 
 /// `words: code comment`, or what of it there is.

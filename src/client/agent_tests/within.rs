@@ -104,7 +104,7 @@ fn subscriptions_refers_offers_and_hangups_are_proved_too() {
     a.receive(at(1), answer(&first, "200 OK", CONTACT, "v=0\r\n").as_bytes());
     sent(&mut a);
     news(&mut a);
-    let feed = a.subscribe(at(2), call).unwrap();
+    let feed = a.subscribe(at(2), call, None).unwrap();
     a.refer(at(2), call, 7, "sip:dave@example.com", false).unwrap();
     a.reveal(at(2), call, 8, "v=0\r\n").unwrap();
     let asked = sent(&mut a);
@@ -150,7 +150,7 @@ fn who_hides_says_nothing_of_themselves_unless_it_has_to_be_proved() {
     let told = news(&mut a);
     let expected = Some("sip:anonymous7@anonymous.invalid");
     assert!(matches!(&told[..], [News::Answered(_, x)] if x.identity.as_deref() == expected), "{told:?}");
-    a.subscribe(at(2), call).unwrap();
+    a.subscribe(at(2), call, None).unwrap();
     assert_eq!(header(&sent(&mut a)[0], "Privacy"), "id");
 }
 

@@ -163,7 +163,7 @@ impl Driver {
                     self.tell_call(call, CallNews::Referred { number, outcome: Err(e) });
                 }
             }
-            Command::Subscribe { call, reply } => match self.agent.subscribe(now, call) {
+            Command::Subscribe { call, other, reply } => match self.agent.subscribe(now, call, other) {
                 Ok(id) => {
                     let (sender, receiver) = mpsc::channel(DOCUMENTS_WAITING_MAX);
                     self.waiting.insert(id, Waiting::Subscription(reply, sender, receiver));

@@ -3,6 +3,7 @@
 use crate::client::call::{CallError, Step};
 use crate::client::multipart;
 use crate::client::roster::Person;
+use crate::wire::conference::ListedRoom;
 use bytes::Bytes;
 use std::borrow::Cow;
 
@@ -80,9 +81,18 @@ pub enum Event {
         /// What the room adds.
         warning: Option<String>,
     },
+    /// The public rooms, the largest first.
+    Rooms {
+        /// The number that [`Room::list_rooms`](super::Room::list_rooms) gave.
+        request: u64,
+        /// As many as one document tells.
+        rooms: Vec<ListedRoom>,
+        /// What people are to be told: how many more there are.
+        note: Option<String>,
+    },
     /// Something asked of the room by SIP is not done.
     Failed {
-        /// The number that [`Room::bring_in`](super::Room::bring_in), [`Room::take_out`](super::Room::take_out) or [`Room::reveal`](super::Room::reveal) gave.
+        /// The number that [`Room::bring_in`](super::Room::bring_in), [`Room::take_out`](super::Room::take_out), [`Room::reveal`](super::Room::reveal) or [`Room::list_rooms`](super::Room::list_rooms) gave.
         request: u64,
         /// Why.
         error: CallError,

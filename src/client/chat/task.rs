@@ -20,12 +20,19 @@ use std::pin::Pin;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 /// What leaving waits for at most: the last octets on their way, then the answer to BYE.
 const LEAVE_WAIT: Duration = Duration::from_secs(5);
 
 /// After the switch closed the connection, how long the BYE that tells why may take.
 const REASON_WAIT: Duration = Duration::from_millis(500);
+
+/// From the answer to a SUBSCRIBE to its document.
+const LIST_WAIT: Duration = Duration::from_secs(10);
+
+/// Lists of rooms that are asked for at once.
+const LISTS_MAX: usize = 4;
 
 /// The type of what is said.
 const TEXT: &str = "text/plain;charset=UTF-8";
@@ -57,6 +64,8 @@ pub(super) struct Task {
     pub(super) events: mpsc::Sender<Event>,
     /// Events for which there was no room in the channel.
     pub(super) waiting: VecDeque<Event>,
+    /// Lists of rooms that were asked for.
+    pub(super) lists: JoinSet<Event>,
 }
 
 /// A step of [`Task::run`].
@@ -67,6 +76,7 @@ enum Input {
     CallEnded(String),
     Feed(Result<RosterFeed, CallError>),
     Document(Option<Bytes>),
+    List(Event),
     Nothing,
 }
 
@@ -91,7 +101,7 @@ impl Task {
     }
 
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        let mut subscribing: Option<Subscribing> = Some(Box::pin(self.call.subscription()));
+        let mut subscribing: Option<Subscribing> = Some(Box::pin(self.call.subscription(None)));
         let mut feed: Option<RosterFeed> = None;
         loop {
             let input = self.next(&mut commands, &mut subscribing, &mut feed).await;
@@ -129,6 +139,10 @@ impl Task {
                     feed = None;
                     None
                 }
+                Input::List(event) => {
+                    self.tell(event);
+                    None
+                }
             };
             let lost = self.tell_news();
             if let Some(why) = closed.or(lost) {
@@ -149,7 +163,7 @@ impl Task {
         let free = self.endpoint.waiting() < COMMANDS_WAITING_MAX;
         let read = self.waiting.len() < EVENTS_WAITING_MAX && !self.endpoint.clogged();
         let (events, waiting) = (self.events.clone(), !self.waiting.is_empty());
-        let Self { stream, endpoint, call, .. } = self;
+        let Self { stream, endpoint, call, lists, .. } = self;
         tokio::select! {
             command = commands.recv(), if free => Input::Command(command),
             done = exchange(stream, endpoint, read) => Input::Io(done),
@@ -159,6 +173,7 @@ impl Task {
             },
             result = until_some(subscribing) => Input::Feed(result),
             document = next_document(feed) => Input::Document(document),
+            Some(list) = lists.join_next() => list.map_or(Input::Nothing, Input::List),
             permit = events.reserve(), if waiting => {
                 if let (Ok(permit), Some(event)) = (permit, self.waiting.pop_front()) {
                     permit.send(event);
@@ -180,6 +195,15 @@ impl Task {
             Command::Refer { number, whom, out: false } => self.call.bring_in(number, &whom),
             Command::Refer { number, whom, out: true } => self.call.take_out(number, &whom),
             Command::Reveal { number } => self.call.reveal(number, &self.offer),
+            Command::List { number, directory } if self.lists.len() < LISTS_MAX => {
+                let domain = || self.room.split('@').nth(1).and_then(|rest| rest.split([';', '?']).next());
+                let own = || format!("sip:rooms@{}", domain().unwrap_or_default());
+                let asked = self.call.subscription(Some(directory.unwrap_or_else(own)));
+                self.lists.spawn(async move { list(number, asked).await });
+            }
+            Command::List { number, .. } => {
+                self.tell(Event::Failed { request: number, error: CallError::Busy });
+            }
             Command::Typing { writing } => {
                 let told = if writing { self.own.typed(now()) } else { self.own.stopped() };
                 self.tell_typing(told);
@@ -484,6 +508,22 @@ async fn exchange(stream: &mut TcpStream, endpoint: &mut Endpoint, read: bool) -
             }
         }
         else => std::future::pending().await,
+    }
+}
+
+/// The public rooms, by a subscription that ends with its first document.
+async fn list(number: u64, asked: impl Future<Output = Result<RosterFeed, CallError>>) -> Event {
+    let failed = |error| Event::Failed { request: number, error };
+    let mut feed = match asked.await {
+        Ok(feed) => feed,
+        Err(error) => return failed(error),
+    };
+    match tokio::time::timeout(LIST_WAIT, feed.next()).await {
+        Ok(Some(xml)) => match conference::read(&xml) {
+            Ok(update) => Event::Rooms { request: number, rooms: update.listed, note: update.note },
+            Err(_) => failed(CallError::NoAnswer),
+        },
+        _ => failed(CallError::NoAnswer),
     }
 }
 

@@ -18,8 +18,11 @@ mod xml;
 pub use composing::{COMPOSING_MEDIA_TYPE, Composing};
 pub use list::{CopyControl, LIST_MEDIA_TYPE, RECIPIENTS_MAX, Recipient, history, recipients};
 pub use notice::{NOTICE_MEDIA_TYPE, NOTICE_NAMESPACE, Notice};
-pub use read::{EndpointUpdate, RosterUpdate, State, UserUpdate, read};
-pub use write::{END, Endpoint, Roster, USERS_END, User, begin, begin_users, count, describe, user, write};
+pub use read::{EndpointUpdate, ListedRoom, RosterUpdate, State, UserUpdate, read};
+pub use write::{
+    END, Endpoint, LISTED_BEGIN, LISTED_END, Listed, Roster, USERS_END, User, begin, begin_users, count,
+    describe, listed, user, write,
+};
 pub use xml::{ATTRIBUTES_MAX, DEPTH_MAX, NAMESPACES_MAX, XmlError};
 
 /// Octets of a document that is read: room for 1600 users at 640 octets. Beyond: refused.

@@ -34,6 +34,23 @@ pub struct RosterUpdate {
     pub users_state: Option<State>,
     /// The users listed.
     pub users: Vec<UserUpdate>,
+    /// What people are to be told, if anything.
+    pub note: Option<String>,
+    /// Rooms that are listed with what they are (RFC 4575 §5.9.2).
+    pub listed: Vec<ListedRoom>,
+}
+
+/// What a document tells of another room.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ListedRoom {
+    /// The room's URI.
+    pub entity: String,
+    /// Its name, if told.
+    pub display_text: Option<String>,
+    /// What it is about, if told.
+    pub subject: Option<String>,
+    /// How many users it has, if told.
+    pub user_count: Option<u32>,
 }
 
 /// What a document tells of a participant.
@@ -78,6 +95,11 @@ enum Place {
     Media,
     DisplayText,
     Subject,
+    FreeText,
+    Rooms,
+    Listed,
+    ListedDescription,
+    ListedState,
     UserCount,
     Status,
     JoiningMethod,
@@ -92,12 +114,17 @@ impl Place {
             (Self::Info, "conference-description") => Self::Description,
             (Self::Info, "conference-state") => Self::State,
             (Self::Info, "users") => Self::Users,
+            (Self::Info, "sidebars-by-val") => Self::Rooms,
+            (Self::Rooms, "entry") => Self::Listed,
+            (Self::Listed, "conference-description") => Self::ListedDescription,
+            (Self::Listed, "conference-state") => Self::ListedState,
             (Self::Users, "user") => Self::User,
             (Self::User, "endpoint") => Self::Endpoint,
             (Self::Endpoint, "media") => Self::Media,
-            (Self::Description | Self::User, "display-text") => Self::DisplayText,
-            (Self::Description, "subject") => Self::Subject,
-            (Self::State, "user-count") => Self::UserCount,
+            (Self::Description | Self::User | Self::ListedDescription, "display-text") => Self::DisplayText,
+            (Self::Description | Self::ListedDescription, "subject") => Self::Subject,
+            (Self::Description, "free-text") => Self::FreeText,
+            (Self::State | Self::ListedState, "user-count") => Self::UserCount,
             (Self::Endpoint, "status") => Self::Status,
             (Self::Endpoint, "joining-method") => Self::JoiningMethod,
             (Self::Media, "type") => Self::Type,
@@ -106,8 +133,8 @@ impl Place {
     }
 
     fn is_leaf(self) -> bool {
-        use Place::{DisplayText, JoiningMethod, Status, Subject, Type, UserCount};
-        matches!(self, DisplayText | Subject | UserCount | Status | JoiningMethod | Type)
+        use Place::{DisplayText, FreeText, JoiningMethod, Status, Subject, Type, UserCount};
+        matches!(self, DisplayText | FreeText | Subject | UserCount | Status | JoiningMethod | Type)
     }
 }
 
@@ -173,6 +200,7 @@ fn begin(update: &mut RosterUpdate, place: Place, reader: &Reader<'_>) -> Result
             let user = UserUpdate { entity: entity()?, state: state()?, nickname, ..UserUpdate::default() };
             update.users.push(user);
         }
+        Place::Listed => update.listed.push(ListedRoom { entity: entity()?, ..ListedRoom::default() }),
         Place::Endpoint => {
             let endpoint = EndpointUpdate { entity: entity()?, state: state()?, ..EndpointUpdate::default() };
             if let Some(user) = update.users.last_mut() {
@@ -190,6 +218,16 @@ fn finish(update: &mut RosterUpdate, parent: Place, place: Place, text: &str) {
     match (parent, place) {
         (Place::Description, Place::DisplayText) => update.display_text = Some(text.to_owned()),
         (Place::Description, Place::Subject) => update.subject = Some(text.to_owned()),
+        (Place::Description, Place::FreeText) => update.note = Some(text.to_owned()),
+        (Place::ListedDescription | Place::ListedState, _) => {
+            let Some(room) = update.listed.last_mut() else { return };
+            match place {
+                Place::DisplayText => room.display_text = Some(text.to_owned()),
+                Place::Subject => room.subject = Some(text.to_owned()),
+                Place::UserCount => room.user_count = text.parse().ok(),
+                _ => (),
+            }
+        }
         (Place::State, Place::UserCount) => update.user_count = text.parse().ok(),
         (Place::User, Place::DisplayText) => {
             if let Some(user) = user {

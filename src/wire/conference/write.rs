@@ -97,6 +97,41 @@ pub fn describe(out: &mut String, entity: &str, display_text: &str, subject: &st
     out.push_str("      </entry>\r\n    </conf-uris>\r\n  </conference-description>\r\n");
 }
 
+/// A room that another document lists by its values (RFC 4575 §5.9.2).
+#[derive(Clone, Copy, Debug)]
+pub struct Listed<'a> {
+    /// The room's URI.
+    pub entity: &'a str,
+    /// The room's name.
+    pub name: &'a str,
+    /// What it is about; may be empty.
+    pub subject: &'a str,
+    /// How many participants are there.
+    pub participants: u32,
+}
+
+/// The beginning of a list of rooms.
+pub const LISTED_BEGIN: &str = "  <sidebars-by-val state=\"full\">\r\n";
+
+/// The end of a list of rooms.
+pub const LISTED_END: &str = "  </sidebars-by-val>\r\n";
+
+/// Writes a room of a list.
+pub fn listed(out: &mut String, room: &Listed<'_>) {
+    out.push_str("    <entry");
+    attribute(out, "entity", room.entity);
+    out.push_str(" state=\"full\">\r\n      <conference-description>\r\n");
+    element(out, "        ", "display-text", room.name);
+    if !room.subject.is_empty() {
+        element(out, "        ", "subject", room.subject);
+    }
+    let _ = write!(
+        out,
+        "      </conference-description>\r\n      <conference-state><user-count>{}</user-count></conference-state>\r\n    </entry>\r\n",
+        room.participants
+    );
+}
+
 /// Writes how many users there are (RFC 4575 §5.5).
 pub fn count(out: &mut String, users: u32) {
     let _ = write!(
