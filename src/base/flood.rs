@@ -2,6 +2,7 @@
 
 use super::budget::Rate;
 use super::refusal::Refusal;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What is counted against a [`Rate`].
@@ -129,9 +130,9 @@ impl Floods {
     }
 }
 
-/// How much of each there may be in what time.
+/// How much of each there may be in what time. Cloning is a reference count: every room has them.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Limits([Option<Rate>; Flood::ALL.len()]);
+pub struct Limits(Arc<[Option<Rate>; Flood::ALL.len()]>);
 
 /// Some changes in a row on each of a few devices, then one in ten seconds (D6).
 const NICKNAMES: Rate = Rate { count: 1, time: Duration::from_secs(10), burst: 8 };
@@ -161,7 +162,7 @@ impl Limits {
     /// No limit at all.
     #[must_use]
     pub fn none() -> Self {
-        Self([None; Flood::ALL.len()])
+        Self([None; Flood::ALL.len()].into())
     }
 
     /// The limit of one, if it has one.
@@ -179,7 +180,7 @@ impl Limits {
 
     /// Sets the limit of one, or takes it away.
     pub fn set(&mut self, flood: Flood, rate: Option<Rate>) {
-        self.0[flood as usize] = rate;
+        Arc::make_mut(&mut self.0)[flood as usize] = rate;
     }
 }
 

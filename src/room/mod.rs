@@ -23,6 +23,7 @@ pub mod roster;
 use crate::base::address::Address;
 use crate::base::chunk::Flag;
 use crate::base::clock::Now;
+use crate::base::flood::Flood;
 use crate::base::id::{EndpointId, MessageNo, Seq, ShardId};
 use crate::base::limits;
 use crate::base::media::is_typing;
@@ -50,7 +51,8 @@ pub struct Room {
     policy: Policy,
     roster: Roster,
     nicknames: Nicknames,
-    meters: Meters,
+    /// What is left of its limits, if anything was taken.
+    meters: Option<Box<Meters>>,
     seq: Seq,
     /// Accepted messages whose last part has not come: invariant 2.
     open: AHashMap<(EndpointId, MessageNo), OpenMessage>,
@@ -62,7 +64,7 @@ impl Room {
     pub fn new(address: Address, policy: Policy, home: ShardId, shards: u16) -> Self {
         let roster = Roster::new(home, shards);
         let nicknames = Nicknames::new(policy.look_alikes_refused);
-        let (meters, open) = (Meters::default(), AHashMap::new());
+        let (meters, open) = (None, AHashMap::new());
         Self { address, policy, roster, nicknames, meters, seq: Seq(0), open }
     }
 
@@ -110,7 +112,11 @@ impl Room {
         able: Option<bool>,
         out: &mut Vec<Effect>,
     ) {
-        let room_for_one = self.meters.join(now, &self.policy.floods);
+        let limits = &self.policy.floods;
+        let room_for_one = match limits.of(Flood::RoomJoins) {
+            Some(_) => self.meters.get_or_insert_default().join(now, limits),
+            None => Ok(()),
+        };
         match room_for_one.and_then(|()| self.roster.add(endpoint, participant, able, &self.policy)) {
             Ok(at) => out.push(Effect::Grant { endpoint, at }),
             Err(why) => out.push(Effect::Refuse { endpoint, why }),
@@ -241,8 +247,9 @@ impl Room {
         if limits.hold_messages()
             && let Some(who) = self.roster.participant_of(posting.endpoint)
         {
-            self.meters.message(now, limits, who, only.is_none())?;
-            self.meters.octets(now, limits, who, only.is_none(), posting.octets);
+            let meters = self.meters.get_or_insert_default();
+            meters.message(now, limits, who, only.is_none())?;
+            meters.octets(now, limits, who, only.is_none(), posting.octets);
         }
         Ok(only)
     }
@@ -268,10 +275,11 @@ impl Room {
         let shown = wish.as_ref().map(|n| n.shown.clone());
         let verdict = match self.roster.participant_of(endpoint) {
             _ if !self.policy.nicknames => Err(Refusal::NoNicknames),
-            Some(who) => self
-                .meters
-                .nickname(now, &self.policy.floods, who)
-                .and_then(|()| self.nicknames.set(now, endpoint, who, wish, self.policy.nickname_quarantine)),
+            Some(who) => {
+                self.meters.get_or_insert_default().nickname(now, &self.policy.floods, who).and_then(|()| {
+                    self.nicknames.set(now, endpoint, who, wish, self.policy.nickname_quarantine)
+                })
+            }
             None => Err(Refusal::NoSession),
         };
         out.push(Effect::Verdict { endpoint, at, no, verdict });
@@ -297,7 +305,13 @@ impl Room {
             if self.policy.floods.hold_messages()
                 && let Some(who) = self.roster.participant_of(endpoint)
             {
-                self.meters.octets(now, &self.policy.floods, who, only.is_none(), octets);
+                self.meters.get_or_insert_default().octets(
+                    now,
+                    &self.policy.floods,
+                    who,
+                    only.is_none(),
+                    octets,
+                );
             }
             out.push(Effect::Continue { seq, only });
         }
@@ -321,7 +335,6 @@ impl Room {
 mod tests {
     use super::*;
     use crate::base::budget::Rate;
-    use crate::base::flood::Flood;
 
     struct World(Room);
 
