@@ -148,6 +148,8 @@ pub(super) struct Oracle {
     /// Up to when shards stood still.
     pub(super) frozen_until: Now,
     names: BTreeMap<EndpointId, Name>,
+    /// Messages begun in a room by a user.
+    spoken: BTreeMap<(usize, u64), u64>,
 }
 
 /// The nickname of an endpoint, as its participant knows it.
@@ -398,6 +400,13 @@ impl Oracle {
         if said.honest && !over {
             self.fail(|| format!("message {message} of stay {stay} breaks no rule and was refused: {code}"));
         }
+    }
+
+    /// A user begins another message in a room; how many those are by now.
+    pub(super) fn speaks(&mut self, room: usize, user: u64) -> u64 {
+        let spoken = self.spoken.entry((room, user)).or_default();
+        *spoken += 1;
+        *spoken
     }
 
     /// A wish for a nickname is on its way.

@@ -171,6 +171,9 @@ impl World {
             Manner::Vanisher if dice < 10 => self.vanish(i),
             Manner::Rebinder if dice < 20 => self.revise(i),
             Manner::Guesser if dice < 30 => self.guess(i),
+            Manner::Flooder if dice < 60 => {
+                (0..self.dice.people.below(40)).for_each(|_| self.speak(i));
+            }
             Manner::Unfinished if dice < 60 => {
                 self.seats[i].pieces.clear();
                 self.speak(i);

@@ -46,10 +46,12 @@ pub(super) enum Manner {
     Whisperer,
     /// Holds its session, and goes on.
     Holder,
+    /// Says more than anybody wants to hear.
+    Flooder,
 }
 
 impl Manner {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 21] = [
         Self::Polite,
         Self::Chatty,
         Self::SlowReader,
@@ -70,6 +72,7 @@ impl Manner {
         Self::Old,
         Self::Whisperer,
         Self::Holder,
+        Self::Flooder,
     ];
 }
 
@@ -124,6 +127,8 @@ pub(super) struct Plan {
     pub(super) hidden: u64,
     /// Of a hundred acts of somebody present, how many are of SIP.
     pub(super) restless: u64,
+    /// How many messages each participant may send in a room; 0: as many as they like.
+    pub(super) flood: u64,
 }
 
 impl Plan {
@@ -164,6 +169,7 @@ impl Plan {
             sip_delay_millis: [0, 20, 500, 2000][dice.below(4) as usize],
             hidden: [0, 0, 3][dice.below(3) as usize],
             restless: [1, 5, 20][dice.below(3) as usize],
+            flood: [0, 0, 10, 40][dice.below(4) as usize],
         }
     }
 

@@ -65,6 +65,9 @@ impl World {
         let free = self.seats[i].pieces.is_empty();
         let liar = manner == Manner::Liar && free && self.dice.people.below(2) == 0;
         let ends = manner != Manner::Unfinished;
+        // Whatever others do, nobody is refused for a flood who has not said that much.
+        let spoken = self.oracle.speaks(room, user);
+        let quiet = self.plan.flood == 0 || spoken <= self.plan.flood;
         self.oracle.said.push(Said {
             room,
             stay,
@@ -74,7 +77,7 @@ impl World {
             only,
             never: forged,
             // The recipient of a private message may have left.
-            honest: bound && !held && !forged && only.is_none() && manner != Manner::Liar && ends,
+            honest: bound && !held && !forged && only.is_none() && manner != Manner::Liar && ends && quiet,
             from: u64::MAX,
             to: None,
             posted: false,
@@ -108,7 +111,7 @@ impl World {
         match manner {
             Manner::Crumbs => at + 1,
             // Two open messages of one name would be one.
-            Manner::Reuser => whole,
+            Manner::Reuser | Manner::Flooder => whole,
             Manner::Unfinished => at + 1 + self.dice.people.below((whole - at) as u64) as usize,
             _ if self.dice.people.below(3) == 0 => {
                 at + 1 + self.dice.people.below((whole - at) as u64) as usize

@@ -9,8 +9,10 @@ use super::people::Seat;
 use super::plan::Plan;
 use super::trace::Trace;
 use crate::base::address::Address;
+use crate::base::budget::Rate;
 use crate::base::clock::Now;
 use crate::base::entropy::Entropy;
+use crate::base::flood::Flood;
 use crate::base::id::{ConnId, EndpointId, ShardId};
 use crate::base::limits;
 use crate::focus::accounts::Accounts;
@@ -92,13 +94,18 @@ impl World {
         let stream = |salt: u64| Entropy::from_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ salt);
         let plan = Plan::draw(&mut stream(1));
         let shards = usize::from(plan.shards);
+        let mut policy = Policy::default();
+        if plan.flood > 0 {
+            let rate = Rate { count: 1, time: Duration::from_secs(86_400), burst: plan.flood };
+            policy.floods.set(Flood::Messages, Some(rate));
+        }
         let core = |n: u16| {
             let config = ShardConfig {
                 id: ShardId(n),
                 shards: plan.shards,
                 host: "chat.example.com".into(),
                 port: 2855,
-                policy: Policy::default(),
+                policy: policy.clone(),
             };
             ShardCore::new(config, stream(100 + u64::from(n)))
         };
