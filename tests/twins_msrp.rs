@@ -4,6 +4,7 @@
 //! The twin knows no limits on lines and heads; inputs stay far below them.
 
 use openmsrp::base::chunk::Flag;
+use openmsrp::wire::msrp::answer::plain_ok;
 use openmsrp::wire::msrp::{
     ByteRange, FailureReport, FrameError, Framer, Head, HeadFault, Kind, Method, Status, Step,
 };
@@ -409,6 +410,19 @@ fn agree(input: &[u8], cuts: &[usize]) {
     assert_eq!(replay::replay(input.chunks(1), 0), want, "octet by octet");
 }
 
+/// What is known without reading is read as the same.
+fn known(input: &[u8]) {
+    let Some(used) = plain_ok(input) else { return };
+    let (whole, rest) = input.split_at(used);
+    let Ok(Step::Head { head, body: None, end: Some(Flag::End), used: read }) =
+        Framer::default().step(input, 0)
+    else {
+        panic!("{whole:?} is read as something else")
+    };
+    assert!(matches!(head.kind, Kind::Response { code: 200, .. }));
+    assert_eq!(read, used, "{rest:?} follows");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -429,6 +443,18 @@ proptest! {
         let mut input = messages.concat();
         changes.into_iter().for_each(|change| mutate(&mut input, change));
         agree(&input, &cuts);
+    }
+
+    #[test]
+    fn a_plain_answer_is_known_only_if_the_reader_reads_it_as_one(
+        changes in prop::collection::vec(any::<(usize, u8, u8)>(), 0..3),
+        more in prop::collection::vec(any::<u8>(), 0..40),
+    ) {
+        let mut input = b"MSRP a786hjs2 200 OK\r\nTo-Path: msrp://a:1/x;tcp\r\nFrom-Path: msrp://b:2/y;tcp\r\n\
+            -------a786hjs2$\r\n".to_vec();
+        changes.into_iter().for_each(|change| mutate(&mut input, change));
+        input.extend(more);
+        known(&input);
     }
 }
 

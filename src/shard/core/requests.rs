@@ -16,6 +16,7 @@ use crate::shard::audience::copy::Body;
 use crate::shard::conns::{CloseReason, Conn, UnderWay, Wait};
 use crate::shard::message::{OwnedEnvelope, ShardMessage};
 use crate::shard::timers::Timer;
+use crate::wire::msrp::answer::plain_ok;
 use crate::wire::msrp::encode;
 use crate::wire::msrp::frame::{Framer, Step};
 use crate::wire::msrp::head::{FailureReport, Head, HeadFault, Kind, Method};
@@ -117,6 +118,15 @@ impl ShardCore {
                 // It asks and does not take the answers.
                 self.close(now, id, CloseReason::TooSlow, true);
                 return (at, Flow::Stop);
+            }
+            if framer.idle()
+                && self.answers.is_empty()
+                && conn.opened_for().is_none()
+                && let Some(used) = plain_ok(&buf[at..])
+            {
+                // Nobody waits for what it says: see `response`.
+                at += used;
+                continue;
             }
             let Ok(step) = framer.step(&buf[at..], limits::PART_BYTES_MIN) else {
                 self.close(now, id, CloseReason::Garbage, false);

@@ -193,7 +193,7 @@ pub(super) fn start_line(line: &[u8]) -> Result<(&[u8], Kind<'_>), FrameError> {
 }
 
 /// What a transaction id and a Message-ID are made of (MSRP-FRAME-02).
-fn is_ident(text: &[u8]) -> bool {
+pub(super) fn is_ident(text: &[u8]) -> bool {
     (4..=32).contains(&text.len())
         && text[0].is_ascii_alphanumeric()
         && text

@@ -10,6 +10,7 @@
 //!
 //! There is no length anywhere: a body ends where CRLF and the end-line of its own transaction stand.
 //!
+//! - [`answer`] knows the usual answer without reading it.
 //! - [`frame`] finds messages in a stream and hands out bodies in parts.
 //! - [`head`] reads start line and headers.
 //! - [`uri`], [`range`], [`status`] read single values.
@@ -19,6 +20,7 @@
 //! except that `encode` appends to the buffer it is given. Proved by the tests in the files, the
 //! torture corpus (`tests/torture_msrp.rs`) and a naive twin (`tests/twins_msrp.rs`).
 
+pub mod answer;
 pub mod encode;
 pub mod frame;
 pub mod head;
