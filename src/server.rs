@@ -12,9 +12,9 @@ use crate::room::policy::Policy;
 use crate::shard::conns::CloseReason;
 use crate::shard::core::{Counters, ShardConfig};
 use crate::shard::io::Bell;
-use crate::shard::mesh::{self, Inbox, Outbox};
-use crate::shard::message::{ShardMessage, ToShard};
-use crate::shard::run::{self, Driver, Setup};
+use crate::shard::mesh;
+use crate::shard::message::ToShard;
+use crate::shard::run::{self, Driver, Ends, Setup};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::fmt;
 use std::future::Future;
@@ -226,24 +226,19 @@ fn start_shards(
     let failed = |e| ServerError::System("cannot set up the shards", e);
     let bells: Vec<Bell> = (0..count).map(|_| Bell::new()).collect::<io::Result<_>>().map_err(failed)?;
     let (shards, ends) = Shards::connect(&bells).map_err(failed)?;
-    let (mut outboxes, mut inboxes) = rings(&bells);
     let clogged: Arc<AtomicUsize> = Arc::default();
     let (tell_end, ended) = mpsc::channel(usize::from(count));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut threads = Vec::new();
-    for (n, (ShardEnd { inbox, outbox }, listeners)) in ends.into_iter().zip(listeners).enumerate() {
+    let shards_ends = ends.into_iter().zip(mesh::pairs(&bells)).zip(listeners);
+    for (n, ((ShardEnd { inbox, outbox }, pairs), listeners)) in shards_ends.enumerate() {
         let setup = Setup {
             config: config(n as u16),
             driver,
             // More shards than cores must be able to share them.
             core: (usize::from(count) == cores).then_some(n),
             listeners,
-            bell: bells[n].clone(),
-            to_shards: std::mem::take(&mut outboxes[n]),
-            from_shards: std::mem::take(&mut inboxes[n]),
-            to_control: outbox,
-            from_control: inbox,
-            clogged: clogged.clone(),
+            ends: Ends::new(bells[n].clone(), pairs, outbox, inbox, clogged.clone()),
         };
         let tell_end = tell_end.clone();
         let thread = std::thread::Builder::new()
@@ -266,25 +261,6 @@ fn shard_thread(setup: Setup, tell_end: &mpsc::Sender<(ShardId, String)>) -> Opt
     // Nobody listens any more when the server is past waiting.
     let _ = tell_end.try_send((id, why));
     counters
-}
-
-type Outboxes = Vec<Vec<Option<Outbox<ShardMessage>>>>;
-
-/// A ring for each ordered pair of shards.
-fn rings(bells: &[Bell]) -> (Outboxes, Vec<Vec<Inbox<ShardMessage>>>) {
-    let n = bells.len();
-    let mut outboxes: Outboxes = (0..n).map(|_| Vec::new()).collect();
-    let mut inboxes: Vec<Vec<Inbox<ShardMessage>>> = (0..n).map(|_| Vec::new()).collect();
-    for (from, list) in outboxes.iter_mut().enumerate() {
-        for (to, bell) in bells.iter().enumerate() {
-            let ring = (from != to).then(|| mesh::ring(bell));
-            list.push(ring.map(|(outbox, inbox)| {
-                inboxes[to].push(inbox);
-                outbox
-            }));
-        }
-    }
-    (outboxes, inboxes)
 }
 
 /// Tells the shards to end what they have begun, and waits for them within bounds.

@@ -47,6 +47,32 @@ pub fn ring_with<T>(bell: &Bell, slots: usize) -> (Outbox<T>, Inbox<T>) {
     (outbox, Inbox { ring: consumer })
 }
 
+/// The rings between one shard and the others.
+#[derive(Debug)]
+pub struct Pairs<T> {
+    /// To the other shards, by number; `None` at its own place.
+    pub to: Vec<Option<Outbox<T>>>,
+    /// From the other shards.
+    pub from: Vec<Inbox<T>>,
+}
+
+/// A ring for each ordered pair of the shards that these bells wake; each shard's share of them.
+#[must_use]
+pub fn pairs<T>(bells: &[Bell]) -> Vec<Pairs<T>> {
+    let mut all: Vec<Pairs<T>> = bells.iter().map(|_| Pairs { to: Vec::new(), from: Vec::new() }).collect();
+    for from in 0..bells.len() {
+        for (to, bell) in bells.iter().enumerate() {
+            let outbox = (from != to).then(|| {
+                let (outbox, inbox) = ring(bell);
+                all[to].from.push(inbox);
+                outbox
+            });
+            all[from].to.push(outbox);
+        }
+    }
+    all
+}
+
 impl<T> Outbox<T> {
     /// Sends in order; never waits, never fails. The receiver learns of it with [`Outbox::flush`].
     pub fn push(&mut self, value: T) {

@@ -167,7 +167,7 @@ pub(crate) const WORDS_IN_PLACE: &[(&[&str], &[&str], &str)] = &[
     (
         &["TcpStream", "TcpListener", "TcpSocket", "UdpSocket", "UnixStream", "UnixListener", "UnixDatagram"],
         &[
-            "src/shard/run.rs",
+            "src/shard/run",
             "src/shard/io.rs",
             "src/shard/mesh.rs",
             "src/control/sip",
