@@ -11,7 +11,6 @@
 
 use super::clock::Now;
 use ahash::AHashMap;
-use std::fmt;
 use std::hash::Hash;
 use std::time::Duration;
 
@@ -76,12 +75,6 @@ fn period(text: &str) -> Option<Duration> {
     (1..=86_400).contains(&all).then(|| Duration::from_secs(all))
 }
 
-impl fmt::Display for Rate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} in {} s, {} at once", self.count, self.time.as_secs(), self.burst)
-    }
-}
-
 /// What one has left of a [`Rate`]. The default has all of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Budget {
@@ -143,18 +136,6 @@ impl<K: Eq + Hash> Budgets<K> {
             self.forget(now);
         }
         self.table.entry(who).or_default()
-    }
-
-    /// How many are remembered.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.table.len()
-    }
-
-    /// Nobody is remembered.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
     }
 
     /// Forgets those with a whole budget, and if more than half are left, those that owe least.
@@ -227,7 +208,7 @@ mod tests {
         }
         for who in 1000..20_000 {
             assert_eq!(all.of(at(0), who).take(at(0), &rate), Ok(()), "a new one is served");
-            assert!(all.len() <= 100);
+            assert!(all.table.len() <= 100);
         }
         for who in 0..10 {
             assert!(all.of(at(0), who).take(at(0), &rate).is_err(), "{who} is not forgiven");
@@ -236,11 +217,11 @@ mod tests {
             let _ = all.of(at(60_000), who).take(at(60_000), &rate);
         }
         assert!(all.of(at(60_000), 0).take(at(60_000), &rate).is_ok(), "who owes nothing is forgotten");
-        assert!(all.len() <= 100);
+        assert!(all.table.len() <= 100);
         let mut equal = Budgets::new(2);
         for who in 0..9 {
             equal.of(at(0), who).take(at(0), &rate).unwrap();
-            assert!((1..=2).contains(&equal.len()));
+            assert!((1..=2).contains(&equal.table.len()));
         }
     }
 

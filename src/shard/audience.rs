@@ -56,6 +56,8 @@ pub struct Member {
     pub slot: u32,
     /// Messages left out since it was last told.
     pub skipped: u32,
+    /// It is looked at again for that, and cut if it has not caught up.
+    pub watched: bool,
 }
 
 const _: () = assert!(size_of::<Member>() <= 64, "a copy costs one line of cache here");
@@ -71,7 +73,7 @@ impl Member {
         preamble: Box<[u8]>,
         takes: Arc<Takes>,
     ) -> Self {
-        Self { endpoint, conn, after, preamble, takes, number, slot: 0, skipped: 0 }
+        Self { endpoint, conn, after, preamble, takes, number, slot: 0, skipped: 0, watched: false }
     }
 
     /// Takes something else from now on.
@@ -178,6 +180,11 @@ impl Audience {
     /// The member at `place`.
     pub fn member_mut(&mut self, place: usize) -> Option<&mut Member> {
         self.members.get_mut(place)
+    }
+
+    /// The members, to be changed.
+    pub fn members_mut(&mut self) -> &mut [Member] {
+        &mut self.members
     }
 
     /// The members, in no order.

@@ -34,8 +34,9 @@ impl ShardCore {
     /// Members of a room that cuts who is slow have missed something: they are looked at again a little later, when
     /// whoever was only overrun by a burst has caught up.
     pub(super) fn watch_slow(&mut self, now: Now, room: RoomId) {
-        let Some(audience) = self.audiences.get(&room) else { return };
-        for member in audience.members().iter().filter(|m| m.skipped == 1) {
+        let Some(audience) = self.audiences.get_mut(&room) else { return };
+        for member in audience.members_mut().iter_mut().filter(|m| m.skipped > 0 && !m.watched) {
+            member.watched = true;
             self.timers.set(now + limits::COPY_STALL, Timer::Slow(member.endpoint));
         }
     }
@@ -46,7 +47,12 @@ impl ShardCore {
         let State::Bound(conn) = session.state else { return };
         let audience = self.audiences.get_mut(&session.grant.room);
         let member = session.member.and_then(|m| audience?.member_mut(m));
-        let Some(missed) = member.map(|m| m.skipped).filter(|missed| *missed > 0) else { return };
+        let Some(member) = member else { return };
+        member.watched = false;
+        let missed = member.skipped;
+        if missed == 0 {
+            return;
+        }
         self.lose(now, endpoint, Ended::Missed(missed));
         if self.conns.get(conn).is_some_and(|c| c.sessions.is_empty()) {
             self.close(now, conn, CloseReason::TooSlow, true);
