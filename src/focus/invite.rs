@@ -26,7 +26,7 @@ use crate::base::id::{EndpointId, GrantNo, SessionId};
 use crate::base::limits;
 use crate::base::refusal::Refusal;
 use crate::shard::message::Ended;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +45,8 @@ pub(super) struct Calls {
     pub(super) merged: HashMap<MergeKey, DialogId>,
     /// Calls of each room.
     pub(super) rooms: HashMap<Address, BTreeSet<DialogId>>,
+    /// Rooms that the factory made: nobody is to find them.
+    made: HashSet<Address>,
     /// Calls of each room that it makes and that nobody has answered yet.
     pub(super) dials: HashMap<Address, u32>,
 }
@@ -98,6 +100,9 @@ impl Calls {
         let mut call = Call::new(core, dialog, room, who, phase, merge_key);
         call.timer = timer;
         call.creator = creator;
+        if creator {
+            self.made.insert(call.room.clone());
+        }
         call.replaces = replaces;
         call.list = list;
         self.transactions.insert(tx, dialog);
@@ -368,6 +373,11 @@ impl Calls {
         self.table.get(&dialog).map(|c| (c.room.clone(), c.who.participant.clone()))
     }
 
+    /// Whether the factory made a room, whose name nobody can guess.
+    pub(super) fn made(&self, room: &Address) -> bool {
+        self.made.contains(room)
+    }
+
     /// Whether there is no call.
     pub(super) fn is_empty(&self) -> bool {
         self.table.is_empty()
@@ -434,6 +444,7 @@ impl Calls {
         others.remove(&dialog);
         if others.is_empty() {
             self.rooms.remove(&call.room);
+            self.made.remove(&call.room);
             core.news.push(News::RoomOver { room: call.room });
         } else if call.creator {
             for dialog in others.clone() {

@@ -533,7 +533,7 @@ impl Focus {
     fn list(&mut self, room: &Address) {
         let participants = self.rosters.count(room);
         let directory = &mut self.rosters.directory;
-        let news = if self.core.config.public && participants > 0 {
+        let news = if self.core.config.public && participants > 0 && !self.calls.made(room) {
             directory.list(room, participants, &"".into())
         } else {
             directory.unlist(room)

@@ -47,6 +47,22 @@ fn a_room_that_is_not_public_is_not_listed() {
 }
 
 #[test]
+fn a_room_whose_name_nobody_can_guess_is_not_listed() {
+    // SEC-11 FOCUS-07
+    let mut w = World::new();
+    w.request(&invite("alice", 1, "", OFFER).replace("sip:lobby@", "sip:conference@"));
+    let endpoint = w.join().endpoint;
+    w.grant(endpoint);
+    assert_eq!(w.response().code, 200);
+    w.input(Input::Shard(FromShard::Bound { endpoint }));
+    w.sent.clear();
+    assert_eq!(rooms(&watch(&mut w, 1)), []);
+    let _bob = w.call("bob");
+    w.pass(Duration::from_secs(10));
+    assert_eq!(rooms(&w.notice().1), [(ROOM, Some(1))], "others are");
+}
+
+#[test]
 fn the_list_is_no_room() {
     // FOCUS-03
     let mut w = World::new();

@@ -4,7 +4,7 @@
 //! for its end tag, `␀` for NUL and `⍰` for an octet that is no UTF-8.
 
 /// What to call it, the document, and what it says: state, version, entity, then what is told of the room,
-/// its users (after `|`) and their endpoints (after `>`); or the error.
+/// its users (after `|`) and their endpoints (after `>`), and of other rooms (after `+`); or the error.
 pub(crate) type Case = (&'static str, &'static str, &'static str);
 
 const ROOT: &str = concat!(
@@ -35,6 +35,8 @@ pub(crate) const CASES: &[Case] = &[
     ("the room and its number of users", "§><conference-description><display-text>Lobby</display-text><subject>All &amp; sundry</subject></conference-description><conference-state><user-count>2</user-count></conference-state>¶", "Full 1 sip:r@h text=Lobby subject=All & sundry count=2"),
     ("a user with an endpoint", "§><users><user entity='sip:a@h'><display-text>A</display-text><endpoint entity='sip:a@pc'><status>connected</status><joining-method>dialed-in</joining-method><media id='1'><type>message</type></media></endpoint></user></users>¶", "Full 1 sip:r@h users=Full | sip:a@h Full text=A > sip:a@pc Full status=connected by=dialed-in message"),
     ("a partial document with a leaver", "§ state='partial'><users state='partial'><user entity='sip:a@h' state='deleted'/></users>¶", "Partial 1 sip:r@h users=Partial | sip:a@h Deleted"),
+    ("other rooms, with a note", "§><conference-description><free-text>The 2 largest</free-text></conference-description><sidebars-by-val><entry entity='sip:l@h'><conference-description><display-text>l</display-text><subject>Tea &lt;3</subject></conference-description><conference-state><user-count>7</user-count></conference-state></entry><entry/></sidebars-by-val>¶", "Full 1 sip:r@h note=The 2 largest + sip:l@h text=l subject=Tea <3 count=Some(7) +  text= subject= count=None"),
+    ("a room's own words are not another's", "§><sidebars-by-val><entry entity='sip:l@h'><users><user entity='sip:a@h'/></users><conference-state><user-count>-1</user-count></conference-state></entry></sidebars-by-val>¶", "Full 1 sip:r@h + sip:l@h text= subject= count=None"),
     ("a deleted conference", "§ state='deleted'/>", "Deleted 1 sip:r@h"),
     ("a state that nobody knows is full", "§ state='PARTIAL'/>", "Full 1 sip:r@h"),
     ("a nickname of the XCON namespace", "§><users><user entity='sip:a@h' x:nickname='&lt;Al&gt;'/></users>¶", "Full 1 sip:r@h users=Full | sip:a@h Full nick=<Al>"),
