@@ -5,7 +5,7 @@
 //! MSRP tid 200 OK          To-Path: …          From-Path: …          -------tid$
 //! ```
 //!
-//! Touches only the caller's buffer. Bounds: [`PATH_BYTES_MAX`] a line; what is longer, or different in any way,
+//! Touches only the caller's buffer. Bounds: `PATH_BYTES_MAX` a line; what is longer, or different in any way,
 //! is left to the framer. Proved by `tests/twins_msrp.rs`: what is known here the framer reads as the same.
 
 use super::head::is_ident;
