@@ -83,7 +83,7 @@ pub(super) fn bare(uri: &str) -> (String, &str) {
     let at = uri.find('@').map_or(0, |at| at + 1);
     let (address, headers) = uri[at..].split_once('?').unwrap_or((&uri[at..], ""));
     let kept = |part: &&str| !part.split('=').next().unwrap_or("").eq_ignore_ascii_case("method");
-    let parts: Vec<&str> = split(address, ';').into_iter().filter(kept).collect();
+    let parts: Vec<&str> = split(address, b';').filter(kept).collect();
     (format!("{}{}", &uri[..at], parts.join(";")), headers)
 }
 

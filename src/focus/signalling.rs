@@ -7,6 +7,7 @@
 //! Proof: the tests below and the table in `tests/torture/sip`.
 
 use crate::base::id::Token;
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -118,12 +119,33 @@ pub struct Flow {
 
 /// Header lines in their order.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Headers(Vec<(Box<str>, Box<str>)>);
+pub struct Headers(Vec<(Cow<'static, str>, Box<str>)>);
+
+/// The name as it stands in the program, if it is one of those that every call has: nothing is copied then.
+fn known(name: &str) -> Option<&'static str> {
+    let of_this_length: &[&'static str] = match name.len() {
+        2 => &["To"],
+        3 => &["Via"],
+        4 => &["From", "CSeq"],
+        5 => &["Allow", "Event"],
+        6 => &["Accept", "Server", "Min-SE"],
+        7 => &["Call-ID", "Contact", "Expires"],
+        9 => &["Supported"],
+        10 => &["User-Agent"],
+        12 => &["Content-Type", "Max-Forwards", "Record-Route"],
+        14 => &["Content-Length"],
+        15 => &["Session-Expires"],
+        18 => &["Subscription-State"],
+        _ => &[],
+    };
+    of_this_length.iter().find(|n| **n == name).copied()
+}
 
 impl Headers {
     /// Appends a line.
     pub fn push(&mut self, name: &str, value: impl Into<Box<str>>) {
-        self.0.push((name.into(), value.into()));
+        let name = known(name).map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed);
+        self.0.push((name, value.into()));
     }
 
     /// All lines.
@@ -145,7 +167,7 @@ impl Headers {
     /// The elements of all lines called `name`, split at commas outside quotes and angle brackets.
     #[must_use]
     pub fn list(&self, name: &str) -> Vec<&str> {
-        self.all(name).flat_map(|v| split(v, ',')).filter(|v| !v.is_empty()).collect()
+        self.all(name).flat_map(|v| split(v, b',')).filter(|v| !v.is_empty()).collect()
     }
 
     /// Replaces the value of the first line called `name`, if there is one.
@@ -366,7 +388,7 @@ pub fn phrase(code: u16) -> &'static str {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NameAddr<'a> {
     /// The display name, unquoted; empty if there is none.
-    pub display: String,
+    pub display: Cow<'a, str>,
     /// The URI.
     pub uri: &'a str,
     /// What follows: `;tag=...;...`, possibly empty.
@@ -378,28 +400,30 @@ impl<'a> NameAddr<'a> {
     /// names without quotes are tokens, a URI without brackets has neither `?`, `;` nor `,`.
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
-        let text = text.trim();
+        let text = text.trim_ascii();
         let (display, rest) = if let Some(quoted) = text.strip_prefix('"') {
             let (display, end) = unquote(quoted)?;
             (display, quoted[end..].trim_start())
-        } else if let Some(angle) = text.find('<') {
+        } else if let Some(angle) = memchr::memchr(b'<', text.as_bytes()) {
             let name = text[..angle].trim();
             // Letters beyond ASCII ought to be quoted, and often are not.
-            let word =
-                |w: &str| w.split(|c: char| !c.is_ascii()).all(|part| part.is_empty() || is_token(part));
-            if !name.split_ascii_whitespace().all(word) {
+            let may_stand = |b: u8| !b.is_ascii() || b.is_ascii_whitespace() || TOKEN[usize::from(b)];
+            if !name.bytes().all(may_stand) {
                 return None;
             }
-            (name.to_owned(), &text[angle..])
+            (Cow::Borrowed(name), &text[angle..])
         } else {
             let end = text.find(';').unwrap_or(text.len());
             let (uri, params) = (text[..end].trim_end(), &text[end..]);
             let bare = is_uri(uri) && !uri.contains(['?', ',']);
-            return (bare && params_are_sound(params)).then(|| Self { display: String::new(), uri, params });
+            return (bare && params_are_sound(params)).then(|| Self {
+                display: Cow::Borrowed(""),
+                uri,
+                params,
+            });
         };
-        let inner = rest.strip_prefix('<')?;
-        let (uri, params) = inner.split_once('>')?;
-        let params = params.trim();
+        let (uri, params) = halves(rest.strip_prefix('<')?, b'>')?;
+        let params = params.trim_ascii();
         (is_uri(uri) && params_are_sound(params)).then_some(Self { display, uri, params })
     }
 
@@ -413,9 +437,9 @@ impl<'a> NameAddr<'a> {
 /// The value of `name` in `;name=value;name`.
 #[must_use]
 pub fn param<'a>(params: &'a str, name: &str) -> Option<&'a str> {
-    split(params, ';').into_iter().find_map(|p| {
-        let (n, v) = p.split_once('=').unwrap_or((p, ""));
-        n.trim().eq_ignore_ascii_case(name).then(|| v.trim())
+    split(params, b';').find_map(|p| {
+        let (n, v) = halves(p, b'=').unwrap_or((p, ""));
+        n.trim_ascii().eq_ignore_ascii_case(name).then(|| v.trim_ascii())
     })
 }
 
@@ -436,15 +460,15 @@ impl<'a> SipUri<'a> {
     /// Reads `sip:` and `sips:` URIs; `None` for anything else.
     #[must_use]
     pub fn parse(uri: &'a str) -> Option<Self> {
-        let (scheme, rest) = uri.split_once(':')?;
+        let (scheme, rest) = halves(uri, b':')?;
         if !scheme.eq_ignore_ascii_case("sip") && !scheme.eq_ignore_ascii_case("sips") {
             return None;
         }
         // The user part may hold ';' and '?', so it is cut off first.
-        let (userinfo, rest) = rest.split_once('@').unwrap_or(("", rest));
-        let user = userinfo.split(':').next().unwrap_or("");
-        let rest = rest.split('?').next().unwrap_or("");
-        let end = rest.find(';').unwrap_or(rest.len());
+        let (userinfo, rest) = halves(rest, b'@').unwrap_or(("", rest));
+        let user = halves(userinfo, b':').map_or(userinfo, |(user, _)| user);
+        let rest = halves(rest, b'?').map_or(rest, |(before, _)| before);
+        let end = memchr::memchr(b';', rest.as_bytes()).unwrap_or(rest.len());
         let (hostport, params) = rest.split_at(end);
         let (host, port) = host_port(hostport)?;
         Some(Self { user, host, port, params })
@@ -465,10 +489,8 @@ pub fn host_port(text: &str) -> Option<(&str, Option<u16>)> {
         host.parse::<std::net::Ipv6Addr>().ok()?;
         (host, if after.is_empty() { None } else { Some(after.strip_prefix(':')?) })
     } else {
-        let (host, port) = text.split_once(':').map_or((text, None), |(h, p)| (h, Some(p)));
-        let sound =
-            !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
-        if !sound {
+        let (host, port) = halves(text, b':').map_or((text, None), |(h, p)| (h, Some(p)));
+        if host.is_empty() || !all_in(host, &HOST) {
             return None;
         }
         (host, port)
@@ -487,30 +509,45 @@ pub(super) fn tag(value: &str) -> Option<&str> {
     NameAddr::parse(value)?.param("tag")
 }
 
-/// Splits at `at` outside quotes and angle brackets, trimming each piece.
-#[must_use]
-pub fn split(text: &str, at: char) -> Vec<&str> {
-    let (mut pieces, mut from, mut quoted, mut angle, mut escaped) = (Vec::new(), 0, false, false, false);
-    for (i, c) in text.char_indices() {
-        match c {
+/// What stands before and after the first `at`, an ASCII character.
+pub(super) fn halves(text: &str, at: u8) -> Option<(&str, &str)> {
+    let i = memchr::memchr(at, text.as_bytes())?;
+    Some((&text[..i], &text[i + 1..]))
+}
+
+/// Splits at `at`, an ASCII character, outside quotes and angle brackets, trimming each piece.
+pub fn split(text: &str, at: u8) -> impl Iterator<Item = &str> {
+    let mut left = Some(text);
+    std::iter::from_fn(move || {
+        let text = left?;
+        let end = separator(text, at);
+        left = end.map(|i| &text[i + 1..]);
+        Some(text[..end.unwrap_or(text.len())].trim_ascii())
+    })
+}
+
+/// Where the first `at` outside quotes and angle brackets is.
+fn separator(text: &str, at: u8) -> Option<usize> {
+    let (mut quoted, mut angle, mut escaped) = (false, false, false);
+    text.bytes().position(|b| {
+        match b {
             _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' if !angle => quoted = !quoted,
-            '<' if !quoted => angle = true,
-            '>' if !quoted => angle = false,
-            c if c == at && !quoted && !angle => {
-                pieces.push(text[from..i].trim());
-                from = i + at.len_utf8();
-            }
-            _ => {}
+            b'\\' if quoted => escaped = true,
+            b'"' if !angle => quoted = !quoted,
+            b'<' if !quoted => angle = true,
+            b'>' if !quoted => angle = false,
+            b => return b == at && !quoted && !angle,
         }
-    }
-    pieces.push(text[from..].trim());
-    pieces
+        false
+    })
 }
 
 /// Reads up to the closing quote; says what stood there and where it ends.
-fn unquote(text: &str) -> Option<(String, usize)> {
+fn unquote(text: &str) -> Option<(Cow<'_, str>, usize)> {
+    let first = memchr::memchr2(b'"', b'\\', text.as_bytes())?;
+    if text.as_bytes()[first] == b'"' {
+        return Some((Cow::Borrowed(&text[..first]), first + 1));
+    }
     let (mut out, mut escaped) = (String::new(), false);
     for (i, c) in text.char_indices() {
         match c {
@@ -519,27 +556,55 @@ fn unquote(text: &str) -> Option<(String, usize)> {
                 escaped = false;
             }
             '\\' => escaped = true,
-            '"' => return Some((out, i + 1)),
+            '"' => return Some((Cow::Owned(out), i + 1)),
             c => out.push(c),
         }
     }
     None
 }
 
+/// Which octets are letters, digits or one of these.
+const fn octets(others: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 256 {
+        table[b] = (b as u8).is_ascii_alphanumeric();
+        b += 1;
+    }
+    let mut i = 0;
+    while i < others.len() {
+        table[others[i] as usize] = true;
+        i += 1;
+    }
+    table
+}
+
+/// The octets of a token (RFC 3261 §25.1).
+const TOKEN: [bool; 256] = octets(b"-.!%*_+`'~");
+
+/// The octets of a URI: all that can be seen but a few.
+const URI: [bool; 256] = octets(b"!#$%&'()*+,-./:;=?@[]_~");
+
+/// The octets of a host name or an IPv4 address, tolerantly.
+const HOST: [bool; 256] = octets(b"-._");
+
+fn all_in(text: &str, table: &[bool; 256]) -> bool {
+    text.bytes().all(|b| table[usize::from(b)])
+}
+
 /// Whether `text` is a token (RFC 3261 §25.1).
 #[must_use]
 pub fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b))
+    !text.is_empty() && all_in(text, &TOKEN)
 }
 
 /// Whether `text` has a scheme and only octets that a URI may have.
 #[must_use]
 pub fn is_uri(text: &str) -> bool {
-    let Some((scheme, rest)) = text.split_once(':') else { return false };
+    let Some((scheme, rest)) = halves(text, b':') else { return false };
     let scheme_ok = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
-    let legal = |b: u8| b.is_ascii_graphic() && !b"<>\"\\^`{|}".contains(&b);
-    scheme_ok && !rest.is_empty() && rest.bytes().all(legal)
+    scheme_ok && !rest.is_empty() && all_in(rest, &URI)
 }
 
 /// Header parameters: each `;` is followed by a name that is a token.
@@ -548,8 +613,10 @@ fn params_are_sound(params: &str) -> bool {
         return true;
     }
     let Some(rest) = params.strip_prefix(';') else { return false };
-    split(rest, ';').iter().all(|p| is_token(p.split('=').next().unwrap_or("").trim_end()))
-        && rest.matches('"').count() % 2 == rest.matches("\\\"").count() % 2
+    let mut names = split(rest, b';').map(|p| halves(p, b'=').map_or(p, |(name, _)| name.trim_ascii_end()));
+    names.all(is_token)
+        && (memchr::memchr(b'"', rest.as_bytes()).is_none()
+            || rest.matches('"').count() % 2 == rest.matches("\\\"").count() % 2)
 }
 
 #[cfg(test)]
@@ -560,7 +627,7 @@ mod tests {
     fn names_and_addresses_are_taken_apart() {
         // SIP-PARSE-01
         let full = NameAddr::parse(r#""Mr \"Big\" <x>" <sip:a@b.c;x=y?h=1>;tag=1 ; expires="3;4" "#).unwrap();
-        assert_eq!((full.display.as_str(), full.uri), ("Mr \"Big\" <x>", "sip:a@b.c;x=y?h=1"));
+        assert_eq!((&*full.display, full.uri), ("Mr \"Big\" <x>", "sip:a@b.c;x=y?h=1"));
         assert_eq!(
             (full.param("TAG"), full.param("expires"), full.param("q")),
             (Some("1"), Some("\"3;4\""), None)

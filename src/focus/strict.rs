@@ -13,11 +13,12 @@
 //! in the message. Proof: the tests below, and RFC 4475 in `tests/torture.rs`.
 
 use super::signalling::{
-    Headers, Method, NameAddr, Request, SipUri, host_port, is_token, is_uri, phrase, split,
+    Headers, Method, NameAddr, Request, SipUri, halves, host_port, is_token, is_uri, phrase, split,
 };
 use crate::base::limits;
+use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// A sound message.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,19 +56,18 @@ type Verdict<T> = Result<T, (u16, &'static str)>;
 /// A [`Fault`] for whatever no sound implementation sends.
 pub fn read(raw: &[u8]) -> Result<Message, Fault> {
     let (head, body, unfinished) = cut(raw);
-    let head = String::from_utf8_lossy(head);
-    let (start, lines) = head.split_once('\n').unwrap_or((&head, ""));
+    let head = str::from_utf8(head).map_or_else(|_| String::from_utf8_lossy(head), Cow::Borrowed);
+    let (start, lines) = halves(&head, b'\n').unwrap_or((&head, ""));
     let start = start.strip_suffix('\r').unwrap_or(start);
-    let (headers, flaw) = header_lines(lines);
+    let (mut headers, flaw) = header_lines(lines);
     let flaw = flaw.or(unfinished);
     if start.starts_with("SIP/") {
         return response(start, headers, flaw, body).map_err(|(code, why)| Fault { code, why, echo: None });
     }
-    request(start, &headers, flaw, body).map(Message::Request).map_err(|(code, why)| Fault {
-        code,
-        why,
-        echo: echo(start, &headers),
-    })
+    match request(start, &mut headers, flaw, body) {
+        Ok((method, uri, body)) => Ok(Message::Request(Request { method, uri, headers, body })),
+        Err((code, why)) => Err(Fault { code, why, echo: echo(start, &headers) }),
+    }
 }
 
 /// Splits at the empty line. Without one all is head, and flawed.
@@ -80,30 +80,34 @@ fn cut(raw: &[u8]) -> (&[u8], &[u8], Option<&'static str>) {
 
 /// All header lines with long names and unfolded values, and the first flaw met.
 fn header_lines(lines: &str) -> (Headers, Option<&'static str>) {
-    let mut unfolded: Vec<String> = Vec::new();
+    let mut unfolded: Vec<Cow<'_, str>> = Vec::with_capacity(16);
     let mut flaw = None;
-    for line in lines.split('\n') {
+    let mut left = Some(lines);
+    while let Some(rest) = left {
+        let (line, after) = halves(rest, b'\n').map_or((rest, None), |(line, after)| (line, Some(after)));
+        left = after;
         let line = line.strip_suffix('\r').unwrap_or(line);
         if line.starts_with([' ', '\t']) {
             if let Some(last) = unfolded.last_mut() {
+                let last = last.to_mut();
                 last.push(' ');
-                last.push_str(line.trim());
+                last.push_str(line.trim_ascii());
             }
         } else if !line.is_empty() {
             if unfolded.len() == limits::SIP_HEADERS_MAX {
                 flaw = Some("Too many headers");
                 break;
             }
-            unfolded.push(line.to_owned());
+            unfolded.push(Cow::Borrowed(line));
         }
     }
     let mut headers = Headers::default();
     for line in &unfolded {
-        let Some((name, value)) = line.split_once(':') else {
+        let Some((name, value)) = halves(line, b':') else {
             flaw = flaw.or(Some("Header without colon"));
             continue;
         };
-        let name = name.trim_end();
+        let name = name.trim_ascii_end();
         if !is_token(name) {
             flaw = flaw.or(Some("Bad header name"));
             continue;
@@ -116,11 +120,11 @@ fn header_lines(lines: &str) -> (Headers, Option<&'static str>) {
         let name = long_name(name);
         if name == "Via" {
             // One line each: the top one is changed later, and the library looks at lines.
-            for via in split(value, ',') {
+            for via in split(value, b',') {
                 headers.push(name, via);
             }
         } else {
-            headers.push(name, value.trim());
+            headers.push(name, value.trim_ascii());
         }
     }
     (headers, flaw)
@@ -129,7 +133,7 @@ fn header_lines(lines: &str) -> (Headers, Option<&'static str>) {
 /// Whether a control character stands in a header value as itself. Only a tab may; others are written behind a
 /// backslash inside quotes, and CR and LF not even there (RFC 3261 §25.1; RFC 4475 §3.1.1.2 has a NUL so).
 fn has_bare_control(value: &str) -> bool {
-    if !value.contains(|c: char| c.is_ascii_control()) {
+    if !value.bytes().any(|b| b.is_ascii_control()) {
         return false;
     }
     let (mut quoted, mut escaped) = (false, false);
@@ -146,7 +150,7 @@ fn long_name(name: &str) -> &str {
     if name.len() != 1 {
         return ["Via", "From", "To", "Call-ID", "CSeq", "Contact", "Content-Length", "Content-Type"]
             .into_iter()
-            .find(|n| n.eq_ignore_ascii_case(name))
+            .find(|n| n.len() == name.len() && n.eq_ignore_ascii_case(name))
             .unwrap_or(name);
     }
     match name.as_bytes()[0].to_ascii_lowercase() {
@@ -174,7 +178,13 @@ fn long_name(name: &str) -> &str {
     }
 }
 
-fn request(start: &str, headers: &Headers, flaw: Option<&'static str>, body: &[u8]) -> Verdict<Request> {
+/// Judges a request, whose headers become canonical; gives its method, URI and body.
+fn request(
+    start: &str,
+    headers: &mut Headers,
+    flaw: Option<&'static str>,
+    body: &[u8],
+) -> Verdict<(Method, Box<str>, Vec<u8>)> {
     let mut parts = start.split(' ');
     let (Some(method), Some(uri), Some(version), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
@@ -191,14 +201,13 @@ fn request(start: &str, headers: &Headers, flaw: Option<&'static str>, body: &[u
     if let Some(why) = flaw {
         return Err((400, why));
     }
-    let mut headers = headers.clone();
-    common(&mut headers, method)?;
+    common(headers, method)?;
     let Some(method) = Method::parse(method) else { return Err((501, "Not Implemented")) };
-    addresses(&headers)?;
-    numbers(&headers)?;
+    addresses(headers)?;
+    numbers(headers)?;
     target(uri)?;
-    let body = exact_body(&headers, body)?;
-    Ok(Request { method, uri: uri.into(), headers, body: body.to_vec() })
+    let body = exact_body(headers, body)?;
+    Ok((method, uri.into(), body.to_vec()))
 }
 
 fn response(start: &str, mut headers: Headers, flaw: Option<&'static str>, body: &[u8]) -> Verdict<Message> {
@@ -233,14 +242,17 @@ fn common(headers: &mut Headers, method: &str) -> Verdict<()> {
             return Err((400, "Repeated header"));
         }
     }
-    let vias: Vec<Via> = headers.all("Via").map(Via::parse).collect::<Option<_>>().ok_or((400, "Bad Via"))?;
-    let top = vias.first().ok_or((400, "Missing Via"))?.to_string();
-    headers.set("Via", top);
+    let mut top = None;
+    for line in headers.all("Via") {
+        let via = Via::parse(line).ok_or((400, "Bad Via"))?;
+        top.get_or_insert_with(|| via.to_string());
+    }
+    headers.set("Via", top.ok_or((400, "Missing Via"))?);
     let call_id = headers.get("Call-ID").unwrap_or("");
     if call_id.is_empty() || call_id.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err((400, "Bad Call-ID"));
     }
-    let cseq = headers.get("CSeq").unwrap_or("").to_owned();
+    let cseq = headers.get("CSeq").unwrap_or("");
     let mut parts = cseq.split_ascii_whitespace();
     let number = parts.next().filter(|n| n.bytes().all(|b| b.is_ascii_digit()));
     match (number.and_then(|n| n.parse::<u32>().ok()), parts.next(), parts.next()) {
@@ -261,7 +273,7 @@ fn addresses(headers: &Headers) -> Verdict<()> {
     {
         for line in headers.all(name) {
             let every = name == "Contact" && line == "*";
-            if !every && split(line, ',').into_iter().any(|v| NameAddr::parse(v).is_none()) {
+            if !every && split(line, b',').any(|v| NameAddr::parse(v).is_none()) {
                 return Err((400, why));
             }
         }
@@ -286,7 +298,7 @@ fn target(uri: &str) -> Verdict<()> {
     if !is_uri(uri) {
         return Err((400, "Bad Request-URI"));
     }
-    let scheme = uri.split(':').next().unwrap_or("");
+    let scheme = halves(uri, b':').map_or("", |(scheme, _)| scheme);
     if !scheme.eq_ignore_ascii_case("sip") {
         return Err((416, "Unsupported URI Scheme"));
     }
@@ -365,19 +377,19 @@ fn stateless(code: u16, why: &str, echo: &Headers, source: SocketAddr) -> (Vec<u
 pub fn stamp(headers: &mut Headers, source: SocketAddr) -> SocketAddr {
     let Some(mut via) = headers.get("Via").and_then(Via::parse) else { return source };
     let wants_port = via.params.iter().any(|p| p.eq_ignore_ascii_case("rport"));
-    let same_host = via.host.parse().is_ok_and(|ip: std::net::IpAddr| ip == source.ip());
+    let same_host = via.ip() == Some(source.ip());
     via.params.retain(|p| {
-        let name = p.split('=').next().unwrap_or("").trim_end().to_ascii_lowercase();
-        name != "rport" && name != "received"
+        let name = halves(p, b'=').map_or(&**p, |(name, _)| name.trim_ascii_end());
+        !name.eq_ignore_ascii_case("rport") && !name.eq_ignore_ascii_case("received")
     });
     if wants_port || !same_host {
         // An IPv6 address stands here without brackets (RFC 3261 §25.1).
-        via.params.push(format!("received={}", source.ip()));
+        via.params.push(format!("received={}", source.ip()).into());
     }
     if wants_port {
-        via.params.push(format!("rport={}", source.port()));
+        via.params.push(format!("rport={}", source.port()).into());
     }
-    let port = if wants_port { source.port() } else { via.port.unwrap_or(5060) };
+    let port = if wants_port { source.port() } else { via.port().unwrap_or(5060) };
     let text = via.to_string();
     headers.set("Via", text);
     SocketAddr::new(source.ip(), port)
@@ -398,54 +410,74 @@ pub fn encode(start: &str, headers: &Headers, body: &[u8]) -> Vec<u8> {
 }
 
 /// One Via value.
-struct Via {
-    transport: String,
-    host: String,
-    port: Option<u16>,
-    params: Vec<String>,
+struct Via<'a> {
+    transport: &'a str,
+    /// `host` or `host:port`, without the blanks that may stand around the colon.
+    sent_by: Cow<'a, str>,
+    params: Vec<Cow<'a, str>>,
 }
 
-impl Via {
+impl<'a> Via<'a> {
     /// `SIP / 2.0 / UDP host:port ;params`: blanks are allowed around the slashes (RFC 4475 §3.1.1.1).
-    fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.splitn(3, '/');
-        let (name, version, rest) = (parts.next()?.trim(), parts.next()?.trim(), parts.next()?.trim());
-        if !name.eq_ignore_ascii_case("SIP") || version != "2.0" {
+    fn parse(text: &'a str) -> Option<Self> {
+        let (name, rest) = halves(text, b'/')?;
+        let (version, rest) = halves(rest, b'/')?;
+        if !name.trim_ascii().eq_ignore_ascii_case("SIP") || version.trim_ascii() != "2.0" {
             return None;
         }
-        let (transport, rest) = rest.split_once([' ', '\t'])?;
-        let mut pieces = split(rest, ';').into_iter();
-        let sent_by: String = pieces.next()?.split_ascii_whitespace().collect();
-        let (host, port) = host_port(&sent_by)?;
-        let params: Vec<String> = pieces.map(|p| p.split_once('=').map_or(p.to_owned(), equals)).collect();
-        let sound = params.iter().all(|p| is_token(p.split('=').next().unwrap_or("")));
-        let branch_ok = params.iter().all(|p| !p.eq_ignore_ascii_case("branch="));
-        (is_token(transport) && sound && branch_ok).then(|| Self {
-            transport: transport.to_owned(),
-            host: host.to_owned(),
-            port,
-            params,
-        })
+        let (transport, rest) = rest.trim_ascii().split_once([' ', '\t'])?;
+        let mut pieces = split(rest, b';');
+        let sent_by = without_blanks(pieces.next()?);
+        host_port(&sent_by)?;
+        let mut params = Vec::with_capacity(4);
+        for piece in pieces {
+            let (name, value) = halves(piece, b'=').unwrap_or((piece, ""));
+            let name = name.trim_ascii_end();
+            let branch = name.eq_ignore_ascii_case("branch");
+            if !is_token(name) || (branch && value.is_empty() && piece.contains('=')) {
+                return None;
+            }
+            params.push(equals(piece));
+        }
+        is_token(transport).then_some(Self { transport, sent_by, params })
+    }
+
+    fn port(&self) -> Option<u16> {
+        host_port(&self.sent_by).and_then(|(_, port)| port)
+    }
+
+    fn ip(&self) -> Option<IpAddr> {
+        host_port(&self.sent_by).and_then(|(host, _)| host.parse().ok())
     }
 }
 
-/// `name=value` without the blanks that may stand around the sign.
-fn equals((name, value): (&str, &str)) -> String {
-    format!("{}={}", name.trim_end(), value.trim_start())
+fn without_blanks(text: &str) -> Cow<'_, str> {
+    if text.bytes().any(|b| b.is_ascii_whitespace()) {
+        return Cow::Owned(text.split_ascii_whitespace().collect());
+    }
+    Cow::Borrowed(text)
 }
 
-impl std::fmt::Display for Via {
+/// `name=value` without the blanks that may stand around the sign.
+fn equals(param: &str) -> Cow<'_, str> {
+    let Some((name, value)) = halves(param, b'=') else { return Cow::Borrowed(param) };
+    let (bare_name, bare_value) = (name.trim_ascii_end(), value.trim_ascii_start());
+    if bare_name.len() + bare_value.len() + 1 == param.len() {
+        return Cow::Borrowed(param);
+    }
+    Cow::Owned(format!("{bare_name}={bare_value}"))
+}
+
+impl std::fmt::Display for Via<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SIP/2.0/{} ", self.transport)?;
-        if self.host.contains(':') {
-            write!(f, "[{}]", self.host)?;
-        } else {
-            f.write_str(&self.host)?;
+        for part in ["SIP/2.0/", self.transport, " ", &self.sent_by] {
+            f.write_str(part)?;
         }
-        if let Some(port) = self.port {
-            write!(f, ":{port}")?;
+        for param in &self.params {
+            f.write_str(";")?;
+            f.write_str(param)?;
         }
-        self.params.iter().try_for_each(|p| write!(f, ";{p}"))
+        Ok(())
     }
 }
 
