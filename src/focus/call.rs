@@ -7,7 +7,6 @@
 use super::code::{acceptable, capabilities, warn};
 use super::dialog::DialogId;
 use super::identity::Identity;
-use super::invite::MergeKey;
 use super::refer::ReportId;
 use super::roster::Presence;
 use super::signalling::{Flow, Request, Response, host_port};
@@ -101,7 +100,8 @@ pub(super) struct Call {
     pub(super) timer: SessionTimer,
     /// When the shard was last asked.
     pub(super) asked: Now,
-    pub(super) merge_key: MergeKey,
+    /// The digest of the first INVITE (RFC 3261 §8.2.2.2).
+    pub(super) merge_key: u64,
 }
 
 impl Call {
@@ -111,7 +111,7 @@ impl Call {
         room: Address,
         who: Identity,
         phase: Phase,
-        merge_key: MergeKey,
+        merge_key: u64,
     ) -> Self {
         Self {
             dialog,

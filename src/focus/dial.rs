@@ -18,6 +18,7 @@ use super::dialog::{DialogId, contact};
 use super::identity::{Identity, NAME_BYTES_MAX};
 use super::invite::{Calls, GRANT_ANSWER_WAIT};
 use super::list::with_history;
+use super::merged;
 use super::refer::ReportId;
 use super::signalling::{Flow, Headers, Method, Reply, SipUri, Transport};
 use super::{Core, News, Sent, Timer};
@@ -87,7 +88,7 @@ impl Calls {
         };
         let phase =
             Phase::Dialing { report: dial.report, by: dial.by.clone(), history: dial.history.clone() };
-        let merge_key = (call_id.into(), tag.into(), 0);
+        let merge_key = merged::digest_of(&call_id, Some(&tag), 0, Method::Invite);
         let mut call = Call::new(core, dialog, dial.room.clone(), who, phase, merge_key);
         call.joining = "dialed-out";
         *self.dials.entry(dial.room.clone()).or_default() += 1;
@@ -173,9 +174,9 @@ impl Calls {
         let join = call.join(endpoint);
         core.tell(&call.room, join);
         self.endpoints.insert(endpoint, dialog);
-        self.merged.insert(call.merge_key.clone(), dialog);
+        self.merged.insert(call.merge_key, dialog);
         self.rooms.entry(call.room.clone()).or_default().insert(dialog);
-        self.table.insert(dialog, call);
+        self.table.insert(dialog, Box::new(call));
     }
 }
 

@@ -11,6 +11,7 @@ use super::signalling::{
 use crate::base::id::Token;
 use crate::base::limits;
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 /// Names of ended dialogs that are remembered, to tell those from dialogs that never were: a replacement
 /// that crosses a BYE comes within seconds.
@@ -31,7 +32,7 @@ struct Name {
 /// One dialog, made by a request of the peer or by an INVITE of ours.
 #[derive(Debug)]
 pub struct Dialog {
-    name: Name,
+    name: Arc<Name>,
     /// Our From.
     local: Box<str>,
     /// Our To.
@@ -72,10 +73,11 @@ pub enum Past {
 /// All dialogs.
 #[derive(Default)]
 pub struct Dialogs {
-    by_name: HashMap<Name, DialogId>,
-    table: HashMap<DialogId, Dialog>,
+    by_name: HashMap<Arc<Name>, DialogId>,
+    /// Boxed: a table is half empty, and a dialog is large.
+    table: HashMap<DialogId, Box<Dialog>>,
     /// The names of those that ended last.
-    ended: VecDeque<Name>,
+    ended: VecDeque<Arc<Name>>,
     last: u64,
 }
 
@@ -88,11 +90,11 @@ impl Dialogs {
         }
         let target = remote_target(request)?;
         let headers = &request.headers;
-        let name = Name {
+        let name = Arc::new(Name {
             call_id: request.call_id().into(),
             local_tag: tag.into(),
             remote_tag: request.from_tag()?.into(),
-        };
+        });
         self.last += 1;
         let id = DialogId(self.last);
         let dialog = Dialog {
@@ -108,7 +110,7 @@ impl Dialogs {
             usages: 1,
         };
         self.by_name.insert(name, id);
-        self.table.insert(id, dialog);
+        self.table.insert(id, Box::new(dialog));
         Some(id)
     }
 
@@ -131,7 +133,7 @@ impl Dialogs {
         self.last += 1;
         let id = DialogId(self.last);
         let dialog = Dialog {
-            name: Name { call_id: call_id.into(), local_tag: tag.into(), remote_tag: "".into() },
+            name: Arc::new(Name { call_id: call_id.into(), local_tag: tag.into(), remote_tag: "".into() }),
             local: format!("<{local}>;tag={tag}").into(),
             remote: format!("<{target}>").into(),
             local_seq: 0,
@@ -142,7 +144,7 @@ impl Dialogs {
             flow,
             usages: 1,
         };
-        self.table.insert(id, dialog);
+        self.table.insert(id, Box::new(dialog));
         Some(id)
     }
 
@@ -151,7 +153,7 @@ impl Dialogs {
         let Some(dialog) = self.table.get_mut(&id) else { return false };
         let Some(to) = reply.headers.get("To") else { return false };
         let Some(tag) = tag_of(to) else { return false };
-        dialog.name.remote_tag = tag.into();
+        Arc::make_mut(&mut dialog.name).remote_tag = tag.into();
         dialog.remote = to.into();
         dialog.routes = reply.headers.list("Record-Route").into_iter().rev().map(Box::from).collect();
         if let Some(target) = sole_contact(&reply.headers) {
@@ -194,7 +196,7 @@ impl Dialogs {
         let name = Name { call_id: call_id.into(), local_tag, remote_tag };
         match self.by_name.get(&name) {
             Some(&id) => Past::Alive(id),
-            None if self.ended.contains(&name) => Past::Ended,
+            None if self.ended.iter().any(|ended| **ended == name) => Past::Ended,
             None => Past::Unknown,
         }
     }
@@ -209,7 +211,7 @@ impl Dialogs {
     /// A dialog.
     #[must_use]
     pub fn get(&self, id: DialogId) -> Option<&Dialog> {
-        self.table.get(&id)
+        self.table.get(&id).map(|dialog| &**dialog)
     }
 
     /// Another call or subscription lives in the dialog.

@@ -18,6 +18,7 @@ use super::code::{acceptable, misfit_response, refusal_response, warn};
 use super::dialog::{DialogId, contact};
 use super::identity::{self, asks_none};
 use super::list::{self, Parts};
+use super::merged;
 use super::signalling::{Flow, Request, Response};
 use super::timer::{SessionTimer, agree};
 use super::{Core, News, Timer, TxId};
@@ -33,16 +34,15 @@ use std::time::Duration;
 /// How long a shard may take to answer. Beyond: 503, and what it grants later is void.
 pub(super) const GRANT_ANSWER_WAIT: Duration = Duration::from_secs(8);
 
-/// Call-ID, From tag and CSeq number of the first INVITE (RFC 3261 §8.2.2.2).
-pub(super) type MergeKey = (Box<str>, Box<str>, u32);
-
 /// All calls.
 #[derive(Default)]
 pub(super) struct Calls {
-    pub(super) table: HashMap<DialogId, Call>,
+    /// Boxed: a table is half empty, and a call is large.
+    pub(super) table: HashMap<DialogId, Box<Call>>,
     pub(super) endpoints: HashMap<EndpointId, DialogId>,
     transactions: HashMap<TxId, DialogId>,
-    pub(super) merged: HashMap<MergeKey, DialogId>,
+    /// The calls by the digest of their first INVITE.
+    pub(super) merged: HashMap<u64, DialogId>,
     /// Calls of each room.
     pub(super) rooms: HashMap<Address, BTreeSet<DialogId>>,
     /// Rooms that the factory made: nobody is to find them.
@@ -72,7 +72,7 @@ impl Calls {
         let creator = core.config.is_factory(&request.uri);
         let (room, user) = if creator { fresh_room(core, request) } else { core.config.room(&request.uri) }
             .ok_or(Response::new(404))?;
-        let merge_key = (request.call_id().into(), request.from_tag().unwrap_or("").into(), request.cseq());
+        let merge_key = merged::digest(request);
         if self.merged.contains_key(&merge_key) {
             return Err(Response::new(482));
         }

@@ -4,7 +4,7 @@
 //! Bounds: [`MERGED_MAX`] requests of a few octets each; the oldest goes first, and each after
 //! [`MERGED_WAIT`]. Proof: the test below, `tests.rs` beside this file.
 
-use super::signalling::Request;
+use super::signalling::{Method, Request};
 use crate::base::clock::Now;
 use crate::base::limits::{MERGED_MAX, MERGED_WAIT};
 use std::collections::{HashSet, VecDeque};
@@ -45,9 +45,14 @@ impl Merged {
 }
 
 /// What the copies of a request have in common, and no other request of the sender has.
-fn digest(request: &Request) -> u64 {
+pub(super) fn digest(request: &Request) -> u64 {
+    digest_of(request.call_id(), request.from_tag(), request.cseq(), request.method)
+}
+
+/// The same of its parts.
+pub(super) fn digest_of(call_id: &str, from_tag: Option<&str>, cseq: u32, method: Method) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (request.call_id(), request.from_tag(), request.cseq(), request.method).hash(&mut hasher);
+    (call_id, from_tag, cseq, method).hash(&mut hasher);
     hasher.finish()
 }
 

@@ -643,7 +643,13 @@ impl Config {
 
     /// Whether a URI is that of the factory.
     fn is_factory(&self, uri: &str) -> bool {
-        self.user(uri).is_some_and(|(address, _)| self.makes_rooms(&address))
+        let plain = |uri: &SipUri<'_>| !uri.user.contains('%');
+        match self.host_of(uri) {
+            _ if self.factory.is_empty() => false,
+            Some(uri) if plain(&uri) => uri.user == self.factory,
+            Some(_) => self.user(uri).is_some_and(|(address, _)| self.makes_rooms(&address)),
+            None => false,
+        }
     }
 
     fn makes_rooms(&self, address: &Address) -> bool {

@@ -76,7 +76,8 @@ struct Person {
     display_name: Arc<str>,
     /// Who an anonymous one is, in the rosters of moderators.
     real: Option<Address>,
-    endpoints: BTreeMap<EndpointId, Device>,
+    /// One as a rule: a tree would take ten times the room.
+    endpoints: Vec<(EndpointId, Device)>,
     /// The entry as documents list it.
     text: Arc<str>,
     /// The number of the last change.
@@ -180,16 +181,23 @@ impl Rosters {
             let person = room.users.entry(who.clone()).or_insert_with(|| Person {
                 display_name,
                 real: None,
-                endpoints: BTreeMap::new(),
+                endpoints: Vec::new(),
                 text: "".into(),
                 changed: 0,
             });
             person.display_name = news.display_name;
             person.real = news.real;
             let Presence { contact, joining, nickname, .. } = news;
-            person.endpoints.insert(news.endpoint, Device { contact, joining, nickname });
+            let device = Device { contact, joining, nickname };
+            match person.endpoints.binary_search_by_key(&news.endpoint, |(id, _)| *id) {
+                Ok(at) => person.endpoints[at].1 = device,
+                Err(at) => {
+                    person.endpoints.reserve_exact(1);
+                    person.endpoints.insert(at, (news.endpoint, device));
+                }
+            }
         } else if let Some(person) = room.users.get_mut(&who) {
-            person.endpoints.remove(&news.endpoint);
+            person.endpoints.retain(|(id, _)| *id != news.endpoint);
             if person.endpoints.is_empty() {
                 room.users.remove(&who);
             }
@@ -394,13 +402,13 @@ impl Room {
 impl Person {
     /// What others call the participant: two devices may differ, the first to have one counts.
     fn nickname(&self) -> Option<&str> {
-        self.endpoints.values().find_map(|d| d.nickname.as_deref())
+        self.endpoints.iter().find_map(|(_, d)| d.nickname.as_deref())
     }
 
     /// The entry. Two endpoints with the same Contact are one to a reader (CONF-06).
     fn write(&self, who: &Address) -> Arc<str> {
         let contacts: BTreeMap<&str, &str> =
-            self.endpoints.values().map(|d| (&*d.contact, d.joining)).collect();
+            self.endpoints.iter().map(|(_, d)| (&*d.contact, d.joining)).collect();
         let endpoint = |(entity, joining_method)| Endpoint {
             entity,
             status: "connected",

@@ -153,6 +153,11 @@ impl Headers {
         self.0.iter().map(|(n, v)| (&**n, &**v))
     }
 
+    /// All lines, given away.
+    pub fn into_lines(self) -> impl Iterator<Item = (Cow<'static, str>, Box<str>)> {
+        self.0.into_iter()
+    }
+
     /// The value of the first line called `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
@@ -528,8 +533,14 @@ pub fn split(text: &str, at: u8) -> impl Iterator<Item = &str> {
 
 /// Where the first `at` outside quotes and angle brackets is.
 fn separator(text: &str, at: u8) -> Option<usize> {
+    // Most texts have neither quotes nor brackets before it.
+    let first = memchr::memchr3(at, b'"', b'<', text.as_bytes())?;
+    if text.as_bytes()[first] == at {
+        return Some(first);
+    }
     let (mut quoted, mut angle, mut escaped) = (false, false, false);
-    text.bytes().position(|b| {
+    let rest = text.bytes().enumerate().skip(first);
+    let mut separators = rest.filter(|&(_, b)| {
         match b {
             _ if escaped => escaped = false,
             b'\\' if quoted => escaped = true,
@@ -539,7 +550,8 @@ fn separator(text: &str, at: u8) -> Option<usize> {
             b => return b == at && !quoted && !angle,
         }
         false
-    })
+    });
+    separators.next().map(|(i, _)| i)
 }
 
 /// Reads up to the closing quote; says what stood there and where it ends.

@@ -245,7 +245,7 @@ fn common(headers: &mut Headers, method: &str) -> Verdict<()> {
     let mut top = None;
     for line in headers.all("Via") {
         let via = Via::parse(line).ok_or((400, "Bad Via"))?;
-        top.get_or_insert_with(|| via.to_string());
+        top.get_or_insert_with(|| via.text());
     }
     headers.set("Via", top.ok_or((400, "Missing Via"))?);
     let call_id = headers.get("Call-ID").unwrap_or("");
@@ -390,7 +390,7 @@ pub fn stamp(headers: &mut Headers, source: SocketAddr) -> SocketAddr {
         via.params.push(format!("rport={}", source.port()).into());
     }
     let port = if wants_port { source.port() } else { via.port().unwrap_or(5060) };
-    let text = via.to_string();
+    let text = via.text();
     headers.set("Via", text);
     SocketAddr::new(source.ip(), port)
 }
@@ -442,6 +442,18 @@ impl<'a> Via<'a> {
         is_token(transport).then_some(Self { transport, sent_by, params })
     }
 
+    /// In the canonical spelling.
+    fn text(&self) -> Box<str> {
+        let params = self.params.iter().map(|p| p.len() + 1).sum::<usize>();
+        let mut out = String::with_capacity(9 + self.transport.len() + self.sent_by.len() + params);
+        ["SIP/2.0/", self.transport, " ", &self.sent_by].into_iter().for_each(|part| out.push_str(part));
+        for param in &self.params {
+            out.push(';');
+            out.push_str(param);
+        }
+        out.into()
+    }
+
     fn port(&self) -> Option<u16> {
         host_port(&self.sent_by).and_then(|(_, port)| port)
     }
@@ -466,19 +478,6 @@ fn equals(param: &str) -> Cow<'_, str> {
         return Cow::Borrowed(param);
     }
     Cow::Owned(format!("{bare_name}={bare_value}"))
-}
-
-impl std::fmt::Display for Via<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for part in ["SIP/2.0/", self.transport, " ", &self.sent_by] {
-            f.write_str(part)?;
-        }
-        for param in &self.params {
-            f.write_str(";")?;
-            f.write_str(param)?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

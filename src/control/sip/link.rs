@@ -164,35 +164,38 @@ impl Shared {
     /// The [`Fault`] says what to answer without a transaction.
     pub(super) async fn deliver(&self, raw: &[u8], from: Source<'_>) -> Result<(), Fault> {
         let message = strict::read(raw).inspect_err(|_| Counters::add(&self.counters.refused))?;
-        let (message, request) = match message {
+        // The request is given away: what is refused after all is read again for the answer.
+        let refusal = || match strict::read(raw) {
+            Ok(Message::Request(request)) => Err(Fault::of(400, "Bad Request", &request)),
+            Ok(Message::Response { .. }) => Ok(()),
+            Err(fault) => Err(fault),
+        };
+        let message = match message {
             Message::Request(mut request) => {
                 strict::stamp(&mut request.headers, from.flow.peer);
                 if self.is_busy(request.method) {
                     Counters::add(&self.counters.overloaded);
                     return Err(Fault::of(503, "Service Unavailable", &request));
                 }
-                let message = transact::mark(&request, &from.flow)
-                    .ok_or_else(|| Fault::of(400, "Bad Request", &request))?;
-                (SipMessage::Request(message), Some(request))
+                match transact::mark(request, &from.flow) {
+                    Some(request) => SipMessage::Request(request),
+                    None => return refusal(),
+                }
             }
             Message::Response { code, headers, body } => {
                 let status_code = lib::StatusCode::try_from((code, "")).unwrap_or_default();
-                let headers = transact::library_headers(&headers);
+                let headers = transact::library_headers(headers);
                 let version = lib::Version::V2;
-                let response = lib::Response { status_code, wire_reason: None, version, headers, body };
-                (SipMessage::Response(response), None)
+                SipMessage::Response(lib::Response { status_code, wire_reason: None, version, headers, body })
             }
         };
         let address =
             SipAddr { r#type: Some(library_transport(from.flow.transport)), ..SipAddr::from(from.flow.peer) };
         let done = self.endpoint.on_received_message(message, from.connection.clone(), &address).await;
-        match (done, request) {
-            (Err(error), Some(request)) => {
-                tracing::debug!(%error, "the library refuses a request");
-                Err(Fault::of(400, "Bad Request", &request))
-            }
-            _ => Ok(()),
-        }
+        done.or_else(|error| {
+            tracing::debug!(%error, "the library refuses a message");
+            refusal()
+        })
     }
 
     /// Whether a request of this method must wait for better times. What ends things never must.

@@ -39,23 +39,20 @@ const PACKET_BYTES_MAX: usize = 1300;
 const HEAD_BYTES: usize = 500;
 
 /// Header lines as the library keeps them.
-pub(super) fn library_headers(headers: &Headers) -> lib::Headers {
-    lib::Headers(headers.iter().map(|(name, value)| make_header(name, value.to_owned())).collect())
+pub(super) fn library_headers(headers: Headers) -> lib::Headers {
+    lib::Headers(headers.into_lines().map(|(name, value)| make_header(&name, value.into_string())).collect())
 }
 
-/// A sound request as the library keeps it, with our mark; `None` if the library cannot hold it.
-pub(super) fn mark(request: &Request, flow: &Flow) -> Option<lib::Request> {
-    let mut headers = library_headers(&request.headers);
+/// A sound request as the library keeps it, with our mark; `None` if the library cannot hold it. The library looks at
+/// no Request-URI of a request that comes in, so it is not read a second time.
+pub(super) fn mark(request: Request, flow: &Flow) -> Option<lib::Request> {
+    let Request { method, uri, headers, body } = request;
+    let method = method.as_str().parse().ok()?;
     let Flow { transport, link, peer, local } = flow;
-    let mark = format!("{} {link} {peer} {local} {}", transport.as_str(), request.uri);
+    let mark = format!("{} {link} {peer} {local} {uri}", transport.as_str());
+    let mut headers = library_headers(headers);
     headers.push(lib::Header::Other(MARK.into(), mark));
-    Some(lib::Request {
-        method: request.method.as_str().parse().ok()?,
-        uri: parse_uri(&request.uri).ok()?,
-        version: lib::Version::V2,
-        headers,
-        body: request.body.clone(),
-    })
+    Some(lib::Request { method, uri: lib::Uri::default(), version: lib::Version::V2, headers, body })
 }
 
 /// What [`mark`] was given. The connection may have closed since.
@@ -285,7 +282,7 @@ async fn address(shared: &Shared, host: &str, port: u16) -> Option<SocketAddr> {
 fn library_request(request: &Outgoing, transport: Transport, local: &str) -> Option<lib::Request> {
     let via = format!("SIP/2.0/{} {local};branch=z9hG4bK{};rport", transport.as_str(), request.branch);
     let mut headers = lib::Headers(vec![make_header("Via", via)]);
-    headers.extend(library_headers(&request.headers).0);
+    headers.extend(library_headers(request.headers.clone()).0);
     headers.push(make_header("User-Agent", "openmsrp".into()));
     Some(lib::Request {
         method: request.method.as_str().parse().ok()?,

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::base::limits::{SDP_BYTES_MAX, SDP_MEDIA_MAX};
 use sdp_types::{Attribute, Session};
+use std::borrow::Cow;
 
 impl Description {
     /// Reads a description. Unknown lines and attributes are ignored; a missing `t=`, `v=` or `o=`, bare
@@ -48,15 +49,19 @@ fn repair(text: &[u8]) -> Result<(String, String), SdpError> {
     if text.len() > SDP_BYTES_MAX {
         return Err(SdpError::TooLong);
     }
-    let text = String::from_utf8_lossy(text);
+    let text = str::from_utf8(text).map_or_else(|_| String::from_utf8_lossy(text), Cow::Borrowed);
     // The samples of RFC 4975 and 4976 begin with c= or m=.
     let mut out = String::with_capacity(text.len() + 8);
     out.push_str("v=0\n");
     let mut origin = String::new();
     let mut media = 0;
-    for line in text.split('\n') {
+    let mut left = Some(&*text);
+    while let Some(rest) = left {
+        let end = memchr::memchr(b'\n', rest.as_bytes());
+        left = end.map(|at| &rest[at + 1..]);
+        let line = &rest[..end.unwrap_or(rest.len())];
         let line = line.strip_suffix('\r').unwrap_or(line).trim_end_matches([' ', '\t']);
-        if line.contains(['\0', '\r']) {
+        if memchr::memchr2(b'\0', b'\r', line.as_bytes()).is_some() {
             return Err(SdpError::Control);
         }
         match line.as_bytes() {
@@ -104,8 +109,8 @@ impl<'a> Attributes<'a> {
 fn values<'a>(attributes: &'a [Attribute], name: &'a str) -> impl Iterator<Item = &'a str> {
     attributes
         .iter()
-        .filter(move |a| a.attribute.trim().eq_ignore_ascii_case(name))
-        .map(|a| a.value.as_deref().unwrap_or("").trim())
+        .filter(move |a| a.attribute.trim_ascii().eq_ignore_ascii_case(name))
+        .map(|a| a.value.as_deref().unwrap_or("").trim_ascii())
 }
 
 /// What a media line is to us.
@@ -159,7 +164,8 @@ fn direction(said: &Attributes<'_>) -> Direction {
     let all = [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive];
     let find = |attributes: &[Attribute]| {
         attributes.iter().find_map(|a| {
-            all.into_iter().find(|d| a.value.is_none() && a.attribute.trim().eq_ignore_ascii_case(d.as_str()))
+            all.into_iter()
+                .find(|d| a.value.is_none() && a.attribute.trim_ascii().eq_ignore_ascii_case(d.as_str()))
         })
     };
     find(said.media).or_else(|| find(said.session)).unwrap_or_default()
