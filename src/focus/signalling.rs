@@ -421,7 +421,7 @@ impl<'a> NameAddr<'a> {
             let end = text.find(';').unwrap_or(text.len());
             let (uri, params) = (text[..end].trim_end(), &text[end..]);
             let bare = is_uri(uri) && !uri.contains(['?', ',']);
-            return (bare && params_are_sound(params)).then(|| Self {
+            return (bare && params_are_sound(params)).then_some(Self {
                 display: Cow::Borrowed(""),
                 uri,
                 params,
@@ -444,7 +444,7 @@ impl<'a> NameAddr<'a> {
 pub fn param<'a>(params: &'a str, name: &str) -> Option<&'a str> {
     split(params, b';').find_map(|p| {
         let (n, v) = halves(p, b'=').unwrap_or((p, ""));
-        n.trim_ascii().eq_ignore_ascii_case(name).then(|| v.trim_ascii())
+        n.trim_ascii().eq_ignore_ascii_case(name).then_some(v.trim_ascii())
     })
 }
 
