@@ -16,6 +16,7 @@ use crate::engine::Order;
 use crate::hist::{Grain, Hist};
 use crate::live::Line;
 use crate::pace::{Interval, Schedule};
+use crate::passwords::Passwords;
 use crate::scenario::{Scenario, SipTransport};
 use crate::score::{Names, Seat, Seating};
 use crate::sys;
@@ -45,6 +46,7 @@ const SOURCES_MAX: u64 = 200;
 /// What all participants share.
 pub(crate) struct Door {
     caller: Caller,
+    passwords: Passwords,
     names: Names,
     seating: Seating,
     /// Participants that are there before the load.
@@ -88,6 +90,7 @@ impl Door {
         run: u64,
         engines: &[Sender<Order>],
     ) -> Result<Self, String> {
+        let passwords = Passwords::read(&s.password_file)?;
         let transport = match s.transport {
             SipTransport::Udp => Transport::Udp,
             SipTransport::Tcp => Transport::Tcp,
@@ -107,6 +110,7 @@ impl Door {
         let chatroom = if s.private_rate > 0.0 { "private-messages" } else { "" };
         Ok(Self {
             caller,
+            passwords,
             names,
             chatroom,
             seating,
@@ -284,7 +288,11 @@ impl Door {
             secure: false,
         });
         let request = Invite { room: &room, from: &from, display_name: "", offer: &offer };
-        let call = self.caller.invite(&request).await.map_err(|e| refusal(&room, &from, &e))?;
+        let caller = match self.passwords.account(&from)? {
+            Some(account) => &self.caller.clone().with_account(account),
+            None => &self.caller,
+        };
+        let call = caller.invite(&request).await.map_err(|e| refusal(&room, &from, &e))?;
         let invite = clock::now().0.saturating_sub(due);
         match self.enter(seat, &call, source, local, from, room.clone(), due).await {
             Ok(()) => Ok(Entered { call, invite, bound: clock::now().0.saturating_sub(due) }),
@@ -400,6 +408,8 @@ fn refusal(room: &str, from: &str, e: &CallError) -> String {
         CallError::Refused { code: 480 | 486 | 500 | 503, .. } => {
             "; the server is at a limit of its own: raise it, or lower --participants, --rooms or --join-parallel"
         }
+        CallError::PasswordWanted { .. } => "; --password-file says who has which",
+        CallError::WrongPassword { .. } => "; is it the one in --password-file, and is From its user's?",
         CallError::NoAnswer => "; is it a SIP server, with this --transport? Try a lower --join-parallel",
         CallError::Connection(_) => "; is the server running, with this port for SIP?",
         _ => "",

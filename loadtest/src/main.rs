@@ -28,6 +28,7 @@ mod live;
 mod measured;
 mod oracle;
 mod pace;
+mod passwords;
 mod report;
 mod scenario;
 mod score;

@@ -2,6 +2,7 @@
 
 use openmsrp::control::config::Raw;
 use openmsrp::server::{self, Listening};
+use openmsrp::wire::digest::{self, Algorithm};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,8 +19,12 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
+        Self::start_with(Raw::default())
+    }
+
+    fn start_with(raw: Raw) -> Self {
         let listen = || vec!["127.0.0.1:0".to_owned()];
-        let raw = Raw { sip: listen(), msrp: listen(), shards: Some(2), ..Raw::default() };
+        let raw = Raw { sip: listen(), msrp: listen(), shards: Some(2), ..raw };
         let config = raw.check(1).unwrap();
         let (tell, ready) = channel::<Listening>();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -85,6 +90,27 @@ fn run(line: &str) -> Output {
 
 fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn participants_with_passwords_come_in_where_they_are_asked_for() {
+    let files = Files::new("passwords");
+    let secret = |user: &str| {
+        let hash = digest::secret(Algorithm::Sha256, user, "localhost", "common");
+        format!("{user}@localhost SHA-256:{hash}\n")
+    };
+    std::fs::write(files.path("users"), (0..4).map(|n| secret(&format!("u{n}"))).collect::<String>())
+        .unwrap();
+    std::fs::write(files.path("passwords"), "*:common\n").unwrap();
+    std::fs::write(files.path("wrong"), "u3:other\n*:common\n").unwrap();
+    let server = Server::start_with(Raw { users: Some(files.path("users").into()), ..Raw::default() });
+    let load = format!("run --server {} --rooms 2 --participants 2 --duration 0.2 --sleep", server.sip);
+    let without = run(&load);
+    assert!(!without.status.success() && text(&without).contains("--password-file"), "{}", text(&without));
+    let wrong = run(&format!("{load} --password-file {}", files.path("wrong")));
+    assert!(!wrong.status.success() && text(&wrong).contains("\"u3\""), "{}", text(&wrong));
+    let with = run(&format!("{load} --password-file {}", files.path("passwords")));
+    assert!(text(&with).contains("joined      4 participants"), "{}", text(&with));
 }
 
 /// Everything at once, so slow that any machine can do it; the last copies may take as long as they like.

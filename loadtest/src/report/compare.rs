@@ -123,7 +123,7 @@ const METRICS: &[Metric] = &[
 const TIMES: [&str; 3] = ["latency", "visits", "deliveries"];
 
 /// Keys that may differ between two tests of the same thing.
-const FREE_KEYS: &[&str] = &["server", "server_pid", "domain", "runs"];
+const FREE_KEYS: &[&str] = &["server", "server_pid", "domain", "password_file", "runs"];
 
 /// Compares `b` with `a`.
 pub(crate) fn compare(a: &Report, b: &Report) -> Comparison {

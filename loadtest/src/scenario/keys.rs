@@ -247,6 +247,7 @@ keys! {
         server: Text, "SIP address of the server, as HOST:PORT";
         domain: Text, "Domain of the rooms: room N is sip:roomN@DOMAIN";
         transport: Word(&["udp", "tcp"]), "How the INVITEs travel";
+        password_file: Text, "File with a line USER:PASSWORD for each participant, *:PASSWORD for all others; on every worker";
         room_prefix: Text, "What the user part of a room's address begins with";
         server_pid: Whole(1, 4_194_304), "Process of the server on this machine: its CPU time and memory are measured";
     }
