@@ -71,6 +71,23 @@ pub(crate) const CASES: &[Case] = &[
     case("join_and_leave_1000", 200, || joins(1000)),
 ];
 
+/// The same things in ever larger worlds: does their cost depend on it? Slow, so only on request, and in no table.
+pub(crate) const SIZES: &[Case] = &[
+    case("sizes_fan_out_10_rooms_of_10", 2000, || speaks(10, 10, b"x", 200)),
+    case("sizes_fan_out_100_rooms_of_10", 2000, || speaks(100, 10, b"x", 200)),
+    case("sizes_fan_out_1000_rooms_of_10", 2000, || speaks(1000, 10, b"x", 200)),
+    case("sizes_fan_out_10000_rooms_of_10", 2000, || speaks(10_000, 10, b"x", 200)),
+    case("sizes_fan_out_10_rooms_of_50", 400, || speaks(10, 50, b"x", 200)),
+    case("sizes_fan_out_1000_rooms_of_50", 400, || speaks(1000, 50, b"x", 200)),
+    case("sizes_fan_out_1_room_of_100", 200, || speaks(1, 100, b"x", 200)),
+    case("sizes_fan_out_1_room_of_1000", 20, || speaks(1, 1000, b"x", 200)),
+    case("sizes_fan_out_1_room_of_10000", 4, || speaks(1, 10_000, b"x", 200)),
+    case("sizes_join_and_leave_10", 200, || joins(10)),
+    case("sizes_join_and_leave_100", 200, || joins(100)),
+    case("sizes_join_and_leave_1000", 200, || joins(1000)),
+    case("sizes_join_and_leave_10000", 200, || joins(10_000)),
+];
+
 fn reads(message: Vec<u8>, body: usize) -> Act {
     Box::new(move || assert_eq!(read(black_box(&message)), (1, body)))
 }

@@ -9,6 +9,7 @@
 //! cargo bench --bench counts                          count and compare
 //! cargo bench --bench counts -- join                  only cases whose name holds a word
 //! OPENMSRP_BLESS=1 cargo bench --bench counts         write the table
+//! cargo bench --bench counts -- sizes                 the same things in ever larger worlds; a few minutes
 //! ```
 //!
 //! Without `--bench` (`cargo test --bench counts`) every case is done a few times and nothing is counted.
@@ -18,7 +19,7 @@ mod common;
 
 mod cases;
 
-use cases::{CASES, Case};
+use cases::{CASES, Case, SIZES};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -36,6 +37,9 @@ const TABLE: &str = "benches/counts.tsv";
 
 /// Runs one case, for valgrind: `--run NAME TIMES`.
 const RUN: &str = "--run";
+
+/// The word that asks for [`SIZES`].
+const WITH_SIZES: &str = "sizes";
 
 fn main() -> ExitCode {
     let mut args: Vec<String> = env::args().skip(1).collect();
@@ -55,7 +59,12 @@ fn main() -> ExitCode {
         chosen.iter().for_each(|case| run(case.name, 3));
         return ExitCode::SUCCESS;
     }
-    match count_all(&chosen).and_then(|counted| judge(&counted)) {
+    let outcome = if args.iter().any(|word| word == WITH_SIZES) {
+        count_all(&SIZES.iter().collect::<Vec<_>>()).map(|counted| show(&counted))
+    } else {
+        count_all(&chosen).and_then(|counted| judge(&counted))
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("{why}");
@@ -65,7 +74,7 @@ fn main() -> ExitCode {
 }
 
 fn run(name: &str, times: u64) {
-    let case = CASES.iter().find(|c| c.name == name).expect("a case of this name");
+    let case = CASES.iter().chain(SIZES).find(|c| c.name == name).expect("a case of this name");
     let mut act = (case.set_up)();
     (0..times).for_each(|_| act());
 }
@@ -116,6 +125,12 @@ fn instructions(case: &Case, times: u64) -> Result<u64, String> {
     match refs {
         Some(n) if output.status.success() => Ok(n),
         _ => Err(format!("{}: {}\n{said}", case.name, output.status)),
+    }
+}
+
+fn show(counted: &Counts) {
+    for name in SIZES.iter().map(|c| c.name) {
+        println!("{name:<40} {:>12}", counted.get(name).copied().unwrap_or_default());
     }
 }
 
