@@ -8,7 +8,6 @@ use crate::base::limits;
 use crate::control::config::{Config, DriverChoice};
 use crate::control::shards::{ShardEnd, Shards};
 use crate::control::sip::{Sip, SipConfig};
-use crate::room::policy::Policy;
 use crate::shard::conns::CloseReason;
 use crate::shard::core::{Counters, ShardConfig};
 use crate::shard::io::Bell;
@@ -100,34 +99,19 @@ async fn serve(
     let (driver, fallback) = choose_driver(config.driver)?;
     let (listeners, msrp) = listen_msrp(config)?;
     let host = config.msrp_host(msrp[0]);
-    let policy = Policy {
-        message_bytes_max: config.max_message_bytes,
-        nicknames: config.nicknames,
-        private_messages: config.private_messages,
-        legacy_private_messages: config.legacy_private_messages,
-        delivery_counts: config.delivery_counts,
-        look_alikes_refused: config.look_alikes_refused,
-        roster_whole_max: config.roster_whole_max,
-        moderators_see_identity: config.moderators_see_identity,
-        cut_slow: config.cut_slow,
-        floods: config.floods.clone(),
-        ..Policy::default()
-    };
+    let rooms = Arc::new(config.rooms.clone());
     let sip_config = SipConfig {
         listen: config.sip.clone(),
         domains: config.domains.clone(),
         public_host: config.public_host.clone(),
         msrp_host: host.clone(),
         msrp_port: msrp[0].port(),
-        max_message: config.max_message_bytes,
-        chatroom: policy.chatroom_tokens(),
+        rooms: rooms.clone(),
         factory: config.factory.clone(),
         directory: config.directory.clone(),
-        public: config.public,
-        moderators: config.moderators.clone(),
         moderators_see_identity: config.moderators_see_identity,
         outbound_proxy: config.outbound_proxy.clone(),
-        roster_whole_max: policy.roster_whole_max,
+        roster_whole_max: config.roster_whole_max,
         accounts: config.accounts.clone(),
         floods: config.floods.clone(),
     };
@@ -137,7 +121,7 @@ async fn serve(
         shards: config.shards,
         host: host.as_str().into(),
         port: msrp[0].port(),
-        policy: policy.clone(),
+        rooms: rooms.clone(),
     };
     let started = start_shards(config.shards, driver, listeners, shard_config)?;
     let Started { mut shards, threads, mut ended } = started;

@@ -9,7 +9,6 @@ use openmsrp::base::address::Address;
 use openmsrp::base::clock::Now;
 use openmsrp::base::entropy::Entropy;
 use openmsrp::base::id::{EndpointId, SessionId, ShardId};
-use openmsrp::room::policy::Policy;
 use openmsrp::shard::core::{Outputs, ShardConfig, ShardCore, write_uri};
 use openmsrp::shard::message::{FromShard, Join, Terms, ToShard};
 use openmsrp::wire::sdp::TypeList;
@@ -70,6 +69,8 @@ fn join(n: usize, room: &str) -> ToShard {
         aliases: Vec::new(),
         display_name: "".into(),
         contact: format!("sip:user{n}@192.0.2.1:5060").as_str().into(),
+        caller: Default::default(),
+        password: None,
         terms: Some(terms),
     }))
 }
@@ -93,7 +94,7 @@ fn data_plane(per_room: usize) -> usize {
         shards: 1,
         host: "chat.example.com".into(),
         port: 2855,
-        policy: Policy::default(),
+        rooms: Default::default(),
     };
     let now = Now(1_000_000_000);
     let mut core = ShardCore::new(config, Entropy::from_seed(1));

@@ -6,7 +6,6 @@ use openmsrp::base::address::Address;
 use openmsrp::base::clock::Now;
 use openmsrp::base::entropy::Entropy;
 use openmsrp::base::id::{ConnId, EndpointId, SessionId, ShardId};
-use openmsrp::room::policy::Policy;
 use openmsrp::shard::core::{Flow, Outputs, ShardConfig, ShardCore, write_uri};
 use openmsrp::shard::message::{FromShard, Join, Terms, ToShard};
 use openmsrp::wire::msrp::encode;
@@ -21,7 +20,7 @@ const READ: usize = 64 * 1024;
 /// A shard alone, with the default policy.
 pub(crate) fn shard() -> ShardCore {
     let config =
-        ShardConfig { id: ShardId(0), shards: 1, host: HOST.into(), port: PORT, policy: Policy::default() };
+        ShardConfig { id: ShardId(0), shards: 1, host: HOST.into(), port: PORT, rooms: Default::default() };
     ShardCore::new(config, Entropy::from_seed(1))
 }
 
@@ -62,6 +61,8 @@ fn join(n: usize, room: &str) -> ToShard {
         aliases: Vec::new(),
         display_name: "".into(),
         contact: format!("sip:user{n:06}@192.0.2.1").as_str().into(),
+        caller: Default::default(),
+        password: None,
         terms: Some(terms),
     }))
 }

@@ -12,7 +12,7 @@ use openmsrp::base::id::{EndpointId, MessageNo, ShardId};
 use openmsrp::room::Room;
 use openmsrp::room::command::{Command, Feedback, Posting};
 use openmsrp::room::effect::Effect;
-use openmsrp::room::policy::Policy;
+use openmsrp::room::rules::Caller;
 use openmsrp::shard::io::Bell;
 use openmsrp::shard::mesh::ring;
 use openmsrp::shard::queue::{Pool, Queue};
@@ -158,11 +158,13 @@ fn mesh_256() -> Act {
 fn decides(participants: u64, private: bool) -> Act {
     let (now, home) = (Now(1), ShardId(0));
     let address = |text: &str| Address::parse(text).expect("an address");
-    let mut room = Room::new(address("sip:lobby@chat.example.com"), Policy::default(), home, 1);
+    let mut room = Room::new(address("sip:lobby@chat.example.com"), Default::default(), home, 1);
     let (mut effects, mut no) = (Vec::new(), MessageNo(0));
     for n in 0..participants {
         let (endpoint, participant) = (EndpointId(n), address(&format!("sip:user{n}@example.com")));
-        room.apply(now, Command::Join { endpoint, participant, able: Some(true) }, &mut effects);
+        let (caller, able) = (Caller::of(&participant), Some(true));
+        let join = Command::Join { endpoint, participant, able, caller, password: None };
+        room.apply(now, join, &mut effects);
         room.apply(now, Command::Bind { endpoint, at: home }, &mut effects);
     }
     let names: Vec<String> = (0..participants).map(|n| format!("sip:user{n}@example.com")).collect();

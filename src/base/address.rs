@@ -317,7 +317,7 @@ fn user_of(normal: &str) -> &str {
 }
 
 /// The user part as people read it: UTF-8 without any control.
-fn unescape(user: &str) -> Result<String, BadAddress> {
+pub fn unescape(user: &str) -> Result<String, BadAddress> {
     let bytes = user.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;

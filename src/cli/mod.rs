@@ -4,6 +4,7 @@ pub mod chat;
 pub mod passwd;
 pub mod serve;
 pub mod sim;
+pub mod why;
 
 use clap::{Parser, Subcommand};
 use std::io::IsTerminal;
@@ -26,6 +27,8 @@ enum Command {
     Chat(chat::Args),
     /// Give a user a password.
     Passwd(passwd::Args),
+    /// Say whether somebody may do something in a room, and why.
+    Why(why::Args),
     /// Run the deterministic simulator.
     Sim(sim::Args),
 }
@@ -40,6 +43,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(*args),
         Command::Chat(args) => chat::run(args),
         Command::Passwd(args) => passwd::run(&args),
+        Command::Why(args) => why::run(&args),
         Command::Sim(args) => sim::run(args),
     }
 }

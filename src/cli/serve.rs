@@ -141,7 +141,7 @@ fn raw(args: Args) -> Result<Raw, ConfigError> {
         md5: args.md5,
         trusted_proxy: args.trusted_proxy,
         slow_participants: args.slow_participants,
-        flood: Default::default(),
+        ..Raw::default()
     };
     Ok(flags.over(file))
 }

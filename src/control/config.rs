@@ -4,12 +4,17 @@
 //! file, the file over the defaults.
 
 use super::flood::RawFloods;
+use super::rooms::{Made, Makers, RawRoom, addresses as addresses_of};
 use crate::base::address::Address;
 use crate::base::flood::Limits;
 use crate::base::limits;
+use crate::base::rights::{Creators, Role};
 use crate::focus::accounts::{Accounts, Users};
 use crate::focus::signalling::SipUri;
+use crate::room::policy::Policy;
+use crate::room::rooms::Rooms;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -73,6 +78,16 @@ pub struct Raw {
     /// How much of what may come in what time; in the file only.
     #[serde(default)]
     pub flood: RawFloods,
+    /// Who may make rooms that are not configured; in the file only.
+    pub create_rooms: Option<Makers>,
+    /// What whoever makes such a room is in it; in the file only.
+    pub creator_role: Option<Made>,
+    /// The rules of such rooms; in the file only.
+    #[serde(default)]
+    pub ad_hoc: RawRoom,
+    /// Rooms by name; in the file only.
+    #[serde(default)]
+    pub rooms: BTreeMap<String, RawRoom>,
 }
 
 /// How shards wait, as asked for.
@@ -101,20 +116,10 @@ pub struct Config {
     pub shards: u16,
     /// How they wait.
     pub driver: DriverChoice,
-    /// The largest message, in octets.
-    pub max_message_bytes: u64,
     /// The congestion control of MSRP connections.
     pub congestion: Option<String>,
-    /// Whether participants may take nicknames.
-    pub nicknames: bool,
-    /// Whether participants may write to each other privately.
-    pub private_messages: bool,
-    /// Whether clients that declare nothing count as able to take private messages.
-    pub legacy_private_messages: bool,
-    /// Whether a sender may ask how many recipients confirmed a message.
-    pub delivery_counts: bool,
-    /// Whether nicknames that look alike are refused.
-    pub look_alikes_refused: bool,
+    /// The rules of all rooms.
+    pub rooms: Rooms,
     /// Participants up to which everybody is shown the whole roster.
     pub roster_whole_max: usize,
     /// Whether moderators who prove to be that are shown who an anonymous participant is; everybody is told so.
@@ -123,16 +128,10 @@ pub struct Config {
     pub factory: String,
     /// The user to whom a SUBSCRIBE is answered with the list of public rooms; empty for none.
     pub directory: String,
-    /// Whether rooms are public.
-    pub public: bool,
-    /// Who may take anybody out of any room.
-    pub moderators: Vec<Address>,
     /// The SIP URI of the proxy that calls of rooms go through, a loose router.
     pub outbound_proxy: Option<String>,
     /// Who may come in, and how that is proved.
     pub accounts: Accounts,
-    /// Participants whose connection is too slow are cut; else they miss messages, and are told how many.
-    pub cut_slow: bool,
     /// How much of what may come in what time.
     pub floods: Limits,
 }
@@ -200,6 +199,11 @@ impl Raw {
             trusted_proxy: list(self.trusted_proxy, below.trusted_proxy),
             slow_participants: self.slow_participants.or(below.slow_participants),
             flood: if self.flood == RawFloods::default() { below.flood } else { self.flood },
+            create_rooms: self.create_rooms.or(below.create_rooms),
+            creator_role: self.creator_role.or(below.creator_role),
+            // No flag says anything of single rooms.
+            ad_hoc: below.ad_hoc,
+            rooms: below.rooms,
         }
     }
 
@@ -263,7 +267,7 @@ impl Raw {
                 |_| ConfigError::Value("moderator", format!("`{text}` is not like sip:alice@example.com"));
             Address::parse(text).map_err(why)
         };
-        let moderators = self.moderator.iter().map(moderator).collect::<Result<_, _>>()?;
+        let moderators = self.moderator.iter().map(moderator).collect::<Result<Vec<_>, _>>()?;
         let outbound_proxy = self.outbound_proxy.map(outbound_proxy).transpose()?;
         let proxy = |text: &String| {
             let why = |_| ConfigError::Value("trusted-proxy", format!("`{text}` is no IP address"));
@@ -272,6 +276,28 @@ impl Raw {
         let trusted = self.trusted_proxy.iter().map(proxy).collect::<Result<_, _>>()?;
         let users = self.users.as_deref().map(read_users).transpose()?.unwrap_or_default();
         let accounts = Accounts { users, md5: self.md5.unwrap_or(false), trusted };
+        let all = Policy {
+            message_bytes_max: max_message_bytes,
+            nicknames: self.nicknames.unwrap_or(true),
+            private_messages: self.private_messages.unwrap_or(true),
+            legacy_private_messages: self.legacy_private_messages.unwrap_or(true),
+            delivery_counts: self.delivery_counts.unwrap_or(false),
+            look_alikes_refused: self.look_alikes_refused.unwrap_or(false),
+            roster_whole_max: self.roster_whole_max.unwrap_or(limits::ROSTER_WHOLE_MAX),
+            moderators_see_identity: self.moderators_see_identity.unwrap_or(false),
+            roles: moderators.into_iter().map(|who| (who, Role::Moderator)).collect(),
+            cut_slow,
+            public: self.public.unwrap_or(false),
+            floods: self.flood.over(&Limits::default()),
+            ..Policy::default()
+        };
+        let creators = self.create_rooms.map_or(Creators::Everybody, |c| c.0);
+        if creators == Creators::Users && accounts.users.is_empty() && accounts.trusted.is_empty() {
+            let why = "`users` can make rooms, but there are none; give --users or --trusted-proxy too";
+            return Err(ConfigError::Value("create_rooms", why.into()));
+        }
+        let creator = self.creator_role.map_or(Role::Participant, |r| r.0);
+        let rooms = rooms(self.rooms, self.ad_hoc, (creators, creator), &all, &domains)?;
         let (public_host, congestion) = (self.public_host, self.congestion);
         Ok(Config {
             domains,
@@ -280,25 +306,38 @@ impl Raw {
             public_host,
             shards,
             driver,
-            max_message_bytes,
             congestion,
-            nicknames: self.nicknames.unwrap_or(true),
-            private_messages: self.private_messages.unwrap_or(true),
-            legacy_private_messages: self.legacy_private_messages.unwrap_or(true),
-            delivery_counts: self.delivery_counts.unwrap_or(false),
-            look_alikes_refused: self.look_alikes_refused.unwrap_or(false),
-            roster_whole_max: self.roster_whole_max.unwrap_or(limits::ROSTER_WHOLE_MAX),
-            moderators_see_identity: self.moderators_see_identity.unwrap_or(false),
+            rooms,
+            roster_whole_max: all.roster_whole_max,
+            moderators_see_identity: all.moderators_see_identity,
             factory,
             directory,
-            public: self.public.unwrap_or(false),
-            moderators,
             outbound_proxy,
             accounts,
-            cut_slow,
-            floods: self.flood.over(&Limits::default()),
+            floods: all.floods,
         })
     }
+}
+
+/// The rules of all rooms: of those that have a table, and of those that `creators` make.
+fn rooms(
+    named: BTreeMap<String, RawRoom>,
+    ad_hoc: RawRoom,
+    (creators, creator): (Creators, Role),
+    all: &Policy,
+    domains: &[String],
+) -> Result<Rooms, ConfigError> {
+    let ad_hoc = ad_hoc.over(all).map_err(|why| ConfigError::Value("ad_hoc", why))?;
+    let mut rooms = Rooms::new(Policy { creator, ..ad_hoc }, creators);
+    let permanent = Policy { persistent: true, ..all.clone() };
+    for (name, room) in named {
+        let wrong = |why| ConfigError::Value("rooms", format!("{name}: {why}"));
+        let policy = room.over(&permanent).map_err(wrong)?;
+        for address in addresses_of(&name, domains).map_err(wrong)? {
+            rooms = rooms.with(address, policy.clone());
+        }
+    }
+    Ok(rooms)
 }
 
 /// Session-ids have room for this many.
@@ -395,7 +434,7 @@ mod tests {
         assert_eq!(c.msrp, ["127.0.0.1:2855".parse().unwrap()]);
         assert_eq!((c.shards, c.driver), (2, DriverChoice::Auto));
         assert_eq!(c.msrp_host(c.msrp[0]), "127.0.0.1");
-        assert_eq!((c.factory.as_str(), c.moderators.len()), ("conference", 0));
+        assert_eq!((c.factory.as_str(), c.rooms.named().count()), ("conference", 0));
     }
 
     #[test]

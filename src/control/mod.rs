@@ -2,5 +2,6 @@
 
 pub mod config;
 pub mod flood;
+pub mod rooms;
 pub mod shards;
 pub mod sip;

@@ -28,7 +28,6 @@ mod tcp;
 mod transact;
 mod udp;
 
-use crate::base::address::Address;
 use crate::base::clock::now;
 use crate::base::entropy::Entropy;
 use crate::base::flood::{Floods, Limits};
@@ -37,6 +36,7 @@ use crate::control::shards::Shards;
 use crate::focus::accounts::Accounts;
 use crate::focus::signalling::Reply;
 use crate::focus::{Config, Focus, Input, Output, RequestId, TxId};
+use crate::room::rooms::Rooms;
 use link::{Listener, Shared};
 use rsipstack::EndpointBuilder;
 use rsipstack::transaction::TransactionReceiver;
@@ -82,18 +82,12 @@ pub struct SipConfig {
     pub msrp_host: String,
     /// The port in our MSRP path.
     pub msrp_port: u16,
-    /// The largest message a room takes; our `a=max-size`.
-    pub max_message: u64,
-    /// The tokens of our `a=chatroom`; empty for the bare attribute.
-    pub chatroom: String,
+    /// The rules of all rooms.
+    pub rooms: Arc<Rooms>,
     /// The user to whom an INVITE makes a room of its own; empty for none.
     pub factory: String,
     /// The user who tells which rooms are public; empty for none.
     pub directory: String,
-    /// Whether rooms are public.
-    pub public: bool,
-    /// Who may take anybody out of any room.
-    pub moderators: Vec<Address>,
     /// Whether moderators who have proved to be that are shown who an anonymous participant is.
     pub moderators_see_identity: bool,
     /// The SIP URI of the proxy that our INVITEs go through.
@@ -228,12 +222,9 @@ fn focus_config(config: &SipConfig, shared: &Shared, shards: u16) -> Config {
         addresses,
         msrp_host: config.msrp_host.clone(),
         msrp_port: config.msrp_port,
-        max_message: config.max_message,
-        chatroom: config.chatroom.clone(),
+        rooms: config.rooms.clone(),
         factory: config.factory.clone(),
         directory: config.directory.clone(),
-        public: config.public,
-        moderators: config.moderators.clone(),
         moderators_see_identity: config.moderators_see_identity,
         outbound_proxy: config.outbound_proxy.clone(),
         roster_whole_max: config.roster_whole_max,

@@ -16,6 +16,7 @@ use crate::base::address::Address;
 use crate::base::clock::Now;
 use crate::base::id::{EndpointId, GrantNo, SessionId};
 use crate::base::limits;
+use crate::base::rights::Role;
 use crate::shard::message::{Disclosure, Join, Terms, ToShard};
 use crate::wire::conference::Recipient;
 use crate::wire::sdp::{self, Description, Media, MediaProblem, MessageMedia, NoChat, Setup};
@@ -54,6 +55,10 @@ pub(super) struct Call {
     pub(super) endpoint: Option<EndpointId>,
     pub(super) room: Address,
     pub(super) who: Identity,
+    /// The room's password, if one was given.
+    pub(super) password: Option<Arc<str>>,
+    /// What the participant is to the room.
+    pub(super) role: Role,
     pub(super) phase: Phase,
     /// A 200 was sent: from here on the call ends with BYE.
     pub(super) confirmed: bool,
@@ -113,11 +118,14 @@ impl Call {
         phase: Phase,
         merge_key: u64,
     ) -> Self {
+        let role = core.rules(&room).inside(&who.participant, &who.caller);
         Self {
             dialog,
             endpoint: Some(core.endpoint()),
             room,
             who,
+            password: None,
+            role,
             phase,
             confirmed: false,
             session: None,
@@ -161,6 +169,8 @@ impl Call {
             aliases: self.who.aliases.clone(),
             display_name: self.who.display_name.clone(),
             contact: self.who.contact.clone(),
+            caller: self.who.caller.clone(),
+            password: self.password.clone(),
             terms,
         }))
     }
@@ -187,6 +197,7 @@ impl Call {
             contact: self.who.contact.clone(),
             real: self.who.real.as_ref().filter(|_| self.moderators_see).map(|r| r.participant.clone()),
             joining: self.joining,
+            role: self.role,
             present,
         })
     }
@@ -198,6 +209,7 @@ impl Call {
         let contact = core.dialogs.get(self.dialog).map_or("", |d| d.target()).to_owned();
         let Some(aliases) = self.who.disclose(&contact) else { return false };
         core.news.extend(gone);
+        self.role = core.rules(&self.room).inside(&self.who.participant, &self.who.caller);
         let Some(endpoint) = self.endpoint else { return false };
         if self.present {
             core.news.push(self.news(endpoint, true));
@@ -376,7 +388,8 @@ impl Call {
     /// Writes a description: with the last version if it says the same as the last, else with the
     /// next one (SDP-06).
     pub(super) fn versioned(&mut self, core: &Core, write: impl Fn(&sdp::Local<'_>) -> String) -> String {
-        let config = &core.config;
+        let (config, policy) = (&core.config, core.rules(&self.room).policy());
+        let chatroom = policy.chatroom_tokens();
         let id = self.session.as_ref().map_or("", |s| std::str::from_utf8(s.reveal()).unwrap_or(""));
         let path = format!("msrp://{}:{}/{id};tcp", config.msrp_host, config.msrp_port);
         let (session, version) = self.origin;
@@ -390,8 +403,8 @@ impl Call {
             setup: Setup::Actpass,
             wrapped_types: "*",
             accept_types: "message/cpim",
-            max_size: config.max_message,
-            chatroom: Some(&config.chatroom),
+            max_size: policy.message_bytes_max,
+            chatroom: Some(&chatroom),
             secure: false,
         };
         let mut text = write(&local);

@@ -3,6 +3,7 @@
 use super::dialog::Misfit;
 use super::signalling::{Flow, Request, Response};
 use crate::base::refusal::Refusal;
+use crate::base::rights::Rule;
 
 /// Methods we serve.
 pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, SUBSCRIBE, UPDATE, REFER";
@@ -55,11 +56,28 @@ pub(super) fn misfit_response(misfit: Misfit) -> Response {
     })
 }
 
+/// A refusal by a rule of the room, in words, and as a token for programs (docs/extensions.md).
+pub(super) fn denial(flow: &Flow, rule: Rule, words: Option<&str>) -> Response {
+    let code = match rule {
+        Rule::Full => 486,
+        Rule::UsersCreate | Rule::ModeratorsCreate | Rule::NobodyCreates => 404,
+        _ => 403,
+    };
+    let mut why = rule.told().to_owned();
+    if let Some(words) = words {
+        // What a quoted string may hold as it is (RFC 3261 §25.1).
+        let plain = |c: char| if c == '"' || c == '\\' || c.is_control() { '\'' } else { c };
+        why.extend(words.chars().map(plain));
+    }
+    warn(flow, code, &why).with("Room-Refusal", rule.token())
+}
+
 /// The status code of a shard's refusal (FOCUS-03).
-pub(super) fn refusal_response(flow: &Flow, why: Refusal) -> Response {
+pub(super) fn refusal_response(flow: &Flow, why: Refusal, words: Option<&str>) -> Response {
     match why {
         // 503 would have proxies send nobody here for that time: see `flood.rs`.
         Refusal::Flood { of, wait } => warn(flow, 480, &of.told(wait)).with("Retry-After", wait.to_string()),
+        Refusal::Denied(rule) => denial(flow, rule, words),
         Refusal::RoomFull => Response::new(486),
         Refusal::ShuttingDown => Response::new(503).with("Retry-After", "10"),
         Refusal::Overloaded => Response::new(503).with("Retry-After", "5"),

@@ -23,6 +23,7 @@ use super::refer::ReportId;
 use super::signalling::{Flow, Headers, Method, Reply, SipUri, Transport};
 use super::{Core, News, Sent, Timer};
 use crate::base::address::Address;
+use crate::room::rules::Caller;
 use crate::wire::sdp;
 use std::sync::Arc;
 
@@ -79,7 +80,15 @@ impl Calls {
             .dialogs
             .open(dial.room.as_str(), dial.target, &call_id, &tag, &own, flow, route)
             .ok_or(503_u16)?;
+        // Whoever answers has proved nothing.
+        let caller = Caller {
+            known: Some(participant.clone()),
+            believed: core.open,
+            invited: true,
+            ..Caller::default()
+        };
         let who = Identity {
+            caller,
             participant,
             aliases: Vec::new(),
             display_name: "".into(),
@@ -165,6 +174,11 @@ impl Calls {
     /// The room, its user part and the participant of the call in a dialog.
     pub(super) fn party(&self, dialog: DialogId) -> Option<(Address, Address)> {
         self.table.get(&dialog).map(|c| (c.room.clone(), c.who.participant.clone()))
+    }
+
+    /// Who the participant of a call is to rooms.
+    pub(super) fn caller(&self, dialog: DialogId) -> Option<&Caller> {
+        self.table.get(&dialog).map(|c| &c.who.caller)
     }
 
     /// Takes a new call in: its room is asked for a place.

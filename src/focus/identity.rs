@@ -24,6 +24,7 @@ use super::Core;
 use super::dialog::remote_target;
 use super::signalling::{NameAddr, Request, Response};
 use crate::base::address::Address;
+use crate::room::rules::Caller;
 use std::sync::Arc;
 
 /// Octets of a participant's address, Contact or display name that are kept. Real ones stay below 256.
@@ -41,6 +42,8 @@ pub(super) struct Identity {
     pub(super) contact: Arc<str>,
     /// Who an anonymous participant is, if that is known.
     pub(super) real: Option<Real>,
+    /// Who they are to rooms.
+    pub(super) caller: Caller,
 }
 
 /// Who somebody is that hides, for the case that they tell.
@@ -67,6 +70,7 @@ impl Identity {
     /// stand in CPIM From; `None` if it is not known who it is.
     pub(super) fn disclose(&mut self, contact: &str) -> Option<Vec<Address>> {
         let Real { participant, aliases, display_name } = self.real.take()?;
+        self.caller.hides = false;
         let before = std::mem::replace(&mut self.participant, participant);
         self.aliases.push(before);
         self.aliases.extend(aliases.iter().cloned());
@@ -93,9 +97,11 @@ pub(super) fn of(core: &mut Core, request: &Request) -> Result<Identity, Respons
     // What a From that names nobody says of the name is no name either.
     let display_name: Arc<str> = if nameless { "".into() } else { cut(&from.display).into() };
     let aliases = if named == participant || nameless { Vec::new() } else { vec![named] };
+    let known = (!is_nobody(&participant)).then(|| participant.clone());
+    let caller = Caller { known, hides, ..core.caller(&participant) };
     if !hides {
         let contact = (*target).into();
-        return Ok(Identity { participant, aliases, display_name, contact, real: None });
+        return Ok(Identity { participant, aliases, display_name, contact, real: None, caller });
     }
     let real = (!is_nobody(&participant)).then_some(Real { participant, aliases, display_name });
     core.last_anonymous += 1;
@@ -107,6 +113,7 @@ pub(super) fn of(core: &mut Core, request: &Request) -> Result<Identity, Respons
         display_name: "Anonymous".into(),
         contact: uri.into(),
         real,
+        caller,
     })
 }
 

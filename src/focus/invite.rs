@@ -19,10 +19,10 @@ use super::dialog::{DialogId, contact};
 use super::identity::{self, asks_none};
 use super::list::{self, Parts};
 use super::merged;
-use super::signalling::{Flow, Request, Response};
+use super::signalling::{Flow, Request, Response, SipUri};
 use super::timer::{SessionTimer, agree};
 use super::{Core, News, Timer, TxId};
-use crate::base::address::Address;
+use crate::base::address::{Address, unescape};
 use crate::base::id::{EndpointId, GrantNo, SessionId};
 use crate::base::limits;
 use crate::base::refusal::Refusal;
@@ -99,6 +99,7 @@ impl Calls {
         let phase = Phase::Pending { tx, offer: offer.map(Box::new) };
         let mut call = Call::new(core, dialog, room, who, phase, merge_key);
         call.timer = timer;
+        call.password = password(request);
         call.creator = creator;
         if creator {
             self.made.insert(call.room.clone());
@@ -251,11 +252,17 @@ impl Calls {
     }
 
     /// The shard refuses a Join or new terms.
-    pub(super) fn refused(&mut self, core: &mut Core, endpoint: EndpointId, why: Refusal) {
+    pub(super) fn refused(
+        &mut self,
+        core: &mut Core,
+        endpoint: EndpointId,
+        why: Refusal,
+        words: Option<&str>,
+    ) {
         let Some(&dialog) = self.endpoints.get(&endpoint) else { return };
         core.guard.floods.note(why);
         let Some(call) = self.table.get(&dialog) else { return };
-        let response = refusal_of(core, dialog, why);
+        let response = refusal_of(core, dialog, why, words);
         if let Phase::Pending { tx, .. } = call.phase {
             self.transactions.remove(&tx);
             self.fail_pending(core, dialog, response);
@@ -268,7 +275,7 @@ impl Calls {
 
     /// A message for a shard did not fit into its inbox.
     pub(super) fn undelivered(&mut self, core: &mut Core, endpoint: EndpointId) {
-        self.refused(core, endpoint, Refusal::Overloaded);
+        self.refused(core, endpoint, Refusal::Overloaded, None);
     }
 
     /// The MSRP session is there.
@@ -281,6 +288,20 @@ impl Calls {
             core.news.push(call.news(endpoint, true));
             if !std::mem::replace(&mut call.aware, true) {
                 core.news.push(News::Unaware { room: call.room.clone(), endpoint });
+            }
+        }
+    }
+
+    /// A room has other rules: what participants are to it may be something else, and is shown.
+    pub(super) fn ruled(&mut self, core: &mut Core, room: &Address) {
+        let rules = core.rules(room).clone();
+        for dialog in self.rooms.get(room).into_iter().flatten() {
+            let Some(call) = self.table.get_mut(dialog) else { continue };
+            let role = rules.inside(&call.who.participant, &call.who.caller);
+            if std::mem::replace(&mut call.role, role) != role
+                && let Some(endpoint) = call.endpoint.filter(|_| call.present)
+            {
+                core.news.push(call.news(endpoint, true));
             }
         }
     }
@@ -348,7 +369,7 @@ impl Calls {
             && call.asked + GRANT_ANSWER_WAIT <= core.now
         {
             self.transactions.remove(&tx);
-            let response = refusal_of(core, dialog, Refusal::Overloaded);
+            let response = refusal_of(core, dialog, Refusal::Overloaded, None);
             self.fail_pending(core, dialog, response);
         } else if matches!(call.phase, Phase::Dialing { .. }) && call.session.is_none() {
             self.fail_dial(core, dialog, 503);
@@ -366,6 +387,14 @@ impl Calls {
         if let Some(call) = self.table.get_mut(&dialog) {
             call.tell_at_last(core);
         }
+    }
+
+    /// Whether somebody has been let into a room, under any name.
+    pub(super) fn has(&self, room: &Address, who: &Address) -> bool {
+        let calls = self.rooms.get(room).into_iter().flatten().filter_map(|d| self.table.get(d));
+        calls
+            .filter(|c| c.confirmed)
+            .any(|c| c.who.participant == *who || c.who.caller.known.as_ref() == Some(who))
     }
 
     /// The room of a call, and who is in it by that call.
@@ -455,9 +484,18 @@ impl Calls {
 }
 
 /// What a refusal by the room says in SIP.
-fn refusal_of(core: &Core, dialog: DialogId, why: Refusal) -> Response {
+fn refusal_of(core: &Core, dialog: DialogId, why: Refusal, words: Option<&str>) -> Response {
     let flow = core.dialogs.get(dialog).map(|d| d.flow());
-    flow.map_or_else(|| Response::new(403), |flow| refusal_response(flow, why))
+    flow.map_or_else(|| Response::new(403), |flow| refusal_response(flow, why, words))
+}
+
+/// The password of a room that a request gives: in a header of its own, or behind the room's address. Percent
+/// signs escape, as in any URI.
+pub(super) fn password(request: &Request) -> Option<Arc<str>> {
+    let header = request.headers.get("Room-Password");
+    let uri = || SipUri::parse(&request.uri)?.param("room-password");
+    let given = header.or_else(uri)?;
+    Some(unescape(given).map_or_else(|_| given.into(), Into::into))
 }
 
 /// A room for an INVITE to the factory: nobody else can know its name (FOCUS-07).

@@ -48,6 +48,9 @@ use crate::base::clock::Now;
 use crate::base::entropy::Entropy;
 use crate::base::flood::{Floods, Limits};
 use crate::base::id::{EndpointId, ShardId};
+use crate::base::rights::Role;
+use crate::room::rooms::Rooms;
+use crate::room::rules::{Caller, Rules};
 use crate::shard::message::{FromShard, ToShard, home};
 use accounts::{Accounts, Gate};
 use dialog::{DialogId, Dialogs};
@@ -90,18 +93,12 @@ pub struct Config {
     pub msrp_host: String,
     /// The port in our MSRP path.
     pub msrp_port: u16,
-    /// Our `a=max-size`.
-    pub max_message: u64,
-    /// The tokens of our `a=chatroom`.
-    pub chatroom: String,
+    /// The rules of all rooms, as configured.
+    pub rooms: Arc<Rooms>,
     /// The user to whom an INVITE makes a room of its own (RFC 4579 §3.2); empty for none.
     pub factory: String,
     /// The user who tells subscribers which rooms are public; empty for none.
     pub directory: String,
-    /// Rooms are public.
-    pub public: bool,
-    /// Who may take anybody out of any room.
-    pub moderators: Vec<Address>,
     /// Moderators who have proved to be that are shown who an anonymous participant is, and everybody is told so.
     pub moderators_see_identity: bool,
     /// The SIP URI of the proxy that all our INVITEs go through; none sends each to where its target is.
@@ -255,8 +252,12 @@ struct Core {
     last_request: u64,
     /// Who sent the request at work, if that was proved or asserted.
     proved: Option<Address>,
+    /// Who the request at work is from counts, proved or not: nobody has to prove anything.
+    open: bool,
     /// Where the request at work comes from, if not from a trusted proxy.
     from: Option<IpAddr>,
+    /// The rules of rooms in which they were changed.
+    ruled: HashMap<Address, Arc<Rules>>,
 }
 
 /// The focus.
@@ -275,8 +276,7 @@ impl Focus {
     #[must_use]
     pub fn new(config: Config, mut entropy: Entropy) -> Self {
         let gate = Gate::new(config.accounts.clone(), &mut entropy);
-        let mut rosters =
-            Rosters::new(config.roster_whole_max, &config.moderators, config.moderators_see_identity);
+        let mut rosters = Rosters::new(config.roster_whole_max, config.moderators_see_identity);
         rosters.directory = Directory::new(&config.directory);
         let core = Core {
             now: Now(0),
@@ -294,7 +294,9 @@ impl Focus {
             last_anonymous: 0,
             last_request: 0,
             proved: None,
+            open: gate.is_open(),
             from: None,
+            ruled: HashMap::new(),
         };
         Self {
             core,
@@ -392,7 +394,7 @@ impl Focus {
             if let Some(from) = core.from
                 && let Err(why) = core.guard.address(core.now, from)
             {
-                return core.respond(tx, code::refusal_response(flow, why));
+                return core.respond(tx, code::refusal_response(flow, why, None));
             }
             match self.gate.check(core, request, flow.peer.ip()) {
                 Ok(who) => core.proved = who,
@@ -432,7 +434,7 @@ impl Focus {
             Method::Subscribe if is_of_refer(request) => self.subscribe_report(tx, request, flow),
             Method::Subscribe => {
                 let (calls, rosters) = (&self.calls, &mut self.rosters);
-                self.subscriptions.subscribe(core, rosters, tx, request, flow, |d| calls.place_of(d));
+                self.subscriptions.subscribe(core, rosters, calls, tx, request, flow);
             }
             Method::Update => self.calls.update(core, tx, request, flow),
             Method::Options => self.options(tx, request, flow, inside),
@@ -443,24 +445,28 @@ impl Focus {
         }
     }
 
+    /// Whether a room has as many participants as it may have.
+    fn is_full(&self, room: &Address) -> bool {
+        self.rosters.count(room) >= self.core.rules(room).participants_max()
+    }
+
     /// What an INVITE would get, without doing anything (FOCUS-06).
     fn options(&mut self, tx: TxId, request: &Request, flow: &Flow, inside: bool) {
-        let core = &mut self.core;
-        if inside && let Err(misfit) = core.dialogs.enter(request, flow) {
-            return core.respond(tx, code::misfit_response(misfit));
+        if inside && let Err(misfit) = self.core.dialogs.enter(request, flow) {
+            return self.core.respond(tx, code::misfit_response(misfit));
         }
         let response = if self.draining {
             Response::new(503).with("Retry-After", "10")
         } else if let Err(refusal) = code::acceptable(request) {
             refusal
-        } else if core.config.room(&request.uri).is_some_and(|(room, _)| self.rosters.is_full(&room)) {
+        } else if self.core.config.room(&request.uri).is_some_and(|(room, _)| self.is_full(&room)) {
             Response::new(486)
         } else {
             let user = SipUri::parse(&request.uri).map_or("", |u| u.user);
-            let factory = core.config.is_factory(&request.uri);
+            let factory = self.core.config.is_factory(&request.uri);
             code::capabilities(Response::new(200), &dialog::contact(user, flow), factory)
         };
-        core.respond(tx, response);
+        self.core.respond(tx, response);
     }
 
     fn answer(&mut self, id: RequestId, reply: &Reply) {
@@ -482,7 +488,22 @@ impl Focus {
         let core = &mut self.core;
         match event {
             FromShard::Granted { endpoint, session, no } => self.calls.granted(core, endpoint, session, no),
-            FromShard::Refused { endpoint, why } => self.calls.refused(core, endpoint, why),
+            FromShard::Refused { endpoint, why, words } => {
+                self.calls.refused(core, endpoint, why, words.as_deref());
+            }
+            FromShard::Ruled { room, rules } => {
+                let before = core.rules(&room).subject().clone();
+                match rules {
+                    Some(rules) => core.ruled.insert(room.clone(), rules),
+                    None => core.ruled.remove(&room),
+                };
+                if *core.rules(&room).subject() != before {
+                    self.rosters.redescribe(&room);
+                    self.subscriptions.changed(core, &room);
+                }
+                self.calls.ruled(core, &room);
+                self.list(&room);
+            }
             FromShard::Bound { endpoint } => self.calls.bound(core, endpoint),
             FromShard::Lost { endpoint, why } => self.calls.lost(core, endpoint, why),
             FromShard::Renamed { endpoint, nickname } => self.calls.renamed(core, endpoint, nickname),
@@ -532,9 +553,10 @@ impl Focus {
     /// Something about a room has changed that the list of public rooms tells.
     fn list(&mut self, room: &Address) {
         let participants = self.rosters.count(room);
+        let rules = self.core.rules(room);
         let directory = &mut self.rosters.directory;
-        let news = if self.core.config.public && participants > 0 && !self.calls.made(room) {
-            directory.list(room, participants, &"".into())
+        let news = if rules.policy().public && participants > 0 && !self.calls.made(room) {
+            directory.list(room, participants, rules.subject())
         } else {
             directory.unlist(room)
         };
@@ -600,17 +622,29 @@ impl Core {
         self.timers.remove(&(at, timer));
     }
 
-    /// Whether whoever sent the request at work has proved to be a moderator: what From says is not enough to be
-    /// shown what others hide.
-    fn moderator_asks(&self) -> bool {
-        self.proved.as_ref().is_some_and(|who| self.config.moderators.contains(who))
+    /// Whether whoever sent the request at work has proved to be a moderator of the room: what From says is not
+    /// enough to be shown what others hide.
+    fn moderator_asks(&self, room: &Address) -> bool {
+        self.proved.as_ref().is_some_and(|who| self.rules(room).listed(who) >= Role::Moderator)
+    }
+
+    /// The rules of a room that are in force.
+    fn rules(&self, room: &Address) -> &Arc<Rules> {
+        self.ruled.get(room).unwrap_or_else(|| self.config.rooms.rules(room))
+    }
+
+    /// Who the sender of the request at work is to rooms, if it has this address and does not hide.
+    fn caller(&self, address: &Address) -> Caller {
+        let proved = self.proved.is_some();
+        let (known, from) = (Some(address.clone()), self.from);
+        Caller { known, hides: false, proved, believed: proved || self.open, from, invited: false }
     }
 
     /// Takes the request at work from what `who` has left.
     fn charge(&mut self, method: Method, who: &Address, flow: &Flow) -> Result<(), Response> {
         let from = self.from.filter(|_| self.proved.is_none());
         let outcome = self.guard.user(self.now, method, who, from);
-        outcome.map_err(|why| code::refusal_response(flow, why))
+        outcome.map_err(|why| code::refusal_response(flow, why, None))
     }
 
     /// Another offer is under way: come back in a moment (RFC 3261 §14.2).

@@ -9,7 +9,7 @@
 //! Bounds: a report lives as long as the call it is about rings, see `dial.rs`. Proof: `tests.rs` beside
 //! this file, `tests/sip_loopback.rs`.
 
-use super::code::misfit_response;
+use super::code::{denial, misfit_response};
 use super::dial::Dial;
 use super::dialog::{DialogId, contact, remote_target};
 use super::signalling::{
@@ -17,6 +17,7 @@ use super::signalling::{
 };
 use super::{Config, Core, Focus, Sent, TxId};
 use crate::base::address::Address;
+use crate::base::rights::{Action, Decision, Standing, Target};
 use std::collections::HashMap;
 
 /// Seconds that a report is said to live: longer than any call rings.
@@ -124,9 +125,9 @@ impl Focus {
             }
         };
         self.core.charge(request.method, &by, flow)?;
-        let moderates = self.core.config.moderators.contains(&by);
-        let may = moderates || self.rosters.has(&room, &by) && (!order.bye || order.who == by);
-        if !may || !order.bye && self.core.config.is_ours(&order.target, flow) {
+        let decision = self.may_refer(&room, &by, inside, &order);
+        decision.check().map_err(|rule| denial(flow, rule, None))?;
+        if !order.bye && self.core.config.is_ours(&order.target, flow) {
             return Err(Response::new(403));
         }
         let report = self.accept(tx, request, flow, inside, order.silent)?;
@@ -143,6 +144,23 @@ impl Focus {
             self.reports.over(core, report, code);
         }
         Ok(())
+    }
+
+    /// Whether somebody may have the room call, or take out, somebody.
+    fn may_refer(&self, room: &Address, by: &Address, inside: Option<DialogId>, order: &Order) -> Decision {
+        let rules = self.core.rules(room);
+        let present = self.rosters.has(room, by);
+        let own = inside.and_then(|d| self.calls.caller(d)).cloned();
+        let caller = own.unwrap_or_else(|| self.core.caller(by));
+        let outside = rules.at_the_door(self.core.now, &caller);
+        let role = if present { rules.inside(by, &caller) } else { outside };
+        let standing = Standing { role, proved: caller.proved, present, ..Standing::default() };
+        let target = Target { role: rules.listed(&order.who), own: order.who == *by };
+        let action = if order.bye { Action::Kick } else { Action::Invite };
+        let decision = rules.may(&standing, action, Some(target));
+        let (rule, allowed) = (decision.rule.token(), decision.allowed);
+        tracing::debug!(target: "openmsrp::rights", %room, who = %by, ?action, rule, allowed);
+        decision
     }
 
     /// 202, and the first notice unless none is wanted (REFER-01, REFER-03).

@@ -17,6 +17,7 @@ use super::directory::Directory;
 use crate::base::address::Address;
 use crate::base::id::EndpointId;
 use crate::base::limits::{self, SUMMARY_ENTRY_BYTES_MAX, SUMMARY_MODERATORS_MAX};
+use crate::base::rights::Role;
 use crate::wire::conference::{self, Endpoint, User};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -44,6 +45,8 @@ pub(super) struct Presence {
     pub(super) real: Option<Address>,
     /// `dialed-in` or `dialed-out`.
     pub(super) joining: &'static str,
+    /// What the participant is to the room.
+    pub(super) role: Role,
     pub(super) present: bool,
 }
 
@@ -74,6 +77,8 @@ struct Change {
 
 struct Person {
     display_name: Arc<str>,
+    /// What they are to the room.
+    role: Role,
     /// Who an anonymous one is, in the rosters of moderators.
     real: Option<Address>,
     /// One as a rule: a tree would take ten times the room.
@@ -105,6 +110,8 @@ pub(super) struct View<'a> {
     pub(super) own_seen: u64,
     /// A summary, however small the room is.
     pub(super) brief: bool,
+    /// What the room is about.
+    pub(super) subject: &'a str,
 }
 
 /// A document for one subscriber.
@@ -125,29 +132,25 @@ pub(super) struct Rosters {
     disclosed: Option<Box<Self>>,
     /// Participants up to which a room is told whole.
     whole_max: usize,
-    /// Whom summaries list.
-    moderators: Vec<Address>,
     /// What everybody is told about the rooms; what summaries say of themselves besides.
     note: &'static str,
     summary_note: String,
 }
 
 impl Rosters {
-    /// No rooms. Those of more than `whole_max` participants will be told as summaries, which list the first
-    /// [`SUMMARY_MODERATORS_MAX`] of `moderators`. With `moderators_see` there are rosters for moderators too, and
+    /// No rooms. Those of more than `whole_max` participants will be told as summaries, which list
+    /// [`SUMMARY_MODERATORS_MAX`] moderators. With `moderators_see` there are rosters for moderators too, and
     /// everybody is told so.
-    pub(super) fn new(whole_max: usize, moderators: &[Address], moderators_see: bool) -> Self {
+    pub(super) fn new(whole_max: usize, moderators_see: bool) -> Self {
         let note = if moderators_see { MODERATORS_SEE } else { "" };
         let summary_note = format!(
             "More than {whole_max} participants: only their number, moderators and yourself are listed. {note}"
         );
-        let moderators: Vec<_> = moderators.iter().take(SUMMARY_MODERATORS_MAX).cloned().collect();
         let one = || Self {
             directory: Directory::default(),
             rooms: HashMap::new(),
             disclosed: None,
             whole_max,
-            moderators: moderators.clone(),
             note,
             summary_note: summary_note.trim_end().to_owned(),
         };
@@ -172,7 +175,6 @@ impl Rosters {
     }
 
     fn take_note(&mut self, news: Presence) {
-        let moderates = self.moderators.contains(&news.participant);
         let room = self.rooms.entry(news.room).or_default();
         room.changes += 1;
         let who = news.participant;
@@ -180,12 +182,14 @@ impl Rosters {
             let display_name = news.display_name.clone();
             let person = room.users.entry(who.clone()).or_insert_with(|| Person {
                 display_name,
+                role: news.role,
                 real: None,
                 endpoints: Vec::new(),
                 text: "".into(),
                 changed: 0,
             });
             person.display_name = news.display_name;
+            person.role = news.role;
             person.real = news.real;
             let Presence { contact, joining, nickname, .. } = news;
             let device = Device { contact, joining, nickname };
@@ -202,7 +206,9 @@ impl Rosters {
                 room.users.remove(&who);
             }
         }
-        if moderates {
+        // Who has been one is told of as long as the room lasts: who stops being one, too.
+        let known = room.moderators.contains_key(&who);
+        if known || news.role >= Role::Moderator && room.moderators.len() < SUMMARY_MODERATORS_MAX {
             room.moderators.insert(who.clone(), room.changes);
         }
         room.remember(who);
@@ -215,6 +221,19 @@ impl Rosters {
         if let Some(disclosed) = &mut self.disclosed {
             disclosed.forget(room);
         }
+    }
+
+    /// What a room is about has changed: everybody is told all of it, since it stands in whole documents only.
+    pub(super) fn redescribe(&mut self, room: &Address) {
+        if let Some(disclosed) = &mut self.disclosed {
+            disclosed.redescribe(room);
+        }
+        let room = self.rooms.entry(room.clone()).or_default();
+        room.changes += 1;
+        room.turned = room.changes;
+        room.recent.clear();
+        room.newest.clear();
+        room.shared.clear();
     }
 
     /// How many changes a room has seen.
@@ -246,11 +265,6 @@ impl Rosters {
         users.map(|(address, person)| (person.nickname().unwrap_or(&person.display_name), address))
     }
 
-    /// Whether a room has as many participants as it may have.
-    pub(super) fn is_full(&self, room: &Address) -> bool {
-        self.rooms.get(room).is_some_and(|r| r.users.len() >= limits::ROOM_PARTICIPANTS_MAX)
-    }
-
     /// The document for a subscriber: what changed, or all of it (CONF-05).
     pub(super) fn document(&mut self, view: &View<'_>, version: u32) -> Document {
         if self.directory.is_at(view.room) {
@@ -258,7 +272,7 @@ impl Rosters {
             conference::begin(&mut own, view.room.as_str(), true, version);
             return Document { own, shared: Some(self.directory.tell(view.room)) };
         }
-        let Self { rooms, moderators, note, summary_note, .. } = self;
+        let Self { rooms, note, summary_note, .. } = self;
         let mut nobody = Room::default();
         let room = rooms.get_mut(view.room).unwrap_or(&mut nobody);
         let summary = room.summary || view.brief;
@@ -269,11 +283,11 @@ impl Rosters {
         let mut own = String::with_capacity(512);
         conference::begin(&mut own, view.room.as_str(), full, version);
         if summary {
-            room.summarise(&mut own, view, seen, moderators, summary_note);
+            room.summarise(&mut own, view, seen, summary_note);
             return Document { own, shared: None };
         }
         let known = room.shared.iter().find(|(since, _)| *since == seen).map(|(_, text)| text.clone());
-        let shared = known.unwrap_or_else(|| room.tell(view.room, seen, note));
+        let shared = known.unwrap_or_else(|| room.tell(view, seen, note));
         Document { own, shared: Some(shared) }
     }
 }
@@ -325,12 +339,12 @@ impl Room {
     }
 
     /// Writes what comes after the beginning for those who have seen the changes up to `seen`.
-    fn tell(&mut self, entity: &Address, seen: Option<u64>, note: &str) -> Arc<str> {
+    fn tell(&mut self, view: &View<'_>, seen: Option<u64>, note: &str) -> Arc<str> {
         let missed =
             seen.map(|seen| usize::try_from(self.changes.saturating_sub(seen)).unwrap_or(usize::MAX));
         let mut out = String::with_capacity(1024);
         if seen.is_none() {
-            conference::describe(&mut out, entity.as_str(), entity.user(), "", note);
+            conference::describe(&mut out, view.room.as_str(), view.room.user(), view.subject, note);
         }
         conference::count(&mut out, self.users());
         conference::begin_users(&mut out, seen.is_none());
@@ -352,17 +366,10 @@ impl Room {
     }
 
     /// Writes what comes after the beginning of a summary.
-    fn summarise(
-        &self,
-        out: &mut String,
-        view: &View<'_>,
-        seen: Option<u64>,
-        moderators: &[Address],
-        note: &str,
-    ) {
+    fn summarise(&self, out: &mut String, view: &View<'_>, seen: Option<u64>, note: &str) {
         let full = seen.is_none();
         if full {
-            conference::describe(out, view.room.as_str(), view.room.user(), "", note);
+            conference::describe(out, view.room.as_str(), view.room.user(), view.subject, note);
         }
         conference::count(out, self.users());
         let mut listed = full;
@@ -382,7 +389,7 @@ impl Room {
         };
         let since = seen.unwrap_or(0);
         self.moderators.iter().filter(|(_, at)| **at > since).for_each(|(who, _)| list(out, who));
-        if let Some(own) = view.own.filter(|own| !moderators.contains(own)) {
+        if let Some(own) = view.own.filter(|own| !self.moderators.contains_key(*own)) {
             let changed = self.users.get(own).map_or(0, |person| person.changed);
             if full || changed != view.own_seen {
                 list(out, own);
@@ -423,6 +430,7 @@ impl Person {
             display_text: self.nickname().unwrap_or(&self.display_name),
             nickname: self.nickname(),
             associated: real.as_slice(),
+            role: self.role.shown(),
             deleted: false,
             endpoints: &endpoints,
         };
@@ -439,6 +447,7 @@ fn gone(who: &Address) -> Arc<str> {
         display_text: "",
         nickname: None,
         associated: &[],
+        role: "",
         deleted: true,
         endpoints: &[],
     };
@@ -461,20 +470,21 @@ mod tests {
             contact: format!("sip:{endpoint}@pc").into(),
             real: None,
             joining: "dialed-in",
+            role: Role::Participant,
             present,
         }
     }
 
     impl Rosters {
         fn text(&mut self, seen: Option<u64>, version: u32) -> String {
-            let view = View { room: &room(), seen, own: None, own_seen: 0, brief: false };
+            let view = View { room: &room(), seen, own: None, own_seen: 0, brief: false, subject: "" };
             let Document { own, shared } = self.document(&view, version);
             own + shared.as_deref().unwrap_or_default()
         }
     }
 
     fn rosters() -> Rosters {
-        Rosters::new(500, &[], false)
+        Rosters::new(500, false)
     }
 
     fn room() -> Address {

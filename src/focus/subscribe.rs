@@ -16,15 +16,17 @@
 //! [`NOTICES_TURN_MAX`] notices of changes and [`NOTICES_TURN_BYTES_MAX`] octets in one turn of a room.
 //! Proof: `tests.rs` beside this file.
 
-use super::code::misfit_response;
+use super::code::{denial, misfit_response};
 use super::dialog::{DialogId, contact, remote_target};
 use super::identity::is_nobody;
+use super::invite::{Calls, password};
 use super::roster::{Document, Rosters, View};
 use super::signalling::{Flow, Headers, Method, NameAddr, Request, Response, param};
 use super::{Core, Sent, Timer, TxId};
 use crate::base::address::Address;
 use crate::base::clock::Now;
 use crate::base::limits::{NOTICE_PACE, NOTICE_TURN, NOTICES_TURN_BYTES_MAX, NOTICES_TURN_MAX};
+use crate::room::rules::Caller;
 use crate::wire::conference::MEDIA_TYPE;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -100,22 +102,21 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// A SUBSCRIBE, inside or outside a dialog. `place_of` names the room of a call's
-    /// dialog, and who is in it.
+    /// A SUBSCRIBE, inside or outside a dialog. `calls` know who has been let in.
     pub(super) fn subscribe(
         &mut self,
         core: &mut Core,
         rosters: &mut Rosters,
+        calls: &Calls,
         tx: TxId,
         request: &Request,
         flow: &Flow,
-        place_of: impl Fn(DialogId) -> Option<(Address, Address)>,
     ) {
         let outcome = check(request).and_then(|(id, seconds)| {
             let sub = if request.to_tag().is_some() {
-                self.inside(core, request, flow, id, place_of)?
+                self.inside(core, calls, request, flow, id)?
             } else {
-                self.outside(core, request, flow, id)?
+                self.outside(core, calls, request, flow, id)?
             };
             Ok((sub, seconds))
         });
@@ -129,10 +130,10 @@ impl Subscriptions {
     fn inside(
         &mut self,
         core: &mut Core,
+        calls: &Calls,
         request: &Request,
         flow: &Flow,
         id: Option<Box<str>>,
-        place_of: impl Fn(DialogId) -> Option<(Address, Address)>,
     ) -> Result<SubId, Response> {
         let dialog = core.dialogs.enter(request, flow).map_err(misfit_response)?;
         let known = self.dialogs.get(&dialog).map_or(&[][..], Vec::as_slice);
@@ -143,7 +144,7 @@ impl Subscriptions {
             }
             return Ok(sub);
         }
-        let (room, own) = place_of(dialog).ok_or_else(|| Response::new(481))?;
+        let (room, own) = calls.place_of(dialog).ok_or_else(|| Response::new(481))?;
         core.charge(request.method, &own, flow)?;
         if known.len() >= DIALOG_SUBSCRIPTIONS_MAX {
             return Err(Response::new(403));
@@ -155,6 +156,7 @@ impl Subscriptions {
     fn outside(
         &mut self,
         core: &mut Core,
+        calls: &Calls,
         request: &Request,
         flow: &Flow,
         id: Option<Box<str>>,
@@ -167,6 +169,13 @@ impl Subscriptions {
         if let Some(own) = own.as_ref().filter(|own| !is_nobody(own)) {
             core.charge(request.method, own, flow)?;
         }
+        let nobody = || Caller { known: None, ..Caller::default() };
+        let caller = own.as_ref().filter(|own| !is_nobody(own)).map_or_else(nobody, |own| core.caller(own));
+        let present = own.as_ref().is_some_and(|own| calls.has(&room, own));
+        let decision = core.rules(&room).may_watch(core.now, &caller, password(request).as_deref(), present);
+        let (rule, allowed) = (decision.rule.token(), decision.allowed);
+        tracing::debug!(target: "openmsrp::rights", %room, who = ?own, action = "Watch", rule, allowed);
+        decision.check().map_err(|rule| denial(flow, rule, None))?;
         let tag = core.tag();
         let dialog = core
             .dialogs
@@ -200,7 +209,7 @@ impl Subscriptions {
             missed: false,
             refusals: 0,
             whole_only: takes_whole_documents_only(request),
-            moderates: core.moderator_asks(),
+            moderates: core.moderator_asks(&room),
             brief: false,
             over: None,
         };
@@ -340,8 +349,10 @@ impl Subscriptions {
             s.version += 1;
         }
         let whole = whole || std::mem::take(&mut s.missed);
+        let subject = core.rules(&s.room).subject().clone();
         let view = View {
             room: &s.room,
+            subject: &subject,
             seen: (!whole && !s.whole_only).then_some(s.seen),
             own: s.own.as_ref(),
             own_seen: s.own_seen,

@@ -8,6 +8,9 @@ use super::*;
 use crate::base::id::{GrantNo, SessionId};
 use crate::base::limits;
 use crate::base::refusal::Refusal;
+use crate::base::rights::Role;
+use crate::room::policy::Policy;
+use crate::room::rooms::Rooms;
 use crate::shard::message::{Ended, Join, Terms};
 use crate::wire::conference::{self, State};
 
@@ -35,12 +38,19 @@ struct World {
 }
 
 /// A client's side of a call.
-struct Caller {
+struct Phone {
     name: &'static str,
     seq: u32,
     /// The tag the focus gave us.
     tag: String,
     endpoint: EndpointId,
+}
+
+/// The rules of all rooms: one address moderates them.
+fn policy() -> Policy {
+    let roles = [(Address::parse("sip:mod@example.com").unwrap(), Role::Moderator)];
+    let quiet = Policy { nicknames: false, private_messages: false, ..Policy::default() };
+    Policy { message_bytes_max: 1000, public: true, roles: roles.into(), ..quiet }
 }
 
 impl World {
@@ -50,12 +60,9 @@ impl World {
             addresses: vec!["127.0.0.1".parse().unwrap()],
             msrp_host: "chat.example".into(),
             msrp_port: 2855,
-            max_message: 1000,
-            chatroom: String::new(),
+            rooms: Arc::new(Rooms::from(policy())),
             factory: "conference".into(),
             directory: "rooms".into(),
-            public: true,
-            moderators: vec![Address::parse("sip:mod@example.com").unwrap()],
             moderators_see_identity: false,
             outbound_proxy: None,
             accounts: accounts::Accounts::default(),
@@ -178,29 +185,29 @@ impl World {
     }
 
     /// INVITE and 200, without the ACK.
-    fn answered(&mut self, name: &'static str) -> (Caller, TxId, Response) {
+    fn answered(&mut self, name: &'static str) -> (Phone, TxId, Response) {
         let tx = self.request(&invite(name, 1, "", OFFER));
         let endpoint = self.join().endpoint;
         self.grant(endpoint);
         let ok = self.response();
         assert_eq!(ok.code, 200);
-        (Caller { name, seq: 1, tag: ok.to_tag.clone().unwrap().into(), endpoint }, tx, ok)
+        (Phone { name, seq: 1, tag: ok.to_tag.clone().unwrap().into(), endpoint }, tx, ok)
     }
 
-    fn ack(&mut self, caller: &Caller, tx: TxId, body: &str) {
+    fn ack(&mut self, caller: &Phone, tx: TxId, body: &str) {
         let request = parse(&caller.text("ACK", caller.seq, "", body));
         self.input(Input::Acked { tx, request, flow: flow() });
     }
 
     /// A call that is up, its session bound.
-    fn call(&mut self, name: &'static str) -> Caller {
+    fn call(&mut self, name: &'static str) -> Phone {
         let (caller, tx, _) = self.answered(name);
         self.ack(&caller, tx, "");
         self.input(Input::Shard(FromShard::Bound { endpoint: caller.endpoint }));
         caller
     }
 
-    fn reinvite(&mut self, caller: &mut Caller, offer: &str) -> TxId {
+    fn reinvite(&mut self, caller: &mut Phone, offer: &str) -> TxId {
         caller.seq += 1;
         let text = caller.text("INVITE", caller.seq, SDP, offer);
         self.request(&text)
@@ -216,7 +223,7 @@ impl World {
     }
 }
 
-impl Caller {
+impl Phone {
     fn text(&self, method: &str, seq: u32, extra: &str, body: &str) -> String {
         text(method, self.name, seq, &format!(";tag={}", self.tag), extra, body)
     }
@@ -349,7 +356,7 @@ fn a_refusal_of_the_room_becomes_a_code_and_leaves_nothing() {
         let mut w = World::new();
         w.request(&invite("alice", 1, "", OFFER));
         let endpoint = w.join().endpoint;
-        w.input(Input::Shard(FromShard::Refused { endpoint, why }));
+        w.input(Input::Shard(FromShard::Refused { endpoint, why, words: None }));
         assert_eq!(w.response().code, code);
         assert_eq!(w.left(), endpoint);
         assert!(w.focus.core.dialogs.is_empty() && w.focus.calls.is_empty());
@@ -677,8 +684,7 @@ fn an_invite_without_offer_gets_ours_and_the_ack_brings_the_answer() {
     w.grant(join.endpoint);
     let ok = w.response();
     assert!(ok.body.contains("a=setup:actpass\r\n") && ok.body.contains("m=message 2855 TCP/MSRP *"));
-    let mut caller =
-        Caller { name: "alice", seq: 1, tag: ok.to_tag.unwrap().into(), endpoint: join.endpoint };
+    let mut caller = Phone { name: "alice", seq: 1, tag: ok.to_tag.unwrap().into(), endpoint: join.endpoint };
     // While our offer is open, another one is glare.
     caller.seq = 2;
     assert_eq!(w.code(&caller.text("INVITE", 2, SDP, OFFER)), 491);
@@ -698,7 +704,7 @@ fn an_ack_without_a_usable_answer_ends_the_call() {
         let endpoint = w.join().endpoint;
         w.grant(endpoint);
         let tag = w.response().to_tag.unwrap().into();
-        w.ack(&Caller { name: "alice", seq: 1, tag, endpoint }, tx, body);
+        w.ack(&Phone { name: "alice", seq: 1, tag, endpoint }, tx, body);
         assert_eq!(w.sent().1.method, Method::Bye);
         assert_eq!(w.left(), endpoint);
     }
@@ -928,12 +934,12 @@ fn accepted(extra: &[(&str, &str)]) -> Reply {
 }
 
 /// A call with these header lines in its INVITE.
-fn call_with(w: &mut World, name: &'static str, extra: &str) -> (Caller, Response) {
+fn call_with(w: &mut World, name: &'static str, extra: &str) -> (Phone, Response) {
     let tx = w.request(&invite(name, 1, extra, OFFER));
     let endpoint = w.join().endpoint;
     w.grant(endpoint);
     let ok = w.response();
-    let caller = Caller { name, seq: 1, tag: ok.to_tag.clone().unwrap().into(), endpoint };
+    let caller = Phone { name, seq: 1, tag: ok.to_tag.clone().unwrap().into(), endpoint };
     w.ack(&caller, tx, "");
     w.input(Input::Shard(FromShard::Bound { endpoint }));
     (caller, ok)
@@ -1098,7 +1104,7 @@ fn an_update_with_an_offer_is_glare_while_ours_is_open() {
     let endpoint = w.join().endpoint;
     w.grant(endpoint);
     let tag = w.response().to_tag.unwrap().into();
-    let caller = Caller { name: "alice", seq: 1, tag, endpoint };
+    let caller = Phone { name: "alice", seq: 1, tag, endpoint };
     assert_eq!(w.code(&caller.text("UPDATE", 2, SDP, OFFER)), 491);
     assert_eq!(w.code(&caller.text("UPDATE", 3, "", "")), 200);
     w.ack(&caller, tx, OFFER);
@@ -1277,7 +1283,7 @@ fn a_call_that_fails_is_reported_and_leaves_nothing() {
     w.request(&refer("alice", 10, "", "Refer-To: <sip:dave@192.0.2.7>\r\n"));
     w.responses.clear();
     let endpoint = w.join().endpoint;
-    w.input(Input::Shard(FromShard::Refused { endpoint, why: Refusal::RoomFull }));
+    w.input(Input::Shard(FromShard::Refused { endpoint, why: Refusal::RoomFull, words: None }));
     assert_eq!(w.reports()[1].0, "486 Busy Here");
     w.left();
     assert_eq!((w.focus.core.dialogs.len(), w.focus.calls.dials.len()), (1, 0));
@@ -1358,7 +1364,7 @@ fn a_moderator_takes_out_all_devices_and_a_participant_their_own() {
     let second = w.join().endpoint;
     w.grant(second);
     let tag = w.response().to_tag.unwrap();
-    let ack = Caller { name: "alice", seq: 1, tag: tag.into(), endpoint: second };
+    let ack = Phone { name: "alice", seq: 1, tag: tag.into(), endpoint: second };
     w.ack(&ack, tx, "");
     let mut bob = w.call("bob");
     // Behind the URI, as clients of AG Projects write it.
@@ -1468,7 +1474,7 @@ fn a_call_to_the_factory_makes_a_room_that_ends_with_its_creator() {
         assert!(user.len() >= 22 && user != "conference", "{user}");
         let contact = format!("<sip:{user}@chat.example:5060;transport=tcp>;isfocus");
         assert_eq!(ok.headers.get("Contact"), Some(&*contact));
-        let caller = Caller { name, seq: 1, tag: ok.to_tag.unwrap().into(), endpoint: join.endpoint };
+        let caller = Phone { name, seq: 1, tag: ok.to_tag.unwrap().into(), endpoint: join.endpoint };
         w.ack(&caller, tx, "");
         rooms.push((caller, join.room));
     }
@@ -1482,7 +1488,7 @@ fn a_call_to_the_factory_makes_a_room_that_ends_with_its_creator() {
         assert_eq!(join.room, rooms[0].1);
         w.grant(join.endpoint);
         let tag = w.response().to_tag.unwrap().into();
-        let caller = Caller { name, seq: 1, tag, endpoint: join.endpoint };
+        let caller = Phone { name, seq: 1, tag, endpoint: join.endpoint };
         w.ack(&caller, tx, "");
         others.push(caller);
     }
@@ -1510,7 +1516,7 @@ fn the_factory_is_no_room() {
 }
 
 /// An INVITE from another device of `name` that replaces this call.
-fn replacing(caller: &Caller, name: &str, more: &str) -> String {
+fn replacing(caller: &Phone, name: &str, more: &str) -> String {
     let old = caller.name;
     let lines =
         format!("Require: replaces\r\nReplaces: c{old};to-tag={};from-tag=t{old}{more}\r\n", caller.tag);
@@ -1568,7 +1574,7 @@ fn each_fault_of_a_replacement_has_its_code_and_leaves_the_call() {
     // The room has no place for the new one.
     w.request(&good());
     let endpoint = w.join().endpoint;
-    w.input(Input::Shard(FromShard::Refused { endpoint, why: Refusal::RoomFull }));
+    w.input(Input::Shard(FromShard::Refused { endpoint, why: Refusal::RoomFull, words: None }));
     assert_eq!((w.response().code, w.left()), (486, endpoint));
     assert!(w.sent.is_empty() && w.focus.calls.place_of(dialog::DialogId(1)).is_some());
 }
@@ -1583,7 +1589,7 @@ fn a_creator_who_changes_the_device_stays_the_creator() {
         (join.room, join.endpoint)
     };
     w.grant(endpoint);
-    let caller = Caller { name: "alice", seq: 1, tag: w.response().to_tag.unwrap().into(), endpoint };
+    let caller = Phone { name: "alice", seq: 1, tag: w.response().to_tag.unwrap().into(), endpoint };
     w.ack(&caller, tx, "");
     let uri = format!("sip:{}@chat.example", room.user());
     w.request(&invite("bob", 1, "", OFFER).replacen(ROOM, &uri, 1));
@@ -1643,7 +1649,7 @@ fn the_factory_calls_everybody_on_a_list() {
     // A refused creator calls nobody.
     w.request(&listing(LISTED, TWO).replace("Call-ID: calice", "Call-ID: again"));
     let endpoint = w.join().endpoint;
-    w.input(Input::Shard(FromShard::Refused { endpoint, why: Refusal::RoomFull }));
+    w.input(Input::Shard(FromShard::Refused { endpoint, why: Refusal::RoomFull, words: None }));
     assert_eq!((w.response().code, w.left()), (486, endpoint));
 }
 

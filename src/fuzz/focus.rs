@@ -7,6 +7,7 @@ use crate::base::clock::Now;
 use crate::base::entropy::Entropy;
 use crate::base::id::{EndpointId, GrantNo, SessionId, ShardId};
 use crate::base::refusal::Refusal;
+use crate::base::rights::Rule;
 use crate::focus::accounts::Accounts;
 use crate::focus::signalling::{Flow, Headers, Method, Outgoing, Reply, Request, Response, Transport};
 use crate::focus::strict::{Message, read};
@@ -88,12 +89,9 @@ impl World {
             addresses: Vec::new(),
             msrp_host: "chat.example".into(),
             msrp_port: 2855,
-            max_message: 1000,
-            chatroom: "nickname".into(),
+            rooms: Default::default(),
             factory: "factory".into(),
             directory: "rooms".into(),
-            public: true,
-            moderators: Vec::new(),
             moderators_see_identity: true,
             outbound_proxy: None,
             roster_whole_max: 3,
@@ -232,7 +230,9 @@ impl World {
             6 => FromShard::Renamed { endpoint, nickname },
             7 => FromShard::Disclosed { endpoint },
             _ => {
-                FromShard::Refused { endpoint, why: [Refusal::RoomFull, Refusal::Overloaded][input.below(2)] }
+                let denied = Refusal::Denied(Rule::Banned);
+                let why = [Refusal::RoomFull, Refusal::Overloaded, denied][input.below(3)];
+                FromShard::Refused { endpoint, why, words: Some("for 2 min: \"x\"".into()) }
             }
         };
         self.give(Input::Shard(event));

@@ -12,6 +12,7 @@ use crate::room::Room;
 use crate::room::command::{Command, Feedback, Posting};
 use crate::room::effect::Effect;
 use crate::room::policy::{Policy, Types};
+use crate::room::rules::{Caller, Rules};
 use crate::session::inbound::{Emit, Inbound};
 use crate::session::wrapper::Sender;
 use std::collections::{BTreeMap, BTreeSet};
@@ -219,7 +220,7 @@ impl RoomWorld {
             look_alikes_refused: true,
             ..Policy::default()
         };
-        let room = Room::new(room, policy, ShardId(1), 3);
+        let room = Room::new(room, Rules::from(policy).into(), ShardId(1), 3);
         Self { room, seq: 0, members: BTreeMap::new(), open: BTreeMap::new(), begun: BTreeSet::new() }
     }
 
@@ -251,7 +252,9 @@ impl RoomWorld {
         let command = match *what {
             Do::Join(endpoint, who) => {
                 let Some(participant) = address(PEOPLE[who]) else { return };
-                Command::Join { endpoint, participant, able: Some(endpoint.0 % 2 == 0) }
+                let able = Some(endpoint.0 % 2 == 0);
+                let caller = Caller::of(&participant);
+                Command::Join { endpoint, participant, able, caller, password: None }
             }
             Do::Disclose(endpoint, who) => {
                 let Some(participant) = address(PEOPLE[who]) else { return };

@@ -8,12 +8,15 @@ use crate::base::entropy::Entropy;
 use crate::base::id::{ConnId, EndpointId, GrantNo, SessionId, ShardId};
 use crate::base::limits;
 use crate::room::policy::{Policy, Types};
+use crate::room::rooms::Rooms;
+use crate::room::rules::Caller;
 use crate::shard::core::{Outputs, ShardConfig, ShardCore};
 use crate::shard::message::{FromShard, Join, ShardMessage, Terms, ToShard, home};
 use crate::wire::msrp::{Framer, Kind, Method, Step};
 use crate::wire::sdp::TypeList;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Operations of one run.
@@ -116,10 +119,11 @@ fn path(person: usize) -> String {
 
 impl World {
     fn new(how: u8) -> Self {
+        let rooms = Arc::new(Rooms::from(policy(how)));
         let core = |n| {
             let host = "chat.example.com".into();
             let config =
-                ShardConfig { id: ShardId(n), shards: SHARDS, host, port: 2855, policy: policy(how) };
+                ShardConfig { id: ShardId(n), shards: SHARDS, host, port: 2855, rooms: rooms.clone() };
             ShardCore::new(config, Entropy::from_seed(u64::from(n)))
         };
         Self {
@@ -267,6 +271,8 @@ impl World {
         let join = Join {
             endpoint,
             room: address,
+            caller: Caller::of(&participant),
+            password: None,
             participant,
             aliases: Vec::new(),
             display_name: "".into(),

@@ -160,6 +160,7 @@ pub fn conference_xml(octets: &[u8]) {
                 display_text: user.display_text.as_deref().unwrap_or_default(),
                 nickname: user.nickname.as_deref(),
                 associated: &[],
+                role: "",
                 deleted: user.state == State::Deleted,
                 endpoints,
             })
@@ -185,6 +186,7 @@ pub fn conference_xml(octets: &[u8]) {
         display_text: text(4),
         nickname: texts.get(5).map(String::as_str),
         associated: &[text(9)],
+        role: text(10),
         deleted: false,
         endpoints: &endpoints,
     }];

@@ -4,6 +4,7 @@ use crate::base::address::Address;
 use crate::base::chunk::Flag;
 use crate::base::id::{EndpointId, MessageNo, ShardId};
 use crate::base::nickname::Nickname;
+use crate::room::rules::Caller;
 
 /// One request to a room.
 #[derive(Debug)]
@@ -16,6 +17,10 @@ pub enum Command<'a> {
         participant: Address,
         /// Whether it can take private messages; `None` if it declares nothing.
         able: Option<bool>,
+        /// Who that is, as far as the server knows.
+        caller: Caller,
+        /// The password that was given.
+        password: Option<&'a str>,
     },
     /// What the endpoint can do changed.
     Revise {

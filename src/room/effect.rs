@@ -24,7 +24,11 @@ pub enum Effect {
         endpoint: EndpointId,
         /// Why.
         why: Refusal,
+        /// What is said besides, if anything.
+        words: Option<Arc<str>>,
     },
+    /// The rules of the room have changed.
+    Ruled,
     /// The endpoint is present: it gets every message after `after`.
     Admit {
         /// Who.

@@ -13,12 +13,15 @@
 //! 2. An open message belongs to an endpoint of the roster.
 //! 3. Sequence numbers rise by one for each accepted message.
 
+pub mod ban;
 pub mod command;
 pub mod effect;
 mod flood;
 pub mod nicknames;
 pub mod policy;
+pub mod rooms;
 pub mod roster;
+pub mod rules;
 
 use crate::base::address::Address;
 use crate::base::chunk::Flag;
@@ -29,13 +32,15 @@ use crate::base::limits;
 use crate::base::media::is_typing;
 use crate::base::nickname::Nickname;
 use crate::base::refusal::Refusal;
+use crate::base::rights::{Action, Decision, Key, Rule, Standing, Target};
 use ahash::AHashMap;
 use command::{Command, Feedback, Posting};
 use effect::{Effect, Recipients};
 use flood::Meters;
 use nicknames::Nicknames;
-use policy::Policy;
-use roster::Roster;
+use roster::{Roster, Seat};
+use rules::{Caller, Rules};
+use std::sync::Arc;
 
 /// An accepted message whose last part has not come.
 #[derive(Clone, Debug)]
@@ -44,11 +49,26 @@ struct OpenMessage {
     only: Option<Recipients>,
 }
 
+/// An endpoint that wants in.
+struct Arrival {
+    endpoint: EndpointId,
+    participant: Address,
+    able: Option<bool>,
+    caller: Caller,
+}
+
 /// One chat room.
 #[derive(Debug)]
 pub struct Room {
     address: Address,
-    policy: Policy,
+    rules: Arc<Rules>,
+    /// They were changed.
+    ruled: bool,
+    /// When somebody last said something, where slow mode makes that matter: at most `limits::ROOM_BUDGETS_MAX`;
+    /// beyond, whoever is not remembered is not held back.
+    spoken: AHashMap<Address, Now>,
+    /// Nobody has come in yet: whoever does first has made the room.
+    fresh: bool,
     roster: Roster,
     nicknames: Nicknames,
     /// What is left of its limits, if anything was taken.
@@ -61,11 +81,35 @@ pub struct Room {
 impl Room {
     /// An empty room that can use `shards` shards, of which `home` orders its messages.
     #[must_use]
-    pub fn new(address: Address, policy: Policy, home: ShardId, shards: u16) -> Self {
+    pub fn new(address: Address, rules: Arc<Rules>, home: ShardId, shards: u16) -> Self {
         let roster = Roster::new(home, shards);
-        let nicknames = Nicknames::new(policy.look_alikes_refused);
+        let nicknames = Nicknames::new(rules.policy.look_alikes_refused);
         let (meters, open) = (None, AHashMap::new());
-        Self { address, policy, roster, nicknames, meters, seq: Seq(0), open }
+        let spoken = AHashMap::new();
+        Self {
+            address,
+            rules,
+            ruled: false,
+            spoken,
+            fresh: true,
+            roster,
+            nicknames,
+            meters,
+            seq: Seq(0),
+            open,
+        }
+    }
+
+    /// Whether its rules are other ones than those of its policy.
+    #[must_use]
+    pub fn is_ruled(&self) -> bool {
+        self.ruled
+    }
+
+    /// The rules in force.
+    #[must_use]
+    pub fn rules(&self) -> &Arc<Rules> {
+        &self.rules
     }
 
     /// The room's address.
@@ -77,7 +121,7 @@ impl Room {
     /// Whether who is too slow is cut.
     #[must_use]
     pub fn cuts_slow(&self) -> bool {
-        self.policy.cut_slow
+        self.rules.policy.cut_slow
     }
 
     /// Who is in the room.
@@ -89,7 +133,10 @@ impl Room {
     /// Carries out one command; what follows from it is appended to `out`, in order.
     pub fn apply(&mut self, now: Now, command: Command<'_>, out: &mut Vec<Effect>) {
         match command {
-            Command::Join { endpoint, participant, able } => self.join(now, endpoint, participant, able, out),
+            Command::Join { endpoint, participant, able, caller, password } => {
+                let by = Arrival { endpoint, participant, able, caller };
+                self.join(now, by, password, out);
+            }
             Command::Revise { endpoint, able } => self.roster.set_able(endpoint, able),
             Command::Bind { endpoint, at } => self.bind(endpoint, at, out),
             Command::Unbind { endpoint } => self.unbind(endpoint, out),
@@ -104,24 +151,60 @@ impl Room {
         }
     }
 
-    fn join(
-        &mut self,
-        now: Now,
-        endpoint: EndpointId,
-        participant: Address,
-        able: Option<bool>,
-        out: &mut Vec<Effect>,
-    ) {
-        let limits = &self.policy.floods;
-        let room_for_one = match limits.of(Flood::RoomJoins) {
-            Some(_) => self.meters.get_or_insert_default().join(now, limits),
-            None => Ok(()),
-        };
-        match room_for_one.and_then(|()| self.roster.add(endpoint, participant, able, &self.policy)) {
+    fn join(&mut self, now: Now, by: Arrival, password: Option<&str>, out: &mut Vec<Effect>) {
+        let endpoint = by.endpoint;
+        let caller = by.caller.clone();
+        match self.take_in(now, by, password, out) {
             Ok(at) => out.push(Effect::Grant { endpoint, at }),
-            Err(why) => out.push(Effect::Refuse { endpoint, why }),
+            Err(why) => {
+                let rule = if let Refusal::Denied(rule) = why { Some(rule) } else { None };
+                let words = rule.and_then(|rule| self.rules.words(now, &caller, rule));
+                out.push(Effect::Refuse { endpoint, why, words });
+            }
         }
         self.close_if_empty(out);
+    }
+
+    fn take_in(
+        &mut self,
+        now: Now,
+        by: Arrival,
+        password: Option<&str>,
+        out: &mut Vec<Effect>,
+    ) -> Result<ShardId, Refusal> {
+        let Arrival { endpoint, participant, able, caller } = by;
+        let (count, present) = (self.roster.participants(), self.roster.has(&participant));
+        let decision = self.rules.may_enter(now, &caller, password, count, present);
+        self.decided(&participant, Action::Enter, decision).map_err(|rule| match rule {
+            Rule::Full => Refusal::RoomFull,
+            rule => Refusal::Denied(rule),
+        })?;
+        let limits = &self.rules.policy.floods;
+        if limits.of(Flood::RoomJoins).is_some() {
+            self.meters.get_or_insert_default().join(now, limits)?;
+        }
+        let made = std::mem::take(&mut self.fresh).then_some(self.rules.policy.creator);
+        if let Some(role) = made.filter(|role| *role > self.rules.listed(&participant)) {
+            self.change(out).granted.insert(participant.clone(), role);
+        }
+        self.roster.add(endpoint, participant, able, caller, &self.rules)
+    }
+
+    /// The rules, to be changed; whoever has a copy is told.
+    fn change(&mut self, out: &mut Vec<Effect>) -> &mut Rules {
+        self.ruled = true;
+        out.push(Effect::Ruled);
+        Arc::make_mut(&mut self.rules)
+    }
+
+    /// Logs a decision.
+    ///
+    /// # Errors
+    /// The rule that forbids.
+    fn decided(&self, who: &Address, action: Action, decision: Decision) -> Result<(), Rule> {
+        let (room, rule) = (&self.address, decision.rule.token());
+        tracing::debug!(target: "openmsrp::rights", %room, %who, ?action, rule, allowed = decision.allowed);
+        decision.check()
     }
 
     fn bind(&mut self, endpoint: EndpointId, at: ShardId, out: &mut Vec<Effect>) {
@@ -162,19 +245,19 @@ impl Room {
     /// An anonymous participant shows itself; the nickname stays.
     fn disclose(&mut self, endpoint: EndpointId, participant: Address, out: &mut Vec<Effect>) {
         let Some(before) = self.roster.participant_of(endpoint).cloned() else { return };
-        match self.roster.disclose(endpoint, participant.clone(), &self.policy) {
+        match self.roster.disclose(endpoint, participant.clone(), &self.rules) {
             Ok(at) => {
                 self.nicknames.disclose(endpoint, &before, &participant);
                 let number = self.roster.number_of(endpoint).unwrap_or_default();
                 out.push(Effect::Disclosed { endpoint, number, at });
             }
-            Err(why) => out.push(Effect::Refuse { endpoint, why }),
+            Err(why) => out.push(Effect::Refuse { endpoint, why, words: None }),
         }
     }
 
     fn leave(&mut self, now: Now, endpoint: EndpointId, out: &mut Vec<Effect>) {
         if let Some(at) = self.roster.remove(endpoint) {
-            self.nicknames.leave(now, endpoint, self.policy.nickname_quarantine);
+            self.nicknames.leave(now, endpoint, self.rules.policy.nickname_quarantine);
             self.abort_open(endpoint, out);
             out.push(Effect::Evict { endpoint, at });
         }
@@ -182,7 +265,7 @@ impl Room {
     }
 
     fn close_if_empty(&mut self, out: &mut Vec<Effect>) {
-        if self.roster.is_empty() {
+        if self.roster.is_empty() && !self.rules.policy.persistent {
             out.push(Effect::Close);
         }
     }
@@ -199,7 +282,7 @@ impl Room {
     fn post(&mut self, now: Now, posting: &Posting<'_>, out: &mut Vec<Effect>) {
         let Posting { endpoint, no, flag, feedback, .. } = *posting;
         let Some(at) = self.roster.shard_of(endpoint) else { return };
-        let judged = self.judge(posting).and_then(|only| self.meter(now, posting, only));
+        let judged = self.judge(now, posting).and_then(|only| self.meter(now, posting, only));
         let verdict = judged.as_ref().map(|_| ()).map_err(|why| *why);
         out.push(Effect::Verdict { endpoint, at, no, verdict });
         let Ok(only) = judged else { return };
@@ -209,25 +292,30 @@ impl Room {
             self.open.insert((endpoint, no), OpenMessage { seq, only: only.clone() });
         }
         let typing = is_typing(posting.content_type);
+        if !typing {
+            self.note_spoken(now, endpoint);
+        }
         let feedback = Feedback {
-            count: feedback.count && self.policy.delivery_counts && !typing,
+            count: feedback.count && self.rules.policy.delivery_counts && !typing,
             failure: feedback.failure && only.is_some() && !typing,
         };
-        let small = self.roster.bound() <= self.policy.copy_report_endpoints_max;
+        let small = self.roster.bound() <= self.rules.policy.copy_report_endpoints_max;
         let ask = !typing && (feedback.count || only.is_some() || small);
         out.push(Effect::Broadcast { seq, from: endpoint, ask, only, no, feedback });
     }
 
     /// CHAT-PRIV-05: the checks that need the room, in their order. Who gets the message, if not all.
-    fn judge(&self, posting: &Posting<'_>) -> Result<Option<Recipients>, Refusal> {
+    fn judge(&self, now: Now, posting: &Posting<'_>) -> Result<Option<Recipients>, Refusal> {
         if !self.roster.is_bound(posting.endpoint) {
             return Err(Refusal::NoSession);
         }
-        if posting.size > self.policy.message_bytes_max {
+        if posting.size > self.rules.policy.message_bytes_max {
             return Err(Refusal::TooLarge);
         }
         let only = posting.to.map(|to| self.recipients(to, posting.endpoint)).transpose()?;
-        if !self.policy.types.allows(posting.content_type) {
+        let to = only.as_ref().and_then(|few| self.target(posting.endpoint, *few.first()?));
+        self.may_say(now, posting, to)?;
+        if !self.rules.policy.types.allows(posting.content_type) {
             return Err(Refusal::BadType);
         }
         if posting.flag == Flag::More && self.open.len() >= limits::ROOM_OPEN_MESSAGES_MAX {
@@ -243,7 +331,7 @@ impl Room {
         posting: &Posting<'_>,
         only: Option<Recipients>,
     ) -> Result<Option<Recipients>, Refusal> {
-        let limits = &self.policy.floods;
+        let limits = &self.rules.policy.floods;
         if limits.hold_messages()
             && let Some(who) = self.roster.participant_of(posting.endpoint)
         {
@@ -254,13 +342,60 @@ impl Room {
         Ok(only)
     }
 
+    /// Whether somebody present may say something: to all, or to one.
+    fn may_say(&self, now: Now, posting: &Posting<'_>, to: Option<Target>) -> Result<(), Refusal> {
+        let Some(seat) = self.roster.seat(posting.endpoint) else { return Err(Refusal::NoSession) };
+        let action = if to.is_some() { Action::Whisper } else { Action::Speak };
+        let mut standing = self.standing(now, &seat);
+        standing.hasty = !is_typing(posting.content_type) && self.is_hasty(now, seat.participant);
+        let decision = self.rules.may(&standing, action, to);
+        self.decided(seat.participant, action, decision).map_err(Refusal::Denied)
+    }
+
+    /// Whether slow mode lets somebody wait still.
+    fn is_hasty(&self, now: Now, who: &Address) -> bool {
+        let last = if self.spoken.is_empty() { None } else { self.spoken.get(who) };
+        last.is_some_and(|last| now.since(*last) < self.rules.slow_mode)
+    }
+
+    /// Remembers in slow mode that somebody has said something.
+    fn note_spoken(&mut self, now: Now, endpoint: EndpointId) {
+        let slow_mode = self.rules.slow_mode;
+        let Some(who) = self.roster.participant_of(endpoint).filter(|_| !slow_mode.is_zero()) else { return };
+        if self.spoken.len() >= limits::ROOM_BUDGETS_MAX {
+            self.spoken.retain(|_, last| now.since(*last) < slow_mode);
+        }
+        if self.spoken.len() < limits::ROOM_BUDGETS_MAX {
+            self.spoken.insert(who.clone(), now);
+        }
+    }
+
+    /// What somebody in the room is to it.
+    fn standing(&self, now: Now, seat: &Seat<'_>) -> Standing {
+        Standing {
+            role: seat.role,
+            proved: seat.proved,
+            present: true,
+            invited: false,
+            muted: self.rules.is_muted(now, seat.participant, seat.known),
+            hasty: false,
+            key: Key::None,
+        }
+    }
+
+    /// The participant of an endpoint, as somebody to whom another one does something.
+    fn target(&self, actor: EndpointId, endpoint: EndpointId) -> Option<Target> {
+        let seat = self.roster.seat(endpoint)?;
+        Some(Target { role: seat.role, own: self.roster.participant_of(actor) == Some(seat.participant) })
+    }
+
     /// A message to somebody else than the room is never a broadcast (CHAT-PRIV-02, CHAT-PRIV-04).
     fn recipients(&self, to: &str, sender: EndpointId) -> Result<Recipients, Refusal> {
-        if !self.policy.private_messages {
+        if !self.rules.policy.private_messages {
             return Err(Refusal::NoPrivateMessages);
         }
         let address = Address::parse(to).map_err(|_| Refusal::UnknownRecipient)?;
-        self.roster.recipients(&address, sender, self.policy.legacy_private_messages)
+        self.roster.recipients(&address, sender, self.rules.policy.legacy_private_messages)
     }
 
     fn nickname(
@@ -273,19 +408,25 @@ impl Room {
     ) {
         let Some(at) = self.roster.shard_of(endpoint) else { return };
         let shown = wish.as_ref().map(|n| n.shown.clone());
-        let verdict = match self.roster.participant_of(endpoint) {
-            _ if !self.policy.nicknames => Err(Refusal::NoNicknames),
-            Some(who) => {
-                self.meters.get_or_insert_default().nickname(now, &self.policy.floods, who).and_then(|()| {
-                    self.nicknames.set(now, endpoint, who, wish, self.policy.nickname_quarantine)
-                })
-            }
-            None => Err(Refusal::NoSession),
-        };
+        let verdict = self.may_be_named(now, endpoint).and_then(|()| {
+            let who = self.roster.participant_of(endpoint).ok_or(Refusal::NoSession)?;
+            let policy = &self.rules.policy;
+            self.meters.get_or_insert_default().nickname(now, &policy.floods, who)?;
+            self.nicknames.set(now, endpoint, who, wish, policy.nickname_quarantine)
+        });
         out.push(Effect::Verdict { endpoint, at, no, verdict });
         if verdict.is_ok() {
             out.push(Effect::Renamed { endpoint, nickname: shown });
         }
+    }
+
+    fn may_be_named(&self, now: Now, endpoint: EndpointId) -> Result<(), Refusal> {
+        let seat = self.roster.seat(endpoint).ok_or(Refusal::NoSession)?;
+        let decision = self.rules.may(&self.standing(now, &seat), Action::Nickname, None);
+        self.decided(seat.participant, Action::Nickname, decision).map_err(|rule| match rule {
+            Rule::NoNicknames => Refusal::NoNicknames,
+            rule => Refusal::Denied(rule),
+        })
     }
 
     fn go_on(
@@ -302,12 +443,12 @@ impl Room {
             Flag::End | Flag::Abort => self.open.remove(&(endpoint, no)),
         };
         if let Some(OpenMessage { seq, only }) = open {
-            if self.policy.floods.hold_messages()
+            if self.rules.policy.floods.hold_messages()
                 && let Some(who) = self.roster.participant_of(endpoint)
             {
                 self.meters.get_or_insert_default().octets(
                     now,
-                    &self.policy.floods,
+                    &self.rules.policy.floods,
                     who,
                     only.is_none(),
                     octets,
@@ -333,15 +474,17 @@ impl Room {
 
 #[cfg(test)]
 mod tests {
+    use super::policy::Policy;
     use super::*;
     use crate::base::budget::Rate;
+    use crate::base::rights::Role;
 
     struct World(Room);
 
     impl World {
         fn new(policy: Policy) -> Self {
             let address = Address::parse("sip:lobby@chat.example.com").unwrap();
-            Self(Room::new(address, policy, ShardId(0), 2))
+            Self(Room::new(address, Rules::from(policy).into(), ShardId(0), 2))
         }
 
         fn does(&mut self, command: Command<'_>) -> Vec<Effect> {
@@ -353,7 +496,10 @@ mod tests {
 
         fn enter(&mut self, n: u64, name: &str) {
             let participant = Address::parse(&format!("sip:{name}@example.com")).unwrap();
-            self.does(Command::Join { endpoint: EndpointId(n), participant, able: Some(n != 9) });
+            let caller = Caller::of(&participant);
+            let endpoint = EndpointId(n);
+            let able = Some(n != 9);
+            self.does(Command::Join { endpoint, participant, able, caller, password: None });
             self.does(Command::Bind { endpoint: EndpointId(n), at: ShardId(0) });
         }
 
@@ -429,7 +575,9 @@ mod tests {
         w.enter(1, "alice");
         w.says(1, 1, Flag::End);
         let participant = Address::parse("sip:bob@example.com").unwrap();
-        let out = w.does(Command::Join { endpoint: EndpointId(2), participant, able: Some(true) });
+        let (endpoint, caller) = (EndpointId(2), Caller::of(&participant));
+        let join = Command::Join { endpoint, participant, able: Some(true), caller, password: None };
+        let out = w.does(join);
         assert_eq!(out, [Effect::Grant { endpoint: EndpointId(2), at: ShardId(0) }]);
         let out = w.does(Command::Bind { endpoint: EndpointId(2), at: ShardId(1) });
         assert_eq!(
@@ -490,9 +638,10 @@ mod tests {
         w.enter(2, "bob");
         let out = w.posts(1, 1, Flag::End, Some("sip:bob@example.com"), "text/plain", 10);
         assert_eq!((verdict(&out), out.len()), (Err(Refusal::NoPrivateMessages), 1));
-        assert_eq!(w.0.policy.chatroom_tokens(), "nickname");
-        w.0.policy.delivery_counts = true;
-        assert_eq!(w.0.policy.chatroom_tokens(), "nickname org.openmsrp.delivery-count");
+        let policy = w.0.rules.policy();
+        assert_eq!(policy.chatroom_tokens(), "nickname");
+        let policy = Policy { delivery_counts: true, ..policy.clone() };
+        assert_eq!(policy.chatroom_tokens(), "nickname org.openmsrp.delivery-count");
     }
 
     #[test]
@@ -591,11 +740,12 @@ mod tests {
         let mut w = World::new(policy);
         let mut join = |n| {
             let participant = Address::parse(&format!("sip:p{n}@example.com")).unwrap();
-            w.does(Command::Join { endpoint: EndpointId(n), participant, able: None }).remove(0)
+            let (endpoint, caller) = (EndpointId(n), Caller::of(&participant));
+            w.does(Command::Join { endpoint, participant, able: None, caller, password: None }).remove(0)
         };
         assert!(matches!((join(1), join(2)), (Effect::Grant { .. }, Effect::Grant { .. })));
         let why = Refusal::Flood { of: Flood::RoomJoins, wait: 1 };
-        assert_eq!(join(3), Effect::Refuse { endpoint: EndpointId(3), why });
+        assert_eq!(join(3), Effect::Refuse { endpoint: EndpointId(3), why, words: None });
     }
 
     #[test]
@@ -612,13 +762,53 @@ mod tests {
         assert!(w.says(9, 1, Flag::End).is_empty(), "a stranger is not even answered");
     }
 
+    fn role(role: Role) -> std::collections::BTreeMap<Address, Role> {
+        [(Address::parse("sip:alice@example.com").unwrap(), role)].into()
+    }
+
+    #[test]
+    fn in_a_moderated_room_those_are_heard_who_have_a_voice() {
+        let mut w = World::new(Policy { moderated: true, roles: role(Role::Moderator), ..Policy::default() });
+        w.enter(1, "alice");
+        w.enter(2, "bob");
+        assert_eq!(verdict(&w.says(1, 1, Flag::End)), Ok(()));
+        let out = w.says(2, 1, Flag::End);
+        assert_eq!((verdict(&out), out.len()), (Err(Refusal::Denied(Rule::NoVoice)), 1));
+        let out = w.posts(2, 2, Flag::End, Some("sip:alice@example.com"), "text/plain", 10);
+        assert_eq!(verdict(&out), Ok(()), "a moderator can be asked for a voice");
+    }
+
+    #[test]
+    fn slow_mode_holds_back_who_has_just_spoken_and_no_moderator() {
+        let slow_mode = std::time::Duration::from_secs(30);
+        let mut w = World::new(Policy { slow_mode, roles: role(Role::Owner), ..Policy::default() });
+        w.enter(1, "alice");
+        w.enter(2, "bob");
+        let says = |w: &mut World, n, no| verdict(&w.says(n, no, Flag::End));
+        assert_eq!((says(&mut w, 1, 1), says(&mut w, 1, 2)), (Ok(()), Ok(())));
+        let hasty = Err(Refusal::Denied(Rule::SlowMode));
+        assert_eq!((says(&mut w, 2, 1), says(&mut w, 2, 2)), (Ok(()), hasty));
+        let typing = w.posts(2, 3, Flag::End, None, "application/im-iscomposing+xml", 10);
+        assert_eq!(verdict(&typing), Ok(()));
+    }
+
+    #[test]
+    fn a_persistent_room_stays_when_nobody_is_there() {
+        let mut w = World::new(Policy { persistent: true, ..Policy::default() });
+        w.enter(1, "alice");
+        let out = w.does(Command::Leave { endpoint: EndpointId(1) });
+        assert_eq!(out, [Effect::Evict { endpoint: EndpointId(1), at: ShardId(0) }]);
+    }
+
     #[test]
     fn the_room_closes_with_its_last_endpoint_and_only_then() {
         let mut w = World::new(Policy { participants_max: 1, ..Policy::default() });
         w.enter(1, "alice");
         let participant = Address::parse("sip:bob@example.com").unwrap();
-        let out = w.does(Command::Join { endpoint: EndpointId(2), participant, able: Some(true) });
-        assert_eq!(out, [Effect::Refuse { endpoint: EndpointId(2), why: Refusal::RoomFull }]);
+        let (endpoint, caller) = (EndpointId(2), Caller::of(&participant));
+        let join = Command::Join { endpoint, participant, able: Some(true), caller, password: None };
+        let out = w.does(join);
+        assert_eq!(out, [Effect::Refuse { endpoint: EndpointId(2), why: Refusal::RoomFull, words: None }]);
         let out = w.does(Command::Leave { endpoint: EndpointId(1) });
         assert_eq!(out[1], Effect::Close);
     }

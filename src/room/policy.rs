@@ -1,11 +1,42 @@
-//! What a room allows.
+//! What a room allows: as it is configured, before anybody changes anything. What is in force is in `rules.rs`.
 
+use super::ban::Ban;
+use crate::base::address::Address;
 use crate::base::flood::Limits;
 use crate::base::limits;
+use crate::base::rights::Role;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+/// A word that opens a room. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(Arc<str>);
+
+impl Password {
+    /// A password of at least one and at most [`limits::ROOM_PASSWORD_BYTES_MAX`] octets.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        (!text.is_empty() && text.len() <= limits::ROOM_PASSWORD_BYTES_MAX).then(|| Self(text.into()))
+    }
+
+    /// Whether `given` is the password; takes as long for one that is nearly right.
+    #[must_use]
+    pub fn opens(&self, given: &str) -> bool {
+        let differs = self.0.bytes().zip(given.bytes()).fold(0, |all, (a, b)| all | (a ^ b));
+        differs == 0 && self.0.len() == given.len()
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password")
+    }
+}
+
 /// The rules of one room.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Policy {
     /// Participants at once; one more is refused with 486.
     pub participants_max: usize,
@@ -38,6 +69,32 @@ pub struct Policy {
     pub floods: Limits,
     /// Copies ask for responses in rooms up to this many endpoints (CHAT-REP-06).
     pub copy_report_endpoints_max: usize,
+    /// Who is an owner, a moderator or a member (a participant) whenever they come.
+    pub roles: BTreeMap<Address, Role>,
+    /// Who is kept out.
+    pub bans: Vec<Ban>,
+    /// What the room is about.
+    pub subject: Arc<str>,
+    /// Only members come in.
+    pub members_only: bool,
+    /// Only those speak who were given a voice, and members.
+    pub moderated: bool,
+    /// Nobody new comes in.
+    pub locked: bool,
+    /// Who comes in must know this.
+    pub password: Option<Password>,
+    /// How long everybody but moderators waits between two messages; zero for not at all.
+    pub slow_mode: Duration,
+    /// The lowest role that may invite.
+    pub invite: Role,
+    /// The lowest role that may set the subject.
+    pub subject_by: Role,
+    /// What whoever makes an ad-hoc room is in it.
+    pub creator: Role,
+    /// The room goes on, with what was changed in it, when nobody is there any more.
+    pub persistent: bool,
+    /// The room is shown to those who look for rooms.
+    pub public: bool,
 }
 
 impl Default for Policy {
@@ -58,6 +115,19 @@ impl Default for Policy {
             cut_slow: false,
             floods: Limits::default(),
             copy_report_endpoints_max: limits::COPY_REPORT_ENDPOINTS_MAX,
+            roles: BTreeMap::new(),
+            bans: Vec::new(),
+            subject: "".into(),
+            members_only: false,
+            moderated: false,
+            locked: false,
+            password: None,
+            slow_mode: Duration::ZERO,
+            invite: Role::Participant,
+            subject_by: Role::Moderator,
+            creator: Role::Outsider,
+            persistent: false,
+            public: false,
         }
     }
 }
@@ -77,7 +147,7 @@ impl Policy {
 }
 
 /// Media types that a room takes.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Types(Option<Vec<String>>);
 
 impl Types {

@@ -1,11 +1,12 @@
 //! The participants of a room and their endpoints: who is a member, who is present, and where.
 
 use super::effect::Recipients;
-use super::policy::Policy;
+use super::rules::{Caller, Rules};
 use crate::base::address::Address;
 use crate::base::id::{EndpointId, ShardId};
 use crate::base::limits;
 use crate::base::refusal::Refusal;
+use crate::base::rights::Role;
 use ahash::AHashMap;
 use smallvec::SmallVec;
 
@@ -20,8 +21,43 @@ struct Endpoint {
     bound: bool,
     /// It can take private messages; `None` if it never declared anything.
     able: Option<bool>,
+    /// What the participant is to the room.
+    role: Role,
+    hides: bool,
+    proved: bool,
+    believed: bool,
+    /// What only those have who hide, or have hidden.
+    veil: Option<Box<Veil>>,
+}
+
+/// Who hides behind an address, or has hidden.
+#[derive(Debug, Default)]
+struct Veil {
     /// The anonymous address under which it entered, if it has shown itself since.
     former: Option<Address>,
+    /// Who it is, if it hides still and that is known.
+    hidden: Option<Address>,
+}
+
+const _: () = assert!(size_of::<Endpoint>() <= 48, "every endpoint of every room pays for it");
+
+/// Who an endpoint belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct Seat<'a> {
+    /// The address that everybody sees.
+    pub participant: &'a Address,
+    /// Who that is, if known, also if they hide.
+    pub known: Option<&'a Address>,
+    /// They hide.
+    pub hides: bool,
+    /// They have proved who they are.
+    pub proved: bool,
+    /// What they are to the room.
+    pub role: Role,
+    /// The endpoint is present.
+    pub bound: bool,
+    /// Where its session is, or will be.
+    pub at: ShardId,
 }
 
 /// Participants and endpoints of one room.
@@ -54,7 +90,7 @@ impl Roster {
         }
     }
 
-    /// Adds an endpoint and chooses its shard: home while the room is small, then the one with the
+    /// Adds an endpoint of somebody who may enter, and chooses its shard: home while the room is small, then the one with the
     /// fewest endpoints of this room.
     ///
     /// # Errors
@@ -64,19 +100,28 @@ impl Roster {
         endpoint: EndpointId,
         participant: Address,
         able: Option<bool>,
-        policy: &Policy,
+        caller: Caller,
+        rules: &Rules,
     ) -> Result<ShardId, Refusal> {
         let has = self.participants.get(&participant).map_or(0, SmallVec::len);
-        let full = has == 0 && self.participants.len() >= policy.participants_max;
+        let policy = rules.policy();
+        // Whoever moderates may be one too many for the room, but not for the server.
+        let full = has == 0 && self.participants.len() >= limits::ROOM_PARTICIPANTS_MAX;
         if full || has >= policy.participant_endpoints_max || self.endpoints.contains_key(&endpoint) {
             return Err(Refusal::RoomFull);
         }
         let at = self.place();
         self.load[at.index()] += 1;
         let number = self.number_for(&participant);
+        let role = rules.inside(&participant, &caller);
+        let Caller { known, hides, proved, believed, .. } = caller;
+        let veil = hides.then(|| Box::new(Veil { former: None, hidden: known }));
         self.participants.entry(participant.clone()).or_default().push(endpoint);
-        self.endpoints
-            .insert(endpoint, Endpoint { participant, number, at, bound: false, able, former: None });
+        let bound = false;
+        self.endpoints.insert(
+            endpoint,
+            Endpoint { participant, number, at, bound, able, role, hides, proved, believed, veil },
+        );
         Ok(at)
     }
 
@@ -113,7 +158,7 @@ impl Roster {
         self.bound -= usize::from(e.bound);
         self.load[e.at.index()] -= 1;
         self.part(&e.participant, endpoint, e.number);
-        self.give_up(e.former.as_ref(), endpoint);
+        self.give_up(e.veil.and_then(|v| v.former).as_ref(), endpoint);
         Some(e.at)
     }
 
@@ -148,19 +193,24 @@ impl Roster {
         &mut self,
         endpoint: EndpointId,
         participant: Address,
-        policy: &Policy,
+        rules: &Rules,
     ) -> Result<ShardId, Refusal> {
         let has = self.participants.get(&participant).map_or(0, SmallVec::len);
         let e = self.endpoints.get_mut(&endpoint).ok_or(Refusal::NoSession)?;
         if e.participant == participant {
             return Ok(e.at);
         }
-        if has >= policy.participant_endpoints_max {
+        if has >= rules.policy().participant_endpoints_max {
             return Err(Refusal::RoomFull);
         }
         let (at, number) = (e.at, e.number);
         let before = std::mem::replace(&mut e.participant, participant.clone());
-        let older = e.former.replace(before.clone());
+        e.hides = false;
+        let caller = Caller { believed: e.believed, ..Caller::of(&participant) };
+        e.role = rules.inside(&participant, &caller);
+        let veil = e.veil.get_or_insert_default();
+        veil.hidden = None;
+        let older = veil.former.replace(before.clone());
         self.part(&before, endpoint, number);
         let number = self.number_for(&participant);
         if let Some(e) = self.endpoints.get_mut(&endpoint) {
@@ -190,6 +240,27 @@ impl Roster {
     #[must_use]
     pub fn shard_of(&self, endpoint: EndpointId) -> Option<ShardId> {
         self.endpoints.get(&endpoint).map(|e| e.at)
+    }
+
+    /// Who the endpoint belongs to; `None` if it is no member.
+    #[must_use]
+    pub fn seat(&self, endpoint: EndpointId) -> Option<Seat<'_>> {
+        let e = self.endpoints.get(&endpoint)?;
+        let &Endpoint { ref participant, role, hides, proved, bound, at, .. } = e;
+        let known = if hides { e.veil.as_ref().and_then(|v| v.hidden.as_ref()) } else { Some(participant) };
+        Some(Seat { participant, known, hides, proved, role, bound, at })
+    }
+
+    /// How many participants there are.
+    #[must_use]
+    pub fn participants(&self) -> usize {
+        self.participants.len()
+    }
+
+    /// Whether somebody has an endpoint here.
+    #[must_use]
+    pub fn has(&self, participant: &Address) -> bool {
+        self.participants.contains_key(participant)
     }
 
     /// Whether the endpoint is present.
@@ -283,7 +354,7 @@ impl Roster {
             assert!(all.iter().all(|id| self.endpoints.get(id).is_some_and(|e| e.participant == *address)));
         }
         for (address, id) in &self.former {
-            let former = self.endpoints.get(id).and_then(|e| e.former.as_ref());
+            let former = self.endpoints.get(id).and_then(|e| e.veil.as_ref()?.former.as_ref());
             assert_eq!(former, Some(address), "{id} had this address");
         }
     }
@@ -291,7 +362,12 @@ impl Roster {
 
 #[cfg(test)]
 mod tests {
+    use super::super::policy::Policy;
     use super::*;
+
+    fn add(roster: &mut Roster, n: u64, who: &Address, policy: Policy) -> Result<ShardId, Refusal> {
+        roster.add(EndpointId(n), who.clone(), Some(true), Caller::of(who), &Rules::new(policy.into()))
+    }
 
     #[test]
     fn a_small_room_is_whole_and_a_big_one_is_spread_evenly() {
@@ -299,7 +375,7 @@ mod tests {
         let mut at = vec![0; 3];
         for n in 0..900 {
             let who = Address::parse(&format!("sip:u{n}@example.com")).unwrap();
-            let shard = roster.add(EndpointId(n), who, Some(true), &Policy::default()).unwrap();
+            let shard = add(&mut roster, n, &who, Policy::default()).unwrap();
             at[shard.index()] += 1;
             if n < limits::ROOM_ONE_SHARD_ENDPOINTS as u64 {
                 assert_eq!(shard, ShardId(1));
@@ -314,9 +390,9 @@ mod tests {
         let policy = Policy { participant_endpoints_max: 2, ..Policy::default() };
         let mut roster = Roster::new(ShardId(0), 1);
         let alice = Address::parse("sip:alice@example.com").unwrap();
-        assert!(roster.add(EndpointId(1), alice.clone(), Some(true), &policy).is_ok());
-        assert!(roster.add(EndpointId(2), alice.clone(), Some(true), &policy).is_ok());
-        assert_eq!(roster.add(EndpointId(3), alice.clone(), Some(true), &policy), Err(Refusal::RoomFull));
+        assert!(add(&mut roster, 1, &alice, policy.clone()).is_ok());
+        assert!(add(&mut roster, 2, &alice, policy.clone()).is_ok());
+        assert_eq!(add(&mut roster, 3, &alice, policy.clone()), Err(Refusal::RoomFull));
         roster.remove(EndpointId(1));
         assert_eq!(roster.participant_of(EndpointId(2)), Some(&alice));
         roster.remove(EndpointId(2));

@@ -10,6 +10,7 @@ use crate::base::nickname::Nickname;
 use crate::base::refusal::Refusal;
 use crate::room::command::Feedback;
 use crate::room::effect::Recipients;
+use crate::room::rules::{Caller, Rules};
 use crate::session::wrapper::Sender;
 use crate::shard::audience::answers::Heard;
 use crate::wire::sdp::TypeList;
@@ -53,6 +54,10 @@ pub struct Join {
     pub display_name: Arc<str>,
     /// The Contact URI: the endpoint's entity in the roster (RFC 4575 §5.7).
     pub contact: Arc<str>,
+    /// Who the participant is, as far as the focus knows.
+    pub caller: Caller,
+    /// The room's password, if one was given.
+    pub password: Option<Arc<str>>,
     /// What was negotiated. For an INVITE without offer the terms come later, with [`ToShard::Revise`];
     /// until then nothing may bind.
     pub terms: Option<Terms>,
@@ -145,6 +150,15 @@ pub enum FromShard {
         endpoint: EndpointId,
         /// Why.
         why: Refusal,
+        /// What is said besides, if anything.
+        words: Option<Arc<str>>,
+    },
+    /// The rules of a room are other ones now; `None`: those of its policy, because it is over.
+    Ruled {
+        /// Which room.
+        room: Address,
+        /// Its rules.
+        rules: Option<Arc<Rules>>,
     },
     /// The endpoint's MSRP session is bound: it is present in the room.
     Bound {

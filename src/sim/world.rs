@@ -15,12 +15,15 @@ use crate::base::entropy::Entropy;
 use crate::base::flood::Flood;
 use crate::base::id::{ConnId, EndpointId, ShardId};
 use crate::base::limits;
+use crate::base::rights::Role;
 use crate::focus::accounts::Accounts;
 use crate::focus::{self, Focus};
 use crate::room::policy::Policy;
+use crate::room::rooms::Rooms;
 use crate::shard::core::{Flow, Outputs, ShardConfig, ShardCore};
 use crate::shard::message::{FromShard, ShardMessage, ToShard, home};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What travels from shard to shard.
@@ -94,18 +97,19 @@ impl World {
         let stream = |salt: u64| Entropy::from_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ salt);
         let plan = Plan::draw(&mut stream(1));
         let shards = usize::from(plan.shards);
-        let mut policy = Policy::default();
+        let mut policy = policy();
         if plan.flood > 0 {
             let rate = Rate { count: 1, time: Duration::from_secs(86_400), burst: plan.flood };
             policy.floods.set(Flood::Messages, Some(rate));
         }
+        let rooms: Arc<Rooms> = Arc::new(Rooms::from(policy));
         let core = |n: u16| {
             let config = ShardConfig {
                 id: ShardId(n),
                 shards: plan.shards,
                 host: "chat.example.com".into(),
                 port: 2855,
-                policy: policy.clone(),
+                rooms: rooms.clone(),
             };
             ShardCore::new(config, stream(100 + u64::from(n)))
         };
@@ -115,12 +119,9 @@ impl World {
             addresses: Vec::new(),
             msrp_host: "chat.example.com".into(),
             msrp_port: 2855,
-            max_message: limits::MESSAGE_BYTES_MAX,
-            chatroom: Policy::default().chatroom_tokens(),
+            rooms: rooms.clone(),
             factory: String::new(),
             directory: "rooms".into(),
-            public: true,
-            moderators: Address::parse("sip:user0@example.com").into_iter().collect(),
             moderators_see_identity: false,
             outbound_proxy: None,
             roster_whole_max: limits::ROSTER_WHOLE_MAX,
@@ -593,4 +594,10 @@ impl World {
         }
         self.carry_out(shard);
     }
+}
+
+/// The rules of all rooms: one participant moderates them.
+fn policy() -> Policy {
+    let moderator = Address::parse("sip:user0@example.com").ok();
+    Policy { roles: moderator.into_iter().map(|a| (a, Role::Moderator)).collect(), ..Policy::default() }
 }

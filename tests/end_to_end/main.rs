@@ -1,6 +1,7 @@
 //! The whole server over loopback: real SIP, real MSRP, 1, 2 and 4 shards, both drivers.
 
 mod directory;
+mod doors;
 mod floods;
 mod library;
 mod phone;

@@ -11,6 +11,7 @@ use openmsrp::base::entropy::Entropy;
 use openmsrp::base::id::{ConnId, EndpointId, SessionId, ShardId};
 use openmsrp::base::limits;
 use openmsrp::room::policy::Policy;
+use openmsrp::room::rooms::Rooms;
 use openmsrp::shard::conns::CloseReason;
 use openmsrp::shard::core::{Flow, Outputs, ShardConfig, ShardCore};
 use openmsrp::shard::message::{FromShard, Join, ShardMessage, Terms, ToShard, home};
@@ -19,6 +20,7 @@ use openmsrp::wire::msrp::head::{Kind, Method};
 use openmsrp::wire::sdp::TypeList;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) const ROOM: &str = "sip:lobby@chat.example.com";
@@ -120,7 +122,7 @@ impl World {
                 shards,
                 host: "chat.example.com".into(),
                 port: 2855,
-                policy: policy.clone(),
+                rooms: Arc::new(Rooms::from(policy.clone())),
             };
             ShardCore::new(config, Entropy::from_seed(u64::from(n)))
         };
@@ -171,6 +173,8 @@ impl World {
             aliases: Vec::new(),
             display_name: name.into(),
             contact: format!("sip:{name}@pc").into(),
+            caller: Default::default(),
+            password: None,
             terms,
         };
         self.tell(self.home(room), ToShard::Join(Box::new(join)));

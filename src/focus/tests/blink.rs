@@ -24,12 +24,12 @@ fn offer(media: &[&str]) -> String {
 }
 
 /// A Blink that is in the room.
-fn enters(w: &mut World, name: &'static str) -> (Caller, Response) {
+fn enters(w: &mut World, name: &'static str) -> (Phone, Response) {
     let tx = w.request(&invite(name, 1, AGENT, &offer(&[CHAT])));
     let endpoint = w.join().endpoint;
     w.grant(endpoint);
     let ok = w.response();
-    let caller = Caller { name, seq: 1, tag: ok.to_tag.clone().unwrap().into(), endpoint };
+    let caller = Phone { name, seq: 1, tag: ok.to_tag.clone().unwrap().into(), endpoint };
     w.ack(&caller, tx, "");
     w.input(Input::Shard(FromShard::Bound { endpoint }));
     w.told.clear();
@@ -57,7 +57,8 @@ fn the_room_is_who_the_request_uri_names_whatever_its_parameters() {
 fn the_answer_has_what_the_sdk_looks_for_in_the_order_it_knows() {
     // FOCUS-01 SDP-12 SDP-14 CHAT-JOIN-03
     let mut w = World::new();
-    let config = Config { chatroom: "nickname private-messages".into(), ..w.focus.core.config.clone() };
+    let rooms = Arc::new(Rooms::from(Policy { nicknames: true, private_messages: true, ..policy() }));
+    let config = Config { rooms, ..w.focus.core.config.clone() };
     w.focus = Focus::new(config, Entropy::from_seed(1));
     let (_, ok) = enters(&mut w, "alice");
     // Without the transport it sends neither ACK nor BYE over TCP, without isfocus it knows no room.

@@ -41,7 +41,7 @@ fn whoever_subscribes_is_told_the_public_rooms_and_what_becomes_of_them() {
 fn a_room_that_is_not_public_is_not_listed() {
     // SEC-11
     let mut w = World::new();
-    w.focus.core.config.public = false;
+    w.focus.core.config.rooms = Arc::new(Rooms::from(Policy { public: false, ..policy() }));
     let _alice = w.call("alice");
     assert_eq!(rooms(&watch(&mut w, 1)), []);
 }

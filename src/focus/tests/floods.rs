@@ -111,7 +111,7 @@ fn a_room_that_is_run_into_says_when_to_come_again() {
     w.request(&invite("alice", 1, "", OFFER));
     let endpoint = w.join().endpoint;
     let why = Flood::RoomJoins.refusal(Duration::from_millis(2500));
-    w.input(Input::Shard(FromShard::Refused { endpoint, why }));
+    w.input(Input::Shard(FromShard::Refused { endpoint, why, words: None }));
     let warning = "399 chat.example:5060 \"Too many people are coming into this room, wait 3 s\"";
     assert_eq!(refused(&mut w), [("3".to_owned(), warning.to_owned())]);
     assert_eq!(w.focus.floods().iter().collect::<Vec<_>>(), [(Flood::RoomJoins, 1)]);

@@ -33,7 +33,7 @@ impl World {
     }
 }
 
-fn asking(caller: &mut Caller, method: &str, privacy: &str, body: &str) -> String {
+fn asking(caller: &mut Phone, method: &str, privacy: &str, body: &str) -> String {
     caller.seq += 1;
     let sdp = if body.is_empty() { "" } else { SDP };
     caller.text(method, caller.seq, &format!("{sdp}Privacy: {privacy}\r\n"), body)
@@ -88,7 +88,7 @@ fn who_discloses_takes_the_place_of_the_anonymous_one_with_its_nickname() {
 
 impl World {
     /// The media is closed and opened again: the next thing told is a Join.
-    fn reinvite_without_media(&mut self, caller: &mut Caller) {
+    fn reinvite_without_media(&mut self, caller: &mut Phone) {
         for offer in [OFFER.replace("m=message 9", "m=message 0"), OFFER.to_owned()] {
             let offer = offer.replace("o=- 1 1", &format!("o=- 1 {}", caller.seq + 5));
             let tx = self.reinvite(caller, &offer);
@@ -113,7 +113,7 @@ fn nothing_is_told_before_the_200_and_nothing_if_there_is_none() {
     let moved = OFFER.replace("o=- 1 1", "o=- 1 2").replace("a1;", "a2;");
     w.request(&asking(&mut alice, "INVITE", "none", &moved));
     w.revise();
-    w.input(Input::Shard(FromShard::Refused { endpoint, why: Refusal::Overloaded }));
+    w.input(Input::Shard(FromShard::Refused { endpoint, why: Refusal::Overloaded, words: None }));
     assert_eq!((w.response().code, w.told.len()), (503, 0));
     w.request(&alice.next("UPDATE"));
     assert!(w.response().headers.get("P-Associated-URI").is_some(), "she is anonymous still");
@@ -147,7 +147,7 @@ fn who_never_said_who_it_is_cannot_disclose_it() {
     let endpoint = w.join().endpoint;
     w.grant(endpoint);
     let tag = w.response().to_tag.unwrap().into();
-    let mut carol = Caller { name: "carol", seq: 1, tag, endpoint };
+    let mut carol = Phone { name: "carol", seq: 1, tag, endpoint };
     w.ack(&carol, tx, "");
     w.request(&nameless(asking(&mut carol, "UPDATE", "none", "")));
     let ok = w.response();
@@ -171,10 +171,13 @@ fn what_was_proved_at_the_beginning_is_what_is_disclosed() {
         let lines = format!("{asserted}Privacy: id\r\n");
         let tx = w.request(&invite(name, 1, &lines, OFFER).replace(&real, from));
         let join = w.join();
-        assert!(!format!("{join:?}").contains("carol@"), "{join:?}");
+        // Who it is, is for the door only.
+        let shown = (&join.participant, &join.aliases, &join.display_name, &join.contact);
+        assert!(!format!("{shown:?}").contains("carol@"), "{shown:?}");
+        assert!(join.caller.hides && join.caller.known.is_some());
         w.grant(join.endpoint);
         let tag = w.response().to_tag.unwrap().into();
-        let mut caller = Caller { name, seq: 1, tag, endpoint: join.endpoint };
+        let mut caller = Phone { name, seq: 1, tag, endpoint: join.endpoint };
         w.ack(&caller, tx, "");
         w.request(&asking(&mut caller, "UPDATE", "none", ""));
         assert_eq!(w.response().headers.get("Warning"), None);
@@ -198,7 +201,7 @@ fn who_is_in_the_room_already_is_joined_by_the_device_that_discloses() {
         let endpoint = w.join().endpoint;
         w.grant(endpoint);
         let tag = w.response().to_tag.unwrap().into();
-        let caller = Caller { name: "alice", seq: 1, tag, endpoint };
+        let caller = Phone { name: "alice", seq: 1, tag, endpoint };
         let ack = caller.text("ACK", 1, "", "").replace("calice", &format!("c{n}"));
         w.input(Input::Acked { tx, request: parse(&ack), flow: flow() });
         w.input(Input::Shard(FromShard::Bound { endpoint }));

@@ -80,7 +80,7 @@ fn consistent(update: &RosterUpdate, text: &str) {
 /// A world whose rooms are told whole up to so many participants.
 fn world(whole_max: usize) -> World {
     let mut w = World::new();
-    w.focus.rosters = Rosters::new(whole_max, &w.focus.core.config.moderators, false);
+    w.focus.rosters = Rosters::new(whole_max, false);
     w
 }
 
@@ -97,6 +97,7 @@ impl World {
             contact: format!("sip:{name}@pc{endpoint}.example").into(),
             real: None,
             joining: "dialed-in",
+            role: if name == "mod" { Role::Moderator } else { Role::Participant },
             present,
         }));
         self.focus.spread();
@@ -347,7 +348,7 @@ fn a_participant_who_subscribes_in_the_dialog_of_a_call_is_known_by_that_call() 
     let endpoint = w.join().endpoint;
     w.grant(endpoint);
     let tag = w.response().to_tag.unwrap().into();
-    let mut alice = Caller { name: "alice", seq: 1, tag, endpoint };
+    let mut alice = Phone { name: "alice", seq: 1, tag, endpoint };
     w.ack(&alice, tx, "");
     w.input(Input::Shard(FromShard::Bound { endpoint }));
     w.call("bob");
@@ -561,7 +562,7 @@ fn devices_calls_of_the_room_and_removals_keep_the_documents_sound() {
     let endpoint = w.join().endpoint;
     w.grant(endpoint);
     let tag = w.response().to_tag.unwrap().into();
-    w.ack(&Caller { name: "alice", seq: 1, tag, endpoint }, tx, "");
+    w.ack(&Phone { name: "alice", seq: 1, tag, endpoint }, tx, "");
     w.input(Input::Shard(FromShard::Bound { endpoint }));
     let users = told(&mut w);
     assert_eq!((users.len(), users["sip:alice@example.com"].len()), (1, 2));

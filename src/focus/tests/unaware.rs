@@ -6,13 +6,13 @@ use crate::shard::message::Notice;
 const PLAIN: &str = "a=accept-wrapped-types:*\r\n";
 
 /// A call whose description has these lines about rooms; what its room is told besides the Join.
-fn enters(w: &mut World, name: &'static str, lines: &str, extra: &str) -> (Caller, Option<Notice>) {
+fn enters(w: &mut World, name: &'static str, lines: &str, extra: &str) -> (Phone, Option<Notice>) {
     let offer = OFFER.replace("a=chatroom\r\n", lines);
     let tx = w.request(&invite(name, 1, extra, &offer));
     let endpoint = w.join().endpoint;
     w.grant(endpoint);
     let tag = w.response().to_tag.unwrap().into();
-    let caller = Caller { name, seq: 1, tag, endpoint };
+    let caller = Phone { name, seq: 1, tag, endpoint };
     w.ack(&caller, tx, "");
     w.input(Input::Shard(FromShard::Bound { endpoint }));
     let notice = w.told.pop().map(|told| match told {

@@ -41,7 +41,7 @@ use crate::base::id::{ConnId, EndpointId, MessageNo, RoomId, SessionId, ShardId,
 use crate::base::limits;
 use crate::room::Room;
 use crate::room::effect::Effect;
-use crate::room::policy::Policy;
+use crate::room::rooms::Rooms;
 use crate::session::inbound::Inbound;
 use crate::session::owed::Owed;
 use ahash::AHashMap;
@@ -59,8 +59,8 @@ pub struct ShardConfig {
     pub host: Arc<str>,
     /// Port of our MSRP URIs.
     pub port: u16,
-    /// The rules of every room.
-    pub policy: Policy,
+    /// The rules of all rooms.
+    pub rooms: Arc<Rooms>,
 }
 
 /// What the runtime does with a connection's reader next.

@@ -366,7 +366,8 @@ impl ShardCore {
         let body = body.unwrap_or_default();
         let chunk = Chunk { start: range.start, total: range.total, body, flag: end.unwrap_or(Flag::More) };
         let next = range.start + body.len() as u64;
-        let mut receipt = receipt(head, self.config.policy.delivery_counts);
+        let counts = || self.config.rooms.rules(&session.grant.sender.room).policy().delivery_counts;
+        let mut receipt = receipt(head, head.asks_count() && counts());
         let feedback = feedback(&receipt);
         let taken = self.take_part(now, Part { endpoint, message_id, chunk, feedback });
         if end.is_none() {

@@ -55,21 +55,16 @@ impl ShardCore {
     /// An endpoint asks to enter a room; the room comes into being if need be.
     pub(super) fn join(&mut self, now: Now, join: Join) {
         let endpoint = join.endpoint;
-        let why = if self.draining {
-            Some(Refusal::ShuttingDown)
-        } else if self.rooms.len() >= limits::SHARD_ROOMS_MAX && !self.room_names.contains_key(&join.room) {
-            Some(Refusal::Overloaded)
-        } else {
-            None
-        };
-        if let Some(why) = why {
-            self.outputs.control.push(FromShard::Refused { endpoint, why });
+        if let Err(why) = self.has_or_makes(now, &join) {
+            self.outputs.control.push(FromShard::Refused { endpoint, why, words: None });
             return;
         }
         let room = self.room_named(&join.room);
-        let participant = join.participant.clone();
+        let (participant, caller) = (join.participant.clone(), join.caller.clone());
         let able = join.terms.as_ref().and_then(|t| t.private_messages);
-        let mut effects = self.ask(now, room, Command::Join { endpoint, participant, able });
+        let password = join.password.as_deref();
+        let command = Command::Join { endpoint, participant, able, caller, password };
+        let mut effects = self.ask(now, room, command);
         let mut join = Some(join);
         for effect in effects.drain(..) {
             match (effect, join.take()) {
@@ -83,14 +78,34 @@ impl ShardCore {
         self.effects = effects;
     }
 
+    /// Whether the room that somebody wants to enter exists, or may be made.
+    fn has_or_makes(&self, now: Now, join: &Join) -> Result<(), Refusal> {
+        if self.draining {
+            return Err(Refusal::ShuttingDown);
+        }
+        if self.room_names.contains_key(&join.room) {
+            return Ok(());
+        }
+        if self.rooms.len() >= limits::SHARD_ROOMS_MAX {
+            return Err(Refusal::Overloaded);
+        }
+        if self.config.rooms.is_named(&join.room) {
+            return Ok(());
+        }
+        let decision = self.config.rooms.may_create(now, &join.caller);
+        let (room, who, rule) = (&join.room, &join.participant, decision.rule.token());
+        tracing::debug!(target: "openmsrp::rights", %room, %who, action = "Create", rule, allowed = decision.allowed);
+        decision.check().map_err(Refusal::Denied)
+    }
+
     fn room_named(&mut self, name: &Address) -> RoomId {
         if let Some(room) = self.room_names.get(name) {
             return *room;
         }
         self.last_room += 1;
         let id = RoomId::new(self.config.id, self.last_room);
-        let policy = self.config.policy.clone();
-        let room = Room::new(name.clone(), policy, self.config.id, self.config.shards);
+        let rules = self.config.rooms.rules(name).clone();
+        let room = Room::new(name.clone(), rules, self.config.id, self.config.shards);
         self.rooms.insert(id, room);
         self.room_names.insert(name.clone(), id);
         id
@@ -98,15 +113,12 @@ impl ShardCore {
 
     fn send_grant(&mut self, now: Now, room: RoomId, at: ShardId, join: Join) {
         // One address for all who are in the room, instead of one in each Join.
-        let address = self.rooms.get(&room).map_or(join.room, |r| r.address().clone());
-        let sender = Sender {
-            room: address,
-            participant: join.participant,
-            aliases: join.aliases,
-            message_bytes_max: self.config.policy.message_bytes_max,
-        };
+        let Join { room: address, endpoint, participant, aliases, terms, .. } = join;
+        let address = self.rooms.get(&room).map_or(address, |r| r.address().clone());
+        let message_bytes_max = self.config.rooms.rules(&address).policy().message_bytes_max;
+        let sender = Sender { room: address, participant, aliases, message_bytes_max };
         let session = self.entropy.session_id(at);
-        let grant = Grant { session, endpoint: join.endpoint, room, sender, terms: join.terms.map(Box::new) };
+        let grant = Grant { session, endpoint, room, sender, terms: terms.map(Box::new) };
         self.tell(now, at, ShardMessage::Grant(Box::new(grant)));
     }
 
@@ -146,8 +158,14 @@ impl ShardCore {
         match effect {
             // These need what only `join` and `room_disclose` have at hand.
             Effect::Grant { .. } | Effect::Disclosed { .. } => {}
-            Effect::Refuse { endpoint, why } => {
-                self.outputs.control.push(FromShard::Refused { endpoint, why });
+            Effect::Refuse { endpoint, why, words } => {
+                self.outputs.control.push(FromShard::Refused { endpoint, why, words });
+            }
+            Effect::Ruled => {
+                if let Some(room) = self.rooms.get(&room) {
+                    let (room, rules) = (room.address().clone(), Some(room.rules().clone()));
+                    self.outputs.control.push(FromShard::Ruled { room, rules });
+                }
             }
             Effect::Admit { endpoint, at, number, after } => {
                 self.tell(now, at, ShardMessage::Admit { endpoint, number, after });
@@ -186,6 +204,10 @@ impl ShardCore {
                 self.tallies.close(room);
                 if let Some(room) = self.rooms.remove(&room) {
                     self.room_names.remove(room.address());
+                    if room.is_ruled() {
+                        let ruled = FromShard::Ruled { room: room.address().clone(), rules: None };
+                        self.outputs.control.push(ruled);
+                    }
                 }
             }
         }
@@ -518,7 +540,8 @@ impl ShardCore {
         let at = self.room_names.get(room).and_then(|r| self.rooms.get(r)?.roster().shard_of(endpoint));
         let Some(at) = at else {
             if rebind.is_some() {
-                self.outputs.control.push(FromShard::Refused { endpoint, why: Refusal::NoSession });
+                let why = Refusal::NoSession;
+                self.outputs.control.push(FromShard::Refused { endpoint, why, words: None });
             }
             return;
         };

@@ -52,7 +52,8 @@ impl ShardCore {
     pub(super) fn grant(&mut self, now: Now, grant: Grant) {
         let (endpoint, session) = (grant.endpoint, grant.session);
         if self.sessions.len() >= limits::SHARD_SESSIONS_MAX || self.draining {
-            self.outputs.control.push(FromShard::Refused { endpoint, why: Refusal::Overloaded });
+            let why = Refusal::Overloaded;
+            self.outputs.control.push(FromShard::Refused { endpoint, why, words: None });
             let room = grant.room;
             return self.tell(now, room.home(), ShardMessage::Decline { room, endpoint });
         }

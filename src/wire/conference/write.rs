@@ -35,6 +35,8 @@ pub struct User<'a> {
     pub nickname: Option<&'a str>,
     /// Other addresses of the participant (RFC 4575 §5.6.2).
     pub associated: &'a [&'a str],
+    /// What the participant is to the room (RFC 4575 §5.6.3); nothing if empty.
+    pub role: &'a str,
     /// The participant is gone: nothing but the URI is told (CONF-05).
     pub deleted: bool,
     /// The participant's endpoints: all, or with `deleted` ones among them those that changed.
@@ -179,6 +181,11 @@ pub fn user(out: &mut String, user: &User<'_>, full: bool) {
         }
         out.push_str("      </associated-aors>\r\n");
     }
+    if !user.role.is_empty() {
+        out.push_str("      <roles>\r\n");
+        element(out, "        ", "entry", user.role);
+        out.push_str("      </roles>\r\n");
+    }
     user.endpoints.iter().filter(|e| !(full && e.deleted)).for_each(|e| endpoint(out, e));
     out.push_str("    </user>\r\n");
 }
@@ -249,6 +256,7 @@ mod tests {
             display_text: "Alice",
             nickname: Some("Alice \"of\" Wonderland"),
             associated: &[],
+            role: "",
             deleted: false,
             endpoints,
         }
@@ -356,6 +364,7 @@ mod tests {
             display_text: evil,
             nickname: Some(evil),
             associated: &[evil],
+            role: evil,
             deleted: false,
             endpoints: &endpoints,
         }];
