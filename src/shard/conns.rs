@@ -346,21 +346,29 @@ impl Conns {
         push(&mut conn.queue, &mut self.pool);
         self.queued += conn.queue.len() - before;
         conn.spoken = true;
-        if !conn.dirty {
+        self.look_again(id);
+    }
+
+    /// The connection is to be looked at in the next round of writes: once, however often this is said, since
+    /// whoever is written to twice in one round gets the same octets twice.
+    pub fn look_again(&mut self, id: ConnId) {
+        let slot = self.slots.get_mut(id.slot as usize).filter(|s| s.generation == id.generation);
+        let conn = slot.and_then(|s| s.conn.as_mut()).filter(|c| !c.dirty);
+        if let Some(conn) = conn {
             conn.dirty = true;
             self.dirty.push(id);
         }
     }
 
-    /// The connections that have something to write since this was last asked; for those in
-    /// `stalls`, nobody watches yet whether their peer takes it.
+    /// The connections to look at in the next round of writes, each once; for those in `stalls`, nobody
+    /// watches yet whether their peer takes what waits.
     pub fn take_dirty(&mut self, dirty: &mut Vec<ConnId>, stalls: &mut Vec<ConnId>) {
         for id in self.dirty.drain(..) {
             let slot = self.slots.get_mut(id.slot as usize).filter(|s| s.generation == id.generation);
             let Some(conn) = slot.and_then(|s| s.conn.as_mut()) else { continue };
             conn.dirty = false;
             dirty.push(id);
-            if !std::mem::replace(&mut conn.stall_timer, true) {
+            if !conn.queue.is_empty() && !std::mem::replace(&mut conn.stall_timer, true) {
                 stalls.push(id);
             }
         }
@@ -428,5 +436,34 @@ impl Conns {
         let unread = unfinished.map(|u| std::mem::take(&mut u.unread)).unwrap_or_default();
         self.unread -= unread.len();
         unread
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_written_to_once_in_a_round_however_many_reasons_there_are() {
+        let mut conns = Conns::default();
+        let id = conns.open(Now(0)).unwrap();
+        let (mut round, mut stalls) = (Vec::new(), Vec::new());
+        conns.look_again(id);
+        conns.take_dirty(&mut round, &mut stalls);
+        assert_eq!((&*round, &*stalls), (&[id][..], &[][..]), "nothing waits, so nothing can stall");
+        round.clear();
+        // There is room again, and in the same turn more is queued.
+        conns.look_again(id);
+        conns.push(Now(0), id, [b"more", b"", b""]);
+        conns.look_again(id);
+        conns.take_dirty(&mut round, &mut stalls);
+        assert_eq!((&*round, &*stalls), (&[id][..], &[id][..]));
+        round.clear();
+        conns.take_dirty(&mut round, &mut stalls);
+        assert!(round.is_empty());
+        conns.remove(id);
+        conns.look_again(id);
+        conns.take_dirty(&mut round, &mut stalls);
+        assert!(round.is_empty(), "who is gone is not written to");
     }
 }

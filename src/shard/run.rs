@@ -27,7 +27,6 @@ use super::io::{self, Interest, WatchSet, Writer};
 use super::message::{FromShard, ShardMessage};
 use crate::base::clock::{Now, now};
 use crate::base::entropy::Entropy;
-use crate::base::id::ConnId;
 use crate::base::limits;
 use monoio::net::TcpStream;
 use sockets::{Socket, Token, connect};
@@ -122,8 +121,6 @@ struct Shard {
     in_batch: Cell<bool>,
     writer: RefCell<Writer>,
     writing: Cell<bool>,
-    /// Connections to look at in the next round of writes, besides those the core names.
-    rewrite: RefCell<Vec<ConnId>>,
     ends: RefCell<Ends>,
     /// Something did not fit into a ring, and a task flushes until it does.
     spilled: Cell<bool>,
@@ -151,7 +148,6 @@ async fn serve(setup: Setup) -> std::io::Result<Counters> {
         in_batch: Cell::new(false),
         writer: RefCell::new(Writer::new(setup.driver == Driver::IoUring)),
         writing: Cell::new(false),
-        rewrite: RefCell::default(),
         ends: RefCell::new(setup.ends),
         spilled: Cell::new(false),
         drained: Cell::new(false),
@@ -240,7 +236,7 @@ impl Shard {
                 let Some(watched) = self.with_socket(id, |s| s.watched) else { return };
                 if ready.write && watched.write {
                     self.watch(id, |interest| interest.write = false);
-                    self.rewrite.borrow_mut().push(id);
+                    self.core.borrow_mut().write_again(id);
                 }
                 if ready.read && watched.read {
                     self.read(id);

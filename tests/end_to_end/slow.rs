@@ -3,10 +3,13 @@
 use super::phone::{ABLE, Phone, header};
 use super::standard::everywhere;
 use super::{Server, WAIT};
+use openmsrp::base::chunk::Flag;
 use openmsrp::client::call::Transport;
 use openmsrp::client::chat::Event;
 use openmsrp::control::config::Raw;
+use openmsrp::wire::msrp::frame::{Framer, Step};
 use std::collections::HashSet;
+use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -68,6 +71,62 @@ async fn who_does_not_read_is_cut_where_nobody_is_to_miss_anything() {
             header(&bye, "Reason"),
             "SIP;cause=480;text=\"Your connection is too slow for this room\""
         );
+    })
+    .await;
+}
+
+/// The numbers of the whole messages at the front of `wire`, which are taken off.
+fn numbers(framer: &mut Framer, wire: &mut Vec<u8>, text: &mut Vec<u8>) -> Vec<usize> {
+    let mut numbers = Vec::new();
+    loop {
+        let (end, used) = match framer.step(wire, 0).expect("what comes is MSRP") {
+            Step::Partial => return numbers,
+            Step::Skip { used } => (None, used),
+            Step::Head { body, end, used, .. } => {
+                text.extend_from_slice(body.unwrap_or_default());
+                (end, used)
+            }
+            Step::More { body, end, used } => {
+                text.extend_from_slice(body);
+                (end, used)
+            }
+        };
+        wire.drain(..used);
+        if end == Some(Flag::End) {
+            let text = String::from_utf8(std::mem::take(text)).unwrap();
+            numbers.extend(text.rsplit("\r\n").next().unwrap().split(' ').next().unwrap().parse::<usize>());
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_reads_slowly_gets_whole_messages_each_once_and_in_order() {
+    // CHAT-MSG-14 CHAT-CONG-01
+    everywhere(Raw::default(), async |server, transport| {
+        let mut phone = Phone::new(server.sip, transport, "slow").await;
+        let mut stream = phone.join(server.msrp, "lobby", "", ABLE).await.into_stream();
+        let (talker, mut events) = server.join(Transport::Tcp, "lobby", "talker").await;
+        let filling = "x".repeat(20_000);
+        let talk = async {
+            for n in 0..MESSAGES {
+                talker.say(&format!("{n} {filling}")).await.unwrap();
+                while !matches!(timeout(WAIT, events.next()).await.unwrap(), Some(Event::Accepted { .. })) {}
+            }
+        };
+        let read = async {
+            let (mut wire, mut text, mut framer) = (Vec::new(), Vec::new(), Framer::default());
+            let (mut last, mut buffer) = (None, vec![0; 8 * 1024]);
+            // Some are left out, the last ones perhaps among them: until nothing comes for a while.
+            while let Ok(n) = timeout(Duration::from_secs(3), stream.read(&mut buffer)).await {
+                wire.extend_from_slice(&buffer[..n.unwrap()]);
+                for n in numbers(&mut framer, &mut wire, &mut text) {
+                    assert!(last < Some(n), "{n} comes behind {last:?}");
+                    last = Some(n);
+                }
+            }
+            assert!(last.is_some() && wire.is_empty(), "{last:?}, and {} octets", wire.len());
+        };
+        tokio::join!(talk, read);
     })
     .await;
 }

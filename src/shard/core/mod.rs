@@ -369,7 +369,13 @@ impl ShardCore {
         }
     }
 
-    /// Takes the connections that have something to write since this was last called, each once.
+    /// The connection is to be written to in the next round: there is room again, or more waits than one write
+    /// takes, or it ends once all is written.
+    pub fn write_again(&mut self, id: ConnId) {
+        self.conns.look_again(id);
+    }
+
+    /// Takes the connections that may have something to write since this was last called, each once.
     pub fn take_writes(&mut self, into: &mut Vec<ConnId>) {
         let mut stalls = Vec::new();
         self.conns.take_dirty(into, &mut stalls);

@@ -270,7 +270,7 @@ impl Shard {
         }
         self.stop_reading(id);
         // What is left is written first.
-        self.rewrite.borrow_mut().push(id);
+        self.core.borrow_mut().write_again(id);
     }
 }
 

@@ -18,8 +18,9 @@ impl Shard {
         if self.writing.replace(true) {
             return;
         }
+        let mut ids = Vec::new();
         loop {
-            let mut ids = std::mem::take(&mut *self.rewrite.borrow_mut());
+            ids.clear();
             self.core.borrow_mut().take_writes(&mut ids);
             if ids.is_empty() {
                 break;
@@ -56,7 +57,7 @@ impl Shard {
             if n < *asked {
                 self.watch(*id, |interest| interest.write = true);
             } else if left {
-                self.rewrite.borrow_mut().push(*id);
+                self.core.borrow_mut().write_again(*id);
             } else if *closing {
                 self.end(*id);
             }
