@@ -202,8 +202,9 @@ impl Room {
     /// # Errors
     /// The rule that forbids.
     fn decided(&self, who: &Address, action: Action, decision: Decision) -> Result<(), Rule> {
-        let (room, rule) = (&self.address, decision.rule.token());
-        tracing::debug!(target: "openmsrp::rights", %room, %who, ?action, rule, allowed = decision.allowed);
+        let Decision { allowed, rule } = decision;
+        // Nothing of this is looked at unless it is logged.
+        tracing::debug!(target: "openmsrp::rights", room = %self.address, %who, ?action, rule = rule.token(), allowed);
         decision.check()
     }
 
@@ -281,8 +282,9 @@ impl Room {
 
     fn post(&mut self, now: Now, posting: &Posting<'_>, out: &mut Vec<Effect>) {
         let Posting { endpoint, no, flag, feedback, .. } = *posting;
-        let Some(at) = self.roster.shard_of(endpoint) else { return };
-        let judged = self.judge(now, posting).and_then(|only| self.meter(now, posting, only));
+        let Some(seat) = self.roster.seat(endpoint) else { return };
+        let (at, judged) = (seat.at, self.judge(now, posting, &seat));
+        let judged = judged.and_then(|only| self.meter(now, posting, only));
         let verdict = judged.as_ref().map(|_| ()).map_err(|why| *why);
         out.push(Effect::Verdict { endpoint, at, no, verdict });
         let Ok(only) = judged else { return };
@@ -305,8 +307,8 @@ impl Room {
     }
 
     /// CHAT-PRIV-05: the checks that need the room, in their order. Who gets the message, if not all.
-    fn judge(&self, now: Now, posting: &Posting<'_>) -> Result<Option<Recipients>, Refusal> {
-        if !self.roster.is_bound(posting.endpoint) {
+    fn judge(&self, now: Now, posting: &Posting<'_>, seat: &Seat<'_>) -> Result<Option<Recipients>, Refusal> {
+        if !seat.bound {
             return Err(Refusal::NoSession);
         }
         if posting.size > self.rules.policy.message_bytes_max {
@@ -314,7 +316,7 @@ impl Room {
         }
         let only = posting.to.map(|to| self.recipients(to, posting.endpoint)).transpose()?;
         let to = only.as_ref().and_then(|few| self.target(posting.endpoint, *few.first()?));
-        self.may_say(now, posting, to)?;
+        self.may_say(now, posting, seat, to)?;
         if !self.rules.policy.types.allows(posting.content_type) {
             return Err(Refusal::BadType);
         }
@@ -343,11 +345,16 @@ impl Room {
     }
 
     /// Whether somebody present may say something: to all, or to one.
-    fn may_say(&self, now: Now, posting: &Posting<'_>, to: Option<Target>) -> Result<(), Refusal> {
-        let Some(seat) = self.roster.seat(posting.endpoint) else { return Err(Refusal::NoSession) };
+    fn may_say(
+        &self,
+        now: Now,
+        posting: &Posting<'_>,
+        seat: &Seat<'_>,
+        to: Option<Target>,
+    ) -> Result<(), Refusal> {
         let action = if to.is_some() { Action::Whisper } else { Action::Speak };
-        let mut standing = self.standing(now, &seat);
-        standing.hasty = !is_typing(posting.content_type) && self.is_hasty(now, seat.participant);
+        let mut standing = self.standing(now, seat);
+        standing.hasty = self.is_hasty(now, seat.participant) && !is_typing(posting.content_type);
         let decision = self.rules.may(&standing, action, to);
         self.decided(seat.participant, action, decision).map_err(Refusal::Denied)
     }
@@ -361,7 +368,10 @@ impl Room {
     /// Remembers in slow mode that somebody has said something.
     fn note_spoken(&mut self, now: Now, endpoint: EndpointId) {
         let slow_mode = self.rules.slow_mode;
-        let Some(who) = self.roster.participant_of(endpoint).filter(|_| !slow_mode.is_zero()) else { return };
+        if slow_mode.is_zero() {
+            return;
+        }
+        let Some(who) = self.roster.participant_of(endpoint) else { return };
         if self.spoken.len() >= limits::ROOM_BUDGETS_MAX {
             self.spoken.retain(|_, last| now.since(*last) < slow_mode);
         }
