@@ -175,6 +175,13 @@ impl Conn {
         self.unfinished.as_ref()?.opened_for
     }
 
+    /// Puts its name into the list of connections to look at, unless it is there.
+    fn name(&mut self, id: ConnId, dirty: &mut Vec<ConnId>) {
+        if !std::mem::replace(&mut self.dirty, true) {
+            dirty.push(id);
+        }
+    }
+
     /// Octets that are not whole yet.
     #[must_use]
     pub fn unread(&self) -> usize {
@@ -346,17 +353,15 @@ impl Conns {
         push(&mut conn.queue, &mut self.pool);
         self.queued += conn.queue.len() - before;
         conn.spoken = true;
-        self.look_again(id);
+        conn.name(id, &mut self.dirty);
     }
 
     /// The connection is to be looked at in the next round of writes: once, however often this is said, since
     /// whoever is written to twice in one round gets the same octets twice.
     pub fn look_again(&mut self, id: ConnId) {
         let slot = self.slots.get_mut(id.slot as usize).filter(|s| s.generation == id.generation);
-        let conn = slot.and_then(|s| s.conn.as_mut()).filter(|c| !c.dirty);
-        if let Some(conn) = conn {
-            conn.dirty = true;
-            self.dirty.push(id);
+        if let Some(conn) = slot.and_then(|s| s.conn.as_mut()) {
+            conn.name(id, &mut self.dirty);
         }
     }
 
