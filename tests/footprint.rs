@@ -5,6 +5,9 @@
 
 #![allow(unsafe_code, reason = "an allocator that counts")]
 
+mod counting;
+
+use counting::held;
 use openmsrp::base::address::Address;
 use openmsrp::base::clock::Now;
 use openmsrp::base::entropy::Entropy;
@@ -12,41 +15,12 @@ use openmsrp::base::id::{EndpointId, SessionId, ShardId};
 use openmsrp::shard::core::{Outputs, ShardConfig, ShardCore, write_uri};
 use openmsrp::shard::message::{FromShard, Join, Terms, ToShard};
 use openmsrp::wire::sdp::TypeList;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// Counts what is allocated and not given back.
-struct Counting;
-
-static HELD: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: everything is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        HELD.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Participants: just below a power of two, so that lists are full and tables half empty.
 const PEOPLE: usize = 8_000;
 
 /// Octets of one session. A ratchet: lower it when less is needed, think twice before raising it.
 const SESSION_BYTES_MAX: usize = 1_024;
-
-fn held() -> usize {
-    HELD.load(Ordering::Relaxed)
-}
 
 fn peer_path(n: usize) -> String {
     format!("msrp://192.0.2.{}:{}/peer{n:016};tcp", n % 250, 20_000 + n)

@@ -180,13 +180,6 @@ pub const ROOM_BUDGETS_MAX: usize = 4096;
 /// instead. Each join goes through them.
 pub const ROOM_BANS_MAX: usize = 1000;
 
-/// Participants of one room that are muted at once. Beyond: 413 to the moderator, who can moderate the room.
-pub const ROOM_MUTES_MAX: usize = 1000;
-
-/// Roles of one room that were given at run time. Beyond: 413; those of who left with no role to speak of do not
-/// count.
-pub const ROOM_GRANTS_MAX: usize = 10_000;
-
 /// Octets of a room's password, a line that people type.
 pub const ROOM_PASSWORD_BYTES_MAX: usize = 128;
 
@@ -198,12 +191,6 @@ pub const ROOM_REASON_BYTES_MAX: usize = 200;
 
 /// The longest time that a ban, a mute or slow mode is given for; longer is without end.
 pub const ROOM_TERM_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-
-/// Octets of a command to a room.
-pub const ROOM_COMMAND_BYTES_MAX: usize = 2048;
-
-/// Lines of a list that the room answers to a command; the rest is told as a number.
-pub const ROOM_ANSWER_LINES_MAX: usize = 40;
 
 /// Endpoints of one participant in a room. Beyond: 486.
 pub const PARTICIPANT_ENDPOINTS_MAX: usize = 16;

@@ -54,10 +54,6 @@ pub enum Refusal {
     RoomFull,
     /// This rule of the room forbids it.
     Denied(Rule),
-    /// What is asked of the room cannot be understood.
-    BadOrder,
-    /// The room remembers as many of these as it can.
-    ListFull,
     /// The server is stopping.
     ShuttingDown,
     /// The server has no capacity left just now.
@@ -78,8 +74,6 @@ impl Refusal {
             Self::NoNicknames => (403, "No nicknames in this room"),
             Self::Denied(rule @ Rule::NoPrivateMessages) => (428, rule.told()),
             Self::Denied(rule) => (403, rule.told()),
-            Self::BadOrder => (400, "This command is not understood"),
-            Self::ListFull => (413, "The room cannot remember more of these"),
             Self::RoomFull | Self::ShuttingDown | Self::Overloaded => (403, "Not now"),
             Self::UnknownRecipient => (404, "Recipient not in room"),
             Self::TooLarge => (413, "Message too large"),

@@ -1,14 +1,14 @@
-//! The rules of one room that are in force: its policy, and what owners and moderators have changed since.
+//! The rules of one room that are in force: its policy, and what has changed since. So far that is only the role of
+//! who made the room; mutes and timed bans are judged here, but nothing sets them yet.
 //!
 //! [`Rules`] is a value: the room owns it, the focus has a copy of each state, and `openmsrp why` makes one of the
 //! configuration alone. It says what somebody is to the room ([`Rules::at_the_door`], [`Rules::inside`]) and asks
-//! `base/rights.rs` what they may. What changes it is in `moderation.rs`.
+//! `base/rights.rs` what they may.
 //!
 //! Who hides is let in as whom they are, and is from then on what a stranger is: a role that others see would
 //! tell who it is.
 //!
-//! Touches: base. Bounds: `limits::ROOM_BANS_MAX`, `ROOM_MUTES_MAX`, `ROOM_GRANTS_MAX`. Proved by: the tests
-//! below, and those of `moderation.rs`.
+//! Touches: base. Bounds: `limits::ROOM_BANS_MAX`; one role given, to who made the room. Proved by: the tests below.
 
 use super::ban::Ban;
 use super::policy::{Password, Policy};
