@@ -450,8 +450,9 @@ proptest! {
         changes in prop::collection::vec(any::<(usize, u8, u8)>(), 0..3),
         more in prop::collection::vec(any::<u8>(), 0..40),
     ) {
-        let mut input = b"MSRP a786hjs2 200 OK\r\nTo-Path: msrp://a:1/x;tcp\r\nFrom-Path: msrp://b:2/y;tcp\r\n\
-            -------a786hjs2$\r\n".to_vec();
+        let mut input = b"MSRP a786hjs2Kq4Z 200 OK\r\nTo-Path: msrp://a:1/x;tcp\r\nFrom-Path: msrp://b:2/y;tcp\r\n\
+            -------a786hjs2Kq4Z$\r\n".to_vec();
+        prop_assert_eq!(plain_ok(&input), Some(input.len()));
         changes.into_iter().for_each(|change| mutate(&mut input, change));
         input.extend(more);
         known(&input);

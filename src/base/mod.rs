@@ -1,4 +1,4 @@
-//! Words for everyone: ids, sets of numbers, time, chance, limits, addresses, rights, reasons to say no.
+//! Words for everyone: ids, sets of numbers and octets, time, chance, limits, addresses, rights, reasons to say no.
 //!
 //! Depends on nothing else in the crate. Only [`clock`] reads a clock and only [`entropy`] draws
 //! randomness; everything else gets both as arguments.
@@ -14,6 +14,7 @@ pub mod limits;
 pub mod marks;
 pub mod media;
 pub mod nickname;
+pub mod octets;
 pub mod refusal;
 pub mod rights;
 pub mod tight;

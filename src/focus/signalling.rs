@@ -7,6 +7,7 @@
 //! Proof: the tests below and the table in `tests/torture/sip`.
 
 use crate::base::id::Token;
+use crate::base::octets::{Octets, halves};
 use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
@@ -412,7 +413,7 @@ impl<'a> NameAddr<'a> {
         } else if let Some(angle) = memchr::memchr(b'<', text.as_bytes()) {
             let name = text[..angle].trim();
             // Letters beyond ASCII ought to be quoted, and often are not.
-            let may_stand = |b: u8| !b.is_ascii() || b.is_ascii_whitespace() || TOKEN[usize::from(b)];
+            let may_stand = |b: u8| !b.is_ascii() || b.is_ascii_whitespace() || TOKEN.has(b);
             if !name.bytes().all(may_stand) {
                 return None;
             }
@@ -495,7 +496,7 @@ pub fn host_port(text: &str) -> Option<(&str, Option<u16>)> {
         (host, if after.is_empty() { None } else { Some(after.strip_prefix(':')?) })
     } else {
         let (host, port) = halves(text, b':').map_or((text, None), |(h, p)| (h, Some(p)));
-        if host.is_empty() || !all_in(host, &HOST) {
+        if host.is_empty() || !HOST.have_all(host.as_bytes()) {
             return None;
         }
         (host, port)
@@ -512,12 +513,6 @@ pub fn host_port(text: &str) -> Option<(&str, Option<u16>)> {
 /// The tag of a From or To value.
 pub(super) fn tag(value: &str) -> Option<&str> {
     NameAddr::parse(value)?.param("tag")
-}
-
-/// What stands before and after the first `at`, an ASCII character.
-pub(super) fn halves(text: &str, at: u8) -> Option<(&str, &str)> {
-    let i = memchr::memchr(at, text.as_bytes())?;
-    Some((&text[..i], &text[i + 1..]))
 }
 
 /// Splits at `at`, an ASCII character, outside quotes and angle brackets, trimming each piece.
@@ -575,39 +570,19 @@ fn unquote(text: &str) -> Option<(Cow<'_, str>, usize)> {
     None
 }
 
-/// Which octets are letters, digits or one of these.
-const fn octets(others: &[u8]) -> [bool; 256] {
-    let mut table = [false; 256];
-    let mut b = 0;
-    while b < 256 {
-        table[b] = (b as u8).is_ascii_alphanumeric();
-        b += 1;
-    }
-    let mut i = 0;
-    while i < others.len() {
-        table[others[i] as usize] = true;
-        i += 1;
-    }
-    table
-}
-
 /// The octets of a token (RFC 3261 §25.1).
-const TOKEN: [bool; 256] = octets(b"-.!%*_+`'~");
+const TOKEN: Octets = Octets::alphanumeric_and(b"-.!%*_+`'~");
 
 /// The octets of a URI: all that can be seen but a few.
-const URI: [bool; 256] = octets(b"!#$%&'()*+,-./:;=?@[]_~");
+const URI: Octets = Octets::alphanumeric_and(b"!#$%&'()*+,-./:;=?@[]_~");
 
 /// The octets of a host name or an IPv4 address, tolerantly.
-const HOST: [bool; 256] = octets(b"-._");
-
-fn all_in(text: &str, table: &[bool; 256]) -> bool {
-    text.bytes().all(|b| table[usize::from(b)])
-}
+const HOST: Octets = Octets::alphanumeric_and(b"-._");
 
 /// Whether `text` is a token (RFC 3261 §25.1).
 #[must_use]
 pub fn is_token(text: &str) -> bool {
-    !text.is_empty() && all_in(text, &TOKEN)
+    !text.is_empty() && TOKEN.have_all(text.as_bytes())
 }
 
 /// Whether `text` has a scheme and only octets that a URI may have.
@@ -616,7 +591,7 @@ pub fn is_uri(text: &str) -> bool {
     let Some((scheme, rest)) = halves(text, b':') else { return false };
     let scheme_ok = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
-    scheme_ok && !rest.is_empty() && all_in(rest, &URI)
+    scheme_ok && !rest.is_empty() && URI.have_all(rest.as_bytes())
 }
 
 /// Header parameters: each `;` is followed by a name that is a token.

@@ -13,9 +13,10 @@
 //! in the message. Proof: the tests below, and RFC 4475 in `tests/torture.rs`.
 
 use super::signalling::{
-    Headers, Method, NameAddr, Request, SipUri, halves, host_port, is_token, is_uri, phrase, split,
+    Headers, Method, NameAddr, Request, SipUri, host_port, is_token, is_uri, phrase, split,
 };
 use crate::base::limits;
+use crate::base::octets::halves;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};

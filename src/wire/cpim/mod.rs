@@ -29,6 +29,7 @@ pub use read::{Header, Identity, Message, read};
 pub use write::{Draft, write};
 
 use crate::base::limits::WRAPPER_BYTES_MAX;
+use crate::base::octets::halves;
 use scan::{Fields, Line, Names, field, identity, lines, media_type};
 use std::fmt;
 
@@ -209,7 +210,7 @@ fn mime_block<'b>(at: &mut scan::Lines<'b>) -> Result<Option<&'b str>, CpimError
             }
             continue;
         }
-        let (name, value) = line.split_once(':').ok_or(CpimError::BadHeader)?;
+        let (name, value) = halves(line, b':').ok_or(CpimError::BadHeader)?;
         folding_type = name.trim_end().eq_ignore_ascii_case("Content-Type");
         if folding_type && found.replace(value.trim()).is_some() {
             return Err(CpimError::BadType);

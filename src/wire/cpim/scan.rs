@@ -1,6 +1,8 @@
 //! Lines, header fields, names and identities of a wrapper, as views of its octets.
 
 use super::{CpimError, PREFIXES_MAX};
+use crate::base::octets::{Octets, halves};
+use memchr::{memchr, memchr2};
 
 /// The namespace of From, To and the other headers of RFC 3862 (§4).
 pub(super) const CPIM_NAMESPACE: &str = "urn:ietf:params:cpim-headers:";
@@ -34,7 +36,7 @@ impl<'b> Lines<'b> {
     pub(super) fn message_line(&mut self) -> Result<Option<Line<'b>>, CpimError> {
         let Some(line) = self.cut() else { return Ok(None) };
         let line = line.strip_suffix(b"\r").ok_or(CpimError::BadLine)?;
-        if line.iter().any(|b| *b < 0x20 || *b == 0x7f) {
+        if any(line, |b| b < 0x20 || b == 0x7f) {
             return Err(CpimError::BadLine);
         }
         as_line(line).map(Some)
@@ -44,7 +46,7 @@ impl<'b> Lines<'b> {
     pub(super) fn mime_line(&mut self) -> Result<Option<Line<'b>>, CpimError> {
         let Some(line) = self.cut() else { return Ok(None) };
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.iter().any(|b| (*b < 0x20 && *b != b'\t') || *b == 0x7f) {
+        if any(line, |b| (b < 0x20 && b != b'\t') || b == 0x7f) {
             return Err(CpimError::BadLine);
         }
         as_line(line).map(Some)
@@ -53,10 +55,16 @@ impl<'b> Lines<'b> {
     /// The octets up to the next LF, which is left out.
     fn cut(&mut self) -> Option<&'b [u8]> {
         let rest = &self.octets[self.at..];
-        let end = memchr::memchr(b'\n', rest)?;
+        let end = memchr(b'\n', rest)?;
         self.at += end + 1;
         Some(&rest[..end])
     }
+}
+
+/// Whether any octet is such. Without a way out, so that it is done in steps of many octets.
+#[inline]
+fn any(line: &[u8], such: impl Fn(u8) -> bool) -> bool {
+    line.iter().fold(false, |any, octet| any | such(*octet))
 }
 
 fn as_line(line: &[u8]) -> Result<Line<'_>, CpimError> {
@@ -87,19 +95,23 @@ impl Fields<'_> {
 }
 
 /// What a name may hold (RFC 3862 §3.6, NAMECHAR); the dot separates the prefix.
-pub(super) fn is_name_octet(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"!#$%&'*+-^_`|~".contains(&b)
-}
+pub(super) const NAME: Octets = Octets::alphanumeric_and(b"!#$%&'*+-^_`|~");
+
+/// What a media type holds: the same and dots.
+const TYPE: Octets = Octets::alphanumeric_and(b"!#$%&'*+-^_`|~.");
+
+/// What no URI between angle brackets holds.
+const NO_URI: Octets = Octets::these(b"<> \"\\");
 
 /// Takes a header line apart: `Name:;params value` (RFC 3862 §3.6).
 pub(super) fn field(line: &str) -> Result<Fields<'_>, CpimError> {
-    let (full, rest) = line.split_once(':').ok_or(CpimError::BadHeader)?;
-    let (prefix, name) = match full.split_once('.') {
+    let (full, rest) = halves(line, b':').ok_or(CpimError::BadHeader)?;
+    let (prefix, name) = match halves(full, b'.') {
         Some(("", _)) => return Err(CpimError::BadHeader),
         Some(parts) => parts,
         None => ("", full),
     };
-    if name.is_empty() || !prefix.bytes().chain(name.bytes()).all(is_name_octet) {
+    if name.is_empty() || !NAME.have_all(prefix.as_bytes()) || !NAME.have_all(name.as_bytes()) {
         return Err(CpimError::BadHeader);
     }
     if full.eq_ignore_ascii_case("Content-Type") {
@@ -190,7 +202,7 @@ pub(super) fn binding(value: &str) -> Result<(&str, &str), CpimError> {
     let (prefix, uri) = value.split_once('<').ok_or(CpimError::BadAddress)?;
     let uri = uri.strip_suffix('>').ok_or(CpimError::BadAddress)?;
     let prefix = prefix.strip_suffix(' ').unwrap_or(prefix);
-    if uri.is_empty() || uri.contains(['<', '>', ' ', '"', '\\']) || !prefix.bytes().all(is_name_octet) {
+    if uri.is_empty() || NO_URI.have_any(uri.as_bytes()) || !NAME.have_all(prefix.as_bytes()) {
         return Err(CpimError::BadAddress);
     }
     Ok((prefix, uri))
@@ -212,14 +224,14 @@ pub(super) fn name_and_uri(value: &str) -> Result<(&str, &str), CpimError> {
         let rest = &value[quoted..];
         quoted + (rest.len() - rest.trim_start_matches(' ').len())
     } else {
-        value.find('<').ok_or(CpimError::BadAddress)?
+        memchr(b'<', value.as_bytes()).ok_or(CpimError::BadAddress)?
     };
     let (name, rest) = value.split_at(open);
-    if !name.starts_with('"') && name.contains(['>', '"']) {
+    if !name.starts_with('"') && memchr2(b'>', b'"', name.as_bytes()).is_some() {
         return Err(CpimError::BadAddress);
     }
     let uri = rest.strip_prefix('<').and_then(|r| r.strip_suffix('>')).ok_or(CpimError::BadAddress)?;
-    if uri.is_empty() || uri.contains(['<', '>', ' ', '"', '\\']) {
+    if uri.is_empty() || NO_URI.have_any(uri.as_bytes()) {
         return Err(CpimError::BadAddress);
     }
     Ok((name.trim_end_matches(' '), uri))
@@ -241,8 +253,8 @@ fn string_len(text: &str) -> Result<usize, CpimError> {
 
 /// A media type without its parameters (RFC 2045 §5.1).
 pub(super) fn media_type(written: &str) -> Result<&str, CpimError> {
-    let bare = written.split(';').next().unwrap_or("").trim();
-    let (kind, subtype) = bare.split_once('/').ok_or(CpimError::BadType)?;
-    let token = |t: &str| !t.is_empty() && t.bytes().all(|b| is_name_octet(b) || b == b'.');
+    let bare = halves(written, b';').map_or(written, |(bare, _)| bare).trim();
+    let (kind, subtype) = halves(bare, b'/').ok_or(CpimError::BadType)?;
+    let token = |t: &str| !t.is_empty() && TYPE.have_all(t.as_bytes());
     if token(kind) && token(subtype) { Ok(bare) } else { Err(CpimError::BadType) }
 }

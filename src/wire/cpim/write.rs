@@ -1,6 +1,6 @@
 //! Making a wrapper: strict, whatever the values hold (SEC-09).
 
-use super::scan::{Fields, Names, is_name_octet};
+use super::scan::{Fields, NAME, Names};
 
 /// A wrapper to be written.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +52,7 @@ fn may_stand<'a>(names: &mut Names<'a>, full: &'a str, value: &'a str) -> bool {
         Some(parts) => parts,
         None => ("", full),
     };
-    if name.is_empty() || !prefix.bytes().chain(name.bytes()).all(is_name_octet) {
+    if name.is_empty() || !NAME.have_all(prefix.as_bytes()) || !NAME.have_all(name.as_bytes()) {
         return false;
     }
     let value = value.trim_matches(' ');
@@ -105,7 +105,7 @@ fn address_line(out: &mut Vec<u8>, start: &str, name: &str, uri: &str) {
 /// stays out: `\'` is an escape of its own.
 fn is_word_char(c: char) -> bool {
     match u8::try_from(c) {
-        Ok(b) if b.is_ascii() => (is_name_octet(b) && b != b'\'') || b == b'.',
+        Ok(b) if b.is_ascii() => (NAME.has(b) && b != b'\'') || b == b'.',
         _ => !c.is_control(),
     }
 }

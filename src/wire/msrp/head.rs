@@ -10,6 +10,7 @@
 use super::frame::FrameError;
 use super::range::ByteRange;
 use super::uri::is_token;
+use crate::base::octets::Octets;
 
 /// One message without its body.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -193,12 +194,10 @@ pub(super) fn start_line(line: &[u8]) -> Result<(&[u8], Kind<'_>), FrameError> {
 }
 
 /// What a transaction id and a Message-ID are made of (MSRP-FRAME-02).
+#[inline]
 pub(super) fn is_ident(text: &[u8]) -> bool {
-    (4..=32).contains(&text.len())
-        && text[0].is_ascii_alphanumeric()
-        && text
-            .iter()
-            .all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'-' | b'+' | b'%' | b'='))
+    const IDENT: Octets = Octets::alphanumeric_and(b".-+%=");
+    (4..=32).contains(&text.len()) && text[0].is_ascii_alphanumeric() && IDENT.have_all(text)
 }
 
 /// `3DIGIT [SP text]`.
