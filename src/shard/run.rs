@@ -118,8 +118,8 @@ struct Shard {
     buffer: RefCell<Vec<u8>>,
     outputs: RefCell<Outputs>,
     carrying: Cell<bool>,
-    /// In the loop's batch: it is settled at its end, once for all its turns.
-    in_batch: Cell<bool>,
+    /// In the loop's batch, and when it began: it is settled at its end, once for all its turns, which have one time.
+    batch: Cell<Option<Now>>,
     writer: RefCell<Writer>,
     writing: Cell<bool>,
     ends: RefCell<Ends>,
@@ -146,7 +146,7 @@ async fn serve(setup: Setup) -> std::io::Result<Counters> {
         buffer: RefCell::new(vec![0; limits::READ_BYTES]),
         outputs: RefCell::default(),
         carrying: Cell::new(false),
-        in_batch: Cell::new(false),
+        batch: Cell::new(None),
         writer: RefCell::new(Writer::new(setup.driver == Driver::IoUring)),
         writing: Cell::new(false),
         ends: RefCell::new(setup.ends),
@@ -172,12 +172,12 @@ async fn serve(setup: Setup) -> std::io::Result<Counters> {
             shard.ends.borrow().bell().wake();
             shard.set.take(&mut tokens, limits::TURN_INPUTS_MAX);
         }
-        shard.in_batch.set(true);
+        shard.batch.set(Some(now()));
         for (token, ready) in &tokens {
             shard.serve(*token, *ready);
         }
         shard.receive();
-        shard.in_batch.set(false);
+        shard.batch.set(None);
         shard.settle();
         served = served.wrapping_add(1);
         if shard.legacy {
@@ -225,7 +225,8 @@ async fn unspill(shard: Rc<Shard>) {
 impl Shard {
     /// One turn: `act` changes the core, then its outputs are carried out.
     fn turn<R>(self: &Rc<Self>, act: impl FnOnce(&mut ShardCore, Now) -> R) -> R {
-        let result = act(&mut self.core.borrow_mut(), now());
+        let now = self.batch.get().unwrap_or_else(now);
+        let result = act(&mut self.core.borrow_mut(), now);
         self.carry_out();
         result
     }
@@ -279,19 +280,15 @@ impl Shard {
         if self.carrying.replace(true) {
             return;
         }
-        loop {
+        while self.core.borrow().has_outputs() {
             let mut outputs = std::mem::take(&mut *self.outputs.borrow_mut());
             self.core.borrow_mut().outputs(&mut outputs);
-            if outputs.is_empty() {
-                *self.outputs.borrow_mut() = outputs;
-                break;
-            }
             self.carry_out_once(&mut outputs);
             *self.outputs.borrow_mut() = outputs;
         }
         self.carrying.set(false);
         // A turn of its own (a timer's) is settled at once; a batch when it ends.
-        if !self.in_batch.get() {
+        if self.batch.get().is_none() {
             self.settle();
         }
     }

@@ -323,6 +323,12 @@ impl ShardCore {
         waits && named && followed && here && self.conns.queued() == 0 && self.conns.unread() == 0
     }
 
+    /// Whether anything must be done after the turns so far.
+    #[must_use]
+    pub fn has_outputs(&self) -> bool {
+        !self.outputs.is_empty()
+    }
+
     /// Takes what must be done after the turns since this was last called.
     pub fn outputs(&mut self, into: &mut Outputs) {
         std::mem::swap(into, &mut self.outputs);
