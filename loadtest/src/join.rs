@@ -456,6 +456,7 @@ mod tests {
             code: 486,
             phrase: "Busy Here".into(),
             warning: Some("399 x \"room is full\"".into()),
+            rule: None,
         };
         let text = refusal("sip:room0@x", "sip:u0@x", &e);
         assert!(

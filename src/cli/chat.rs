@@ -1,7 +1,7 @@
 //! `openmsrp chat`: talks in a room, at a terminal or in a pipe.
 //!
-//! Touches: standard streams, signals, the environment variables `USER` and `OPENMSRP_PASSWORD`, name resolution,
-//! what the client library touches. Bounds: those of `client::chat`. Proved by: the tests of this folder; by hand for the look.
+//! Touches: standard streams, signals, the environment variables `USER`, `OPENMSRP_PASSWORD` and
+//! `OPENMSRP_ROOM_PASSWORD`, name resolution, what the client library touches. Bounds: those of `client::chat`. Proved by: the tests of this folder; by hand for the look.
 
 mod password;
 mod pipe;
@@ -38,8 +38,9 @@ In a pipe: each line of input is sent as a message, each message that comes is p
 joins and leaves, and what became of what was asked, goes to standard error. A line may begin with /msg NAME TEXT,
 /nick NAME, /invite ADDRESS and the like there too; // begins one that is to begin with /.
 
-A server that asks for a password gets it from --password-file, or from the environment variable
-OPENMSRP_PASSWORD, or asks you at the terminal.";
+A server that asks for your password gets it from --password-file, or from the environment variable
+OPENMSRP_PASSWORD; a room that wants one of whoever comes in, from --room-password-file or OPENMSRP_ROOM_PASSWORD. At
+a terminal you are asked for what is wanted and was not given.";
 
 /// Talk in a chat room.
 #[derive(Parser, Debug)]
@@ -64,6 +65,9 @@ pub struct Args {
     /// A file with your password, and nothing else in it.
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
+    /// A file with the password of the room, if it wants one, and nothing else in it.
+    #[arg(long, value_name = "FILE")]
+    pub room_password_file: Option<PathBuf>,
     /// The others do not learn who you are, until you say /reveal. Without a password the server does not learn it
     /// either, and there is nothing to reveal.
     #[arg(long)]
@@ -144,13 +148,16 @@ async fn chat(args: &Args) -> Result<(), String> {
     let (user, _) = user_and_host(&from)
         .ok_or_else(|| format!("{from:?} names nobody; write it as --as sip:USER@DOMAIN"))?;
     let nick = args.nick.as_deref().unwrap_or(user);
-    let variable = std::env::var(password::VARIABLE).ok();
-    let password = password::given(args.password_file.as_deref(), variable)?;
+    let variable = |name| std::env::var(name).ok();
+    let given = Passwords {
+        own: password::given(args.password_file.as_deref(), variable(password::VARIABLE))?,
+        room: password::given(args.room_password_file.as_deref(), variable(password::ROOM_VARIABLE))?,
+    };
     let found = resolve(args.server.as_deref().unwrap_or(domain)).await?;
     let (client, server) = reach(&found, args.transport).await?;
     let client = if args.anonymous { client.anonymous() } else { client };
     let join = Join { room: &room, from: &from, display_name: nick };
-    let joined = enter(client, &join, user, password).await;
+    let joined = enter(client, &join, user, given).await;
     let (room, events) = joined.map_err(|e| explain(&e, server, args.transport))?;
     let mut talk = if args.anonymous { Talk::hidden(nick) } else { Talk::new(nick) };
     let greeting = greet(args, &room);
@@ -196,29 +203,62 @@ async fn reach(found: &[SocketAddr], by: By) -> Result<(Client, SocketAddr), Str
     Err(why)
 }
 
-/// Joins with the password given, or with the one that is typed when the server wants one.
+/// Passwords that were given before anybody asked.
+struct Passwords {
+    own: Option<String>,
+    room: Option<String>,
+}
+
+/// Joins with the passwords given, or with those that are typed when the server or the room wants them.
 async fn enter(
-    client: Client,
+    mut client: Client,
     join: &Join<'_>,
     user: &str,
-    password: Option<String>,
+    given: Passwords,
 ) -> Result<(Room, Events), JoinError> {
     let account = |password: &str| {
         Account::new(user, password)
             .map_err(|why| JoinError::Session(format!("no password can be sent: {why}")))
     };
-    let client = match &password {
-        Some(password) => client.with_account(account(password)?),
-        None => client,
+    let ask = |of: &str| {
+        password::ask(of).map_err(|e| JoinError::Session(format!("cannot ask for a password: {e}")))
     };
-    match client.join(join).await {
-        Err(JoinError::Call(CallError::PasswordWanted { realm })) if password.is_none() => {
-            let typed = password::ask(user);
-            let typed = typed.map_err(|e| JoinError::Session(format!("cannot ask for a password: {e}")))?;
-            let wanted = || JoinError::Call(CallError::PasswordWanted { realm });
-            client.with_account(account(&typed.ok_or_else(wanted)?)?).join(join).await
-        }
-        joined => joined,
+    if let Some(password) = &given.own {
+        client = client.with_account(account(password)?);
+    }
+    if let Some(password) = &given.room {
+        client = client.with_room_password(password);
+    }
+    let (mut may_ask, mut may_ask_of_room) = (given.own.is_none(), given.room.is_none());
+    loop {
+        let error = match client.join(join).await {
+            Ok(joined) => return Ok(joined),
+            Err(error) => error,
+        };
+        let own = matches!(error, JoinError::Call(CallError::PasswordWanted { .. }));
+        let typed = if own && std::mem::take(&mut may_ask) {
+            ask(user)?
+        } else if rule_of(&error) == PASSWORD_WANTED && std::mem::take(&mut may_ask_of_room) {
+            ask(&format!("the room {}", shown::one_line(join.room)))?
+        } else {
+            None
+        };
+        client = match typed {
+            Some(password) if own => client.with_account(account(&password)?),
+            Some(password) => client.with_room_password(&password),
+            None => return Err(error),
+        };
+    }
+}
+
+/// The token of a room that wants a password, and none was given (docs/extensions.md).
+const PASSWORD_WANTED: &str = "password-wanted";
+
+/// The rule of the room that forbids to come in, as a token; empty if it was none.
+fn rule_of(error: &JoinError) -> &str {
+    match error {
+        JoinError::Call(CallError::Refused { rule, .. }) => rule.as_deref().unwrap_or_default(),
+        _ => "",
     }
 }
 
@@ -253,6 +293,10 @@ fn explain(error: &JoinError, server: SocketAddr, by: By) -> String {
         JoinError::Call(CallError::NoAnswer) => unreachable(server, by, "no answer"),
         JoinError::Call(CallError::BadAddress(address)) => {
             format!("{address:?} is no SIP address; write it as sip:USER@DOMAIN")
+        }
+        JoinError::Call(CallError::Refused { code, phrase, warning, rule: Some(rule) }) => {
+            let words = warning.as_ref().unwrap_or(phrase);
+            words::not_let_in(rule, *code, words)
         }
         JoinError::Call(CallError::Refused { code: 403, .. }) => {
             format!("{error}; ask whoever runs the room, or come as somebody else with --as")

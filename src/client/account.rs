@@ -1,4 +1,5 @@
-//! Proving who we are: answers to digest challenges (RFC 3261 §22, RFC 7616, RFC 8760).
+//! Proving who we are: answers to digest challenges (RFC 3261 §22, RFC 7616, RFC 8760); and saying the password of a
+//! room ([`RoomPassword`]).
 //!
 //! Of several challenges the best that is understood is answered: SHA-256 before MD5, whatever their order, so
 //! that nobody on the way makes us weaker by turning it round. The same password is never tried twice on one
@@ -39,6 +40,40 @@ impl fmt::Debug for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Account").field(&self.user()).finish_non_exhaustive()
     }
+}
+
+/// The password of a room, or none, as it travels (docs/extensions.md). It is shown to nobody.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(super) struct RoomPassword(Option<Arc<str>>);
+
+impl RoomPassword {
+    /// With this password; with an empty one as with none.
+    pub(super) fn new(password: &str) -> Self {
+        Self((!password.is_empty()).then(|| format!("Room-Password: {}\r\n", escape(password)).into()))
+    }
+
+    /// The header line, or nothing.
+    pub(super) fn line(&self) -> &str {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for RoomPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "RoomPassword(..)" } else { "RoomPassword" })
+    }
+}
+
+/// A text in which all that is not unreserved in a URI is escaped (RFC 3986 §2.3).
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for b in text.bytes() {
+        match b {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(b)),
+            _ => out.push_str(&format!("%{b:02X}")),
+        }
+    }
+    out
 }
 
 /// A challenge that was taken up.
@@ -273,5 +308,22 @@ mod tests {
         let account = Account::new("alice", "secret").unwrap();
         assert_eq!(format!("{account:?}"), "Account(\"alice\", ..)");
         assert!(Account::new("alice", "").is_err() && Account::new("a b", "x").is_err());
+        assert_eq!(
+            format!("{:?} {:?}", RoomPassword::new("secret"), RoomPassword::new("")),
+            "RoomPassword(..) RoomPassword"
+        );
+    }
+
+    #[test]
+    fn the_password_of_a_room_is_one_line_whatever_it_holds() {
+        let table = [
+            ("1234", "Room-Password: 1234\r\n"),
+            ("se same\r\nX: y", "Room-Password: se%20same%0D%0AX%3A%20y\r\n"),
+            ("50%;é~", "Room-Password: 50%25%3B%C3%A9~\r\n"),
+            ("", ""),
+        ];
+        for (password, line) in table {
+            assert_eq!(RoomPassword::new(password).line(), line);
+        }
     }
 }

@@ -14,7 +14,7 @@
 mod incoming;
 mod within;
 
-use super::account::{Account, Proofs};
+use super::account::{Account, Proofs, RoomPassword};
 use super::call::{CallError, Invite, Step, Transport};
 use super::sip::{Incoming, Line, NOBODY, is_sip_uri, list, quote, uri};
 use crate::base::clock::Now;
@@ -57,6 +57,7 @@ pub(super) struct Manner {
     pub(super) account: Option<Account>,
     /// The others shall not learn who calls (RFC 3323).
     pub(super) anonymous: bool,
+    pub(super) room_password: RoomPassword,
 }
 
 /// What the machine tells its owner. Every dialog is named by its Call-ID.
@@ -107,6 +108,7 @@ struct Dialog {
     /// The header line that asks for privacy, or nothing.
     privacy: &'static str,
     account: Option<Account>,
+    room_password: RoomPassword,
     room: String,
     local_tag: Token,
     remote_tag: Option<String>,
@@ -221,8 +223,10 @@ impl Agent {
     pub(super) fn invite(&mut self, now: Now, ask: &Invite<'_>, manner: &Manner) -> Result<Token, CallError> {
         let from = from_header(ask, manner)?;
         let privacy = if manner.anonymous { PRIVATE } else { "" };
-        let id = self.open(Kind::Call, from, privacy, ask.room.to_string(), manner.account.clone());
-        let extra = format!("{privacy}{ALLOW}Content-Type: application/sdp\r\n");
+        let (account, password) = (manner.account.clone(), manner.room_password.clone());
+        let id = self.open(Kind::Call, from, privacy, ask.room.to_string(), account, password);
+        let extra =
+            format!("{privacy}{}{ALLOW}Content-Type: application/sdp\r\n", manner.room_password.line());
         self.send_request(now, id, "INVITE", 0, &extra, ask.offer);
         Ok(id)
     }
@@ -239,8 +243,10 @@ impl Agent {
             return Err(CallError::Closed);
         };
         let (from, account) = (dialog.from.clone(), dialog.account.clone());
+        // Who hides is not known to be in the room, and says its password once more. It is nobody else's.
+        let password = if other.is_none() { dialog.room_password.clone() } else { RoomPassword::default() };
         let room = other.unwrap_or_else(|| dialog.room.clone());
-        let id = self.open(Kind::Subscription, from, dialog.privacy, room, account);
+        let id = self.open(Kind::Subscription, from, dialog.privacy, room, account, password);
         self.send_subscribe(now, id, SUBSCRIBE_SECONDS);
         Ok(id)
     }
@@ -378,6 +384,7 @@ impl Agent {
         privacy: &'static str,
         room: String,
         account: Option<Account>,
+        room_password: RoomPassword,
     ) -> Token {
         let id = self.entropy.token();
         let local_tag = self.entropy.token();
@@ -389,6 +396,7 @@ impl Agent {
                 from,
                 privacy,
                 account,
+                room_password,
                 room,
                 local_tag,
                 remote_tag: None,
@@ -408,9 +416,10 @@ impl Agent {
 
 impl Agent {
     fn send_subscribe(&mut self, now: Now, id: Token, seconds: u64) {
-        let privacy = self.dialogs.get(&id).map_or("", |d| d.privacy);
+        let (privacy, password) =
+            self.dialogs.get(&id).map_or(("", ""), |d| (d.privacy, d.room_password.line()));
         let extra = format!(
-            "{privacy}Event: conference\r\nAccept: application/conference-info+xml\r\nExpires: {seconds}\r\n{ALLOW}"
+            "{privacy}{password}Event: conference\r\nAccept: application/conference-info+xml\r\nExpires: {seconds}\r\n{ALLOW}"
         );
         self.send_request(now, id, "SUBSCRIBE", 0, &extra, "");
     }

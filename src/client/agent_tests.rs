@@ -188,7 +188,7 @@ fn a_second_answer_of_a_fork_is_acknowledged_and_ended() {
 fn a_refusal_is_acknowledged_and_told_in_words() {
     let mut a = agent(Transport::Udp);
     let (id, invite) = invite(&mut a);
-    let warning = "Warning: 399 example.com \"The room is closed\"\r\n";
+    let warning = "Warning: 399 example.com \"The room is closed\"\r\nRoom-Refusal: locked\r\n";
     let no = answer(&invite, "403 Forbidden", warning, "");
     a.receive(at(5), no.as_bytes());
     a.receive(at(505), no.as_bytes());
@@ -203,6 +203,7 @@ fn a_refusal_is_acknowledged_and_told_in_words() {
     let [News::Failed(failed, error)] = &told[..] else { panic!("{told:?}") };
     assert_eq!(*failed, id);
     assert_eq!(error.to_string(), "the server refused: 403 Forbidden (The room is closed)");
+    assert!(matches!(error, CallError::Refused { rule: Some(rule), .. } if rule == "locked"), "{error:?}");
 }
 
 #[test]

@@ -21,6 +21,7 @@
 mod driver;
 
 pub use super::account::Account;
+use super::account::RoomPassword;
 use super::agent::{Agent, Answer, INVITE_WAIT, Manner, RESPONSE_WAIT};
 use crate::base::entropy::Entropy;
 use crate::base::id::Token;
@@ -78,6 +79,8 @@ pub enum CallError {
         phrase: String,
         /// What a Warning header adds.
         warning: Option<String>,
+        /// The rule of the room that forbids it, as a token for programs (`Room-Refusal`, docs/extensions.md).
+        rule: Option<String>,
     },
     /// No answer within the time RFC 3261 gives (32 s, or 180 s after a first sign of life).
     NoAnswer,
@@ -110,14 +113,12 @@ pub enum CallError {
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused { code, phrase, warning } => {
+            Self::Refused { code, phrase, warning, .. } => {
                 write!(f, "the server refused: {code} {phrase}")?;
-                if let Some(text) = warning {
-                    write!(f, " ({text})")?;
-                }
-                match code {
-                    404 | 604 => write!(f, "; there is no such room"),
-                    _ => Ok(()),
+                match (warning, code) {
+                    (Some(text), _) => write!(f, " ({text})"),
+                    (None, 404 | 604) => write!(f, "; there is no such room"),
+                    (None, _) => Ok(()),
                 }
             }
             Self::NoAnswer => write!(
@@ -268,6 +269,13 @@ impl Caller {
     #[must_use]
     pub fn anonymous(mut self) -> Self {
         self.manner.anonymous = true;
+        self
+    }
+
+    /// The same endpoint for calls to a room that wants this password (docs/extensions.md). It can be read on the way.
+    #[must_use]
+    pub fn with_room_password(mut self, password: &str) -> Self {
+        self.manner.room_password = RoomPassword::new(password);
         self
     }
 

@@ -233,6 +233,13 @@ impl Client {
         Self { caller: self.caller.anonymous() }
     }
 
+    /// The same endpoint for a room that wants this password (docs/extensions.md). It is no proof of who we are, and can
+    /// be read on the way.
+    #[must_use]
+    pub fn with_room_password(self, password: &str) -> Self {
+        Self { caller: self.caller.with_room_password(password) }
+    }
+
     /// Joins a room: the call, the connection to its switch, the session on it.
     ///
     /// # Errors

@@ -101,6 +101,33 @@ async fn whoever_is_refused_is_told_why_and_everybody_else_comes_in() {
 }
 
 #[tokio::test]
+async fn the_client_gives_the_password_of_a_room_and_is_told_the_rule_that_keeps_it_out() {
+    everywhere(rooms(), async |server, transport| {
+        let join = Join { room: "sip:board@localhost", from: "sip:bob@localhost", display_name: "" };
+        for (password, expected) in
+            [("", Some("password-wanted")), ("sesame", Some("wrong-password")), ("se same", None)]
+        {
+            let client = Client::new(server.sip, transport).await.unwrap().with_room_password(password);
+            let rule = match timeout(WAIT, client.join(&join)).await.expect("in time") {
+                Ok((room, _events)) => {
+                    room.leave().await;
+                    None
+                }
+                Err(JoinError::Call(CallError::Refused { rule, .. })) => rule,
+                Err(why) => panic!("{why}"),
+            };
+            assert_eq!(rule.as_deref(), expected, "{password:?}");
+        }
+        // Who hides is not known to be inside, and is told nevertheless who is there.
+        let client = Client::new(server.sip, transport).await.unwrap();
+        let client = client.with_room_password("se same").anonymous();
+        let (_room, mut events) = timeout(WAIT, client.join(&join)).await.unwrap().unwrap();
+        while !matches!(timeout(WAIT, events.next()).await.unwrap().unwrap(), Event::Here(_)) {}
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn who_has_no_voice_is_told_so_and_heard_by_nobody() {
     everywhere(rooms(), async |server, transport| {
         let (alice, mut to_alice) = server.join(transport, "announcements", "alice").await;

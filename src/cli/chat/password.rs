@@ -1,7 +1,7 @@
-//! The password: out of a file, the environment or the keyboard, never out of the command line, where everybody
+//! Passwords, one's own and that of a room: out of a file, the environment or the keyboard, never out of the command line, where everybody
 //! who uses the machine could read it.
 //!
-//! Touches: the file named, the environment variable `OPENMSRP_PASSWORD`, the terminal. Bounds:
+//! Touches: the file named, the environment variables of [`VARIABLE`] and [`ROOM_VARIABLE`], the terminal. Bounds:
 //! [`PASSWORD_BYTES_MAX`]. Proved by: the tests below; the keyboard by hand.
 
 use super::terminal::Raw;
@@ -9,8 +9,11 @@ use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, rea
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 
-/// The environment variable that may hold it.
+/// The environment variable that may hold one's own.
 pub(super) const VARIABLE: &str = "OPENMSRP_PASSWORD";
+
+/// The environment variable that may hold that of the room.
+pub(super) const ROOM_VARIABLE: &str = "OPENMSRP_ROOM_PASSWORD";
 
 /// Octets of a password. Beyond: the file is another one than was meant.
 const PASSWORD_BYTES_MAX: u64 = 1024;
@@ -34,13 +37,14 @@ pub(super) fn given(file: Option<&Path>, variable: Option<String>) -> Result<Opt
     }
 }
 
-/// Asks at the terminal, without showing what is typed; `None` if there is no terminal or the answer is none.
-pub(super) fn ask(user: &str) -> io::Result<Option<String>> {
+/// Asks at the terminal for the password of a user or a room, without showing what is typed; `None` if there is no
+/// terminal or the answer is none.
+pub(super) fn ask(of: &str) -> io::Result<Option<String>> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Ok(None);
     }
     let mut screen = io::stderr();
-    write!(screen, "password of {user} (not shown): ")?;
+    write!(screen, "password of {of} (not shown): ")?;
     screen.flush()?;
     let typed = {
         let _raw = Raw::enter()?;

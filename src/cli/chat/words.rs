@@ -2,6 +2,7 @@
 //!
 //! Touches: nothing. Proved by: the tests of `talk.rs` and below.
 
+use super::password;
 use super::shown::one_line;
 use crate::client::call::CallError;
 use crate::client::chat::{ListedRoom, Step};
@@ -25,6 +26,27 @@ pub(super) fn undelivered(whom: Option<&str>, code: u16, comment: &str, later: b
         _ => String::new(),
     };
     with_code(&why, code, comment)
+}
+
+/// Why a rule of the room, named by its token, keeps us out, and what can be done about it. `words`: those of the room.
+pub(super) fn not_let_in(rule: &str, code: u16, words: &str) -> String {
+    let hint = match rule {
+        "password-wanted" => format!(
+            "give it with --room-password-file FILE or in the environment variable {}",
+            password::ROOM_VARIABLE
+        ),
+        "wrong-password" => {
+            format!("check it (--room-password-file, or {}), or ask whoever gave it to you", password::ROOM_VARIABLE)
+        }
+        "members-only" => "ask whoever runs the room to make you a member or to invite you, or come as somebody else with --as".to_string(),
+        "locked" => "ask somebody in it to let you in, or try again later".to_string(),
+        "full" => "try again later".to_string(),
+        "banned" => "ask whoever runs the room".to_string(),
+        "users-create" => "give your password with --password-file, or name a room that there is".to_string(),
+        "moderators-create" | "nobody-creates" => "name a room that there is".to_string(),
+        _ => "ask whoever runs the room, or come as somebody else with --as".to_string(),
+    };
+    format!("the room does not let you in: {}; {hint}", with_code(&one_line(words), code, ""))
 }
 
 /// How far an invitation is; whether it is done, or has failed, if it is over.
@@ -69,7 +91,7 @@ pub(super) fn not_referred(whom: &str, out: bool, error: &CallError) -> String {
         _ => return format!("{begin}: {}", one_line(&error.to_string())),
     };
     match error {
-        CallError::Refused { code, phrase, warning } => {
+        CallError::Refused { code, phrase, warning, .. } => {
             let comment = warning.as_ref().unwrap_or(phrase);
             format!("{begin}: {}", with_code(why, *code, comment))
         }
@@ -155,6 +177,22 @@ mod tests {
     }
 
     #[test]
+    fn who_is_kept_out_is_told_why_and_what_to_do() {
+        let table = [
+            ("password-wanted", "This room wants a password", "--room-password-file FILE"),
+            ("wrong-password", "This is not the password of the room", "check it"),
+            ("banned", "You are banned from this room for 9 min: spam", "ask whoever runs the room"),
+            ("members-only", "Only members", "make you a member"),
+            ("something-new", "No", "--as"),
+        ];
+        for (rule, words, hint) in table {
+            let text = not_let_in(rule, 403, words);
+            let start = format!("the room does not let you in: {words} (403); ");
+            assert!(text.strip_prefix(&start).is_some_and(|rest| rest.contains(hint)), "{text}");
+        }
+    }
+
+    #[test]
     fn steps_and_refusals_are_told_in_words_with_the_code_beside() {
         let table = [
             (coming("d@x", &step(100, "Trying", false)), "calling d@x", None),
@@ -179,7 +217,7 @@ mod tests {
         for ((text, done), expected, over) in table {
             assert_eq!((text.as_str(), done), (expected, over));
         }
-        let refused = |code| CallError::Refused { code, phrase: "No".to_string(), warning: None };
+        let refused = |code| CallError::Refused { code, phrase: "No".to_string(), warning: None, rule: None };
         let table = [
             (
                 not_referred("bob", true, &refused(403)),

@@ -314,7 +314,8 @@ impl Answer {
 }
 
 pub(super) fn refusal(code: u16, phrase: &str, message: &Incoming) -> CallError {
-    CallError::Refused { code, phrase: phrase.to_string(), warning: warning(message) }
+    let rule = message.header("Room-Refusal").map(|token| token.trim().to_string());
+    CallError::Refused { code, phrase: phrase.to_string(), warning: warning(message), rule }
 }
 
 fn warning(message: &Incoming) -> Option<String> {

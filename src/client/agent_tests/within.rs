@@ -1,6 +1,7 @@
 //! Challenges, and what is asked within a call.
 
 use super::*;
+use crate::client::account::RoomPassword;
 use crate::client::call::{Account, Step};
 
 const CHALLENGE: &str = "WWW-Authenticate: Digest realm=\"chat.example.com\", nonce=\"n1\", qop=\"auth\", \
@@ -8,12 +9,31 @@ const CHALLENGE: &str = "WWW-Authenticate: Digest realm=\"chat.example.com\", no
     algorithm=MD5\r\n";
 
 fn known(anonymous: bool) -> Manner {
-    Manner { account: Some(Account::new("alice", "secret").unwrap()), anonymous }
+    Manner { account: Some(Account::new("alice", "secret").unwrap()), anonymous, ..Manner::default() }
 }
 
 fn header<'a>(message: &'a str, name: &str) -> &'a str {
     let line = message.lines().find(|l| l.starts_with(name)).unwrap_or_default();
     line.split_once(": ").map_or("", |(_, value)| value)
+}
+
+#[test]
+fn the_password_of_a_room_goes_to_that_room_only_and_stays_when_a_request_is_sent_again() {
+    let mut a = agent(Transport::Udp);
+    let manner = Manner { room_password: RoomPassword::new("se same"), ..known(true) };
+    let (id, first) = invite_as(&mut a, &manner);
+    a.receive(at(10), answer(&first, "401 Unauthorized", CHALLENGE, "").as_bytes());
+    let again = sent(&mut a).remove(1);
+    assert_eq!(
+        (header(&first, "Room-Password"), header(&again, "Room-Password")),
+        ("se%20same", "se%20same")
+    );
+    a.receive(at(30), answer(&again, "200 OK", CONTACT, "v=0\r\n").as_bytes());
+    sent(&mut a);
+    for (other, expected) in [(None, "se%20same"), (Some("sip:rooms@chat.example.com".to_string()), "")] {
+        a.subscribe(at(40), id, other).unwrap();
+        assert_eq!(header(&sent(&mut a)[0], "Room-Password"), expected);
+    }
 }
 
 #[test]
@@ -134,7 +154,7 @@ fn subscriptions_refers_offers_and_hangups_are_proved_too() {
 #[test]
 fn who_hides_says_nothing_of_themselves_unless_it_has_to_be_proved() {
     let mut a = agent(Transport::Tcp);
-    let (_, text) = invite_as(&mut a, &Manner { account: None, anonymous: true });
+    let (_, text) = invite_as(&mut a, &Manner { anonymous: true, ..Manner::default() });
     assert!(header(&text, "From").starts_with("\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag="));
     assert_eq!(header(&text, "Privacy"), "id");
     assert!(!text.contains("alice") && !text.contains("Al "), "{text}");

@@ -239,7 +239,7 @@ fn people_are_brought_in_and_taken_out_step_by_step() {
     let (shown, all) = typed(&mut talk, true, "/remove bob,zoe");
     assert_eq!(all, heard(&["take out sip:b@x"]));
     assert_eq!(shown, [undelivered("nobody here is called zoe; /who tells who is here")]);
-    let error = CallError::Refused { code: 403, phrase: "Forbidden".to_string(), warning: None };
+    let error = CallError::Refused { code: 403, phrase: "Forbidden".to_string(), warning: None, rule: None };
     let text = "Bob is not taken out: only moderators may take others out (403 Forbidden)";
     assert_eq!(talk.happened(Event::Failed { request: 1, error }), Some(undelivered(text)));
     assert_eq!(talk.unanswered(), 0);
