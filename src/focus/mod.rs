@@ -677,13 +677,17 @@ impl Config {
 
     /// Whether a URI is that of the factory.
     fn is_factory(&self, uri: &str) -> bool {
-        let plain = |uri: &SipUri<'_>| !uri.user.contains('%');
-        match self.host_of(uri) {
-            _ if self.factory.is_empty() => false,
-            Some(uri) if plain(&uri) => uri.user == self.factory,
-            Some(_) => self.user(uri).is_some_and(|(address, _)| self.makes_rooms(&address)),
-            None => false,
+        self.user_called(&self.factory, uri).is_some()
+    }
+
+    /// One of our users, if it is called so; nobody is called nothing.
+    fn user_called(&self, name: &str, uri: &str) -> Option<(Address, String)> {
+        let parsed = self.host_of(uri).filter(|_| !name.is_empty())?;
+        // Nearly no URI is, which is seen without an address.
+        if parsed.user != name && !parsed.user.contains('%') {
+            return None;
         }
+        self.user(uri).filter(|(address, _)| address.user() == name)
     }
 
     fn makes_rooms(&self, address: &Address) -> bool {
@@ -697,7 +701,7 @@ impl Config {
 
     /// The list of rooms that a URI names, and its user part.
     fn directory(&self, uri: &str) -> Option<(Address, String)> {
-        self.user(uri).filter(|(address, _)| self.lists_rooms(address))
+        self.user_called(&self.directory, uri)
     }
 
     fn lists_rooms(&self, address: &Address) -> bool {

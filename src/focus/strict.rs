@@ -16,7 +16,7 @@ use super::signalling::{
     Headers, Method, NameAddr, Request, SipUri, host_port, is_token, is_uri, phrase, split,
 };
 use crate::base::limits;
-use crate::base::octets::halves;
+use crate::base::octets::{halves, plain};
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -134,7 +134,7 @@ fn header_lines(lines: &str) -> (Headers, Option<&'static str>) {
 /// Whether a control character stands in a header value as itself. Only a tab may; others are written behind a
 /// backslash inside quotes, and CR and LF not even there (RFC 3261 §25.1; RFC 4475 §3.1.1.2 has a NUL so).
 fn has_bare_control(value: &str) -> bool {
-    if !value.bytes().any(|b| b.is_ascii_control()) {
+    if plain(value.as_bytes()) {
         return false;
     }
     let (mut quoted, mut escaped) = (false, false);

@@ -1,6 +1,7 @@
 //! Writing a document: full, or partial with the users that changed.
 
 use super::{NAMESPACE, XCON_NAMESPACE};
+use crate::base::octets::{Octets, plain};
 use std::fmt::Write;
 
 /// What a document says of a room.
@@ -226,6 +227,10 @@ fn element(out: &mut String, indent: &str, name: &str, value: &str) {
 /// Escapes markup and white space that a reader would change; what no XML document may hold becomes
 /// U+FFFD (XML 1.0 §2.2).
 fn escape(out: &mut String, value: &str) {
+    const MARKUP: Octets = Octets::these(b"&<>\"'");
+    if plain(value.as_bytes()) && !MARKUP.have_any(value.as_bytes()) {
+        return out.push_str(value);
+    }
     for c in value.chars() {
         match c {
             '&' => out.push_str("&amp;"),

@@ -10,6 +10,7 @@
 
 use super::head::is_ident;
 use crate::base::id::Token;
+use crate::base::octets::plain;
 use memchr::memchr;
 
 /// Octets of a path line that is looked at here: a path through a few relays.
@@ -39,9 +40,7 @@ fn after<'b, const N: usize>(buf: &'b [u8], what: &[u8; N]) -> Option<&'b [u8]> 
 #[inline]
 fn after_line(buf: &[u8]) -> Option<&[u8]> {
     let end = memchr(b'\r', &buf[..buf.len().min(PATH_BYTES_MAX)])?;
-    // Without a way out, so that it is done in steps of many octets.
-    let plain = buf[..end].iter().fold(true, |plain, octet| plain & matches!(octet, b' '..=b'~'));
-    after(&buf[end..], b"\r\n").filter(|_| plain)
+    after(&buf[end..], b"\r\n").filter(|_| plain(&buf[..end]))
 }
 
 #[cfg(test)]

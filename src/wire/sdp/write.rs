@@ -1,6 +1,7 @@
 //! Writing what we say of ourselves: strict, one order, nothing that a value could break (SEC-09).
 
 use super::{Description, Direction, Media, Setup};
+use crate::base::octets::plain;
 use std::fmt::Write;
 use std::net::Ipv6Addr;
 
@@ -115,7 +116,7 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     let start = out.len();
     // Writing to a String cannot fail.
     let _ = out.write_fmt(text);
-    if out[start..].contains(char::is_control) {
+    if !plain(&out.as_bytes()[start..]) && out[start..].contains(char::is_control) {
         let clean: String = out[start..].chars().filter(|c| !c.is_control()).collect();
         out.truncate(start);
         out.push_str(&clean);
