@@ -3,6 +3,7 @@
 //! Touches: standard streams, signals, the environment variables `USER`, `OPENMSRP_PASSWORD` and
 //! `OPENMSRP_ROOM_PASSWORD`, name resolution, what the client library touches. Bounds: those of `client::chat`. Proved by: the tests of this folder; by hand for the look.
 
+mod order;
 mod password;
 mod pipe;
 mod prompt;

@@ -13,10 +13,12 @@
 
 mod connect;
 mod event;
+mod moderating;
 mod task;
 
 pub use super::call::{Account, Step};
 use super::call::{CallError, Caller, Invite, Transport};
+use super::command::{BadCommand, COMMANDS_TOKEN, CONTROL_TOKEN};
 use super::endpoint::Endpoint;
 use super::receipts::Receipts;
 pub use super::roster::Person;
@@ -29,7 +31,7 @@ use crate::wire::conference::COMPOSING_MEDIA_TYPE;
 pub use crate::wire::conference::ListedRoom;
 use crate::wire::nickname::{self, BadNickname};
 use crate::wire::sdp::{self, Chatroom, Setup};
-use connect::{connect, counts_deliveries, usable};
+use connect::{DELIVERY_COUNT_TOKEN, connect, shows, usable};
 pub use event::{Event, Message};
 use std::collections::VecDeque;
 use std::fmt;
@@ -119,6 +121,10 @@ pub enum Unasked {
     NoDeliveryCounts,
     /// Everybody knows already who we are.
     NotAnonymous,
+    /// The room takes no commands of moderators, or not this one.
+    NoCommands,
+    /// No room would understand the command.
+    BadCommand(BadCommand),
 }
 
 impl fmt::Display for Unasked {
@@ -131,6 +137,8 @@ impl fmt::Display for Unasked {
             Self::NoDeliveryCounts => f.write_str(
                 "this room does not count who receives a message; of private ones their recipients tell",
             ),
+            Self::NoCommands => f.write_str("this room takes no such command; whoever runs it decides"),
+            Self::BadCommand(why) => why.fmt(f),
             Self::NotAnonymous => f.write_str("everybody here can see who you are already"),
         }
     }
@@ -156,11 +164,18 @@ enum Command {
         number: u64,
         name: String,
     },
-    /// To be brought in, or taken out.
+    /// To be brought in, or taken out; a `kick` has the result of a command.
     Refer {
         number: u64,
         whom: String,
         out: bool,
+        kick: bool,
+    },
+    /// Something that a moderator asks of the room itself.
+    Order {
+        number: u64,
+        media_type: &'static str,
+        body: String,
     },
     Reveal {
         number: u64,
@@ -196,6 +211,10 @@ pub struct Room {
 struct Abilities {
     chatroom: Chatroom,
     delivery_counts: bool,
+    /// It takes commands of moderators.
+    commands: bool,
+    /// It understands Blink's message for the subject.
+    control: bool,
 }
 
 /// What happens in the room, in order.
@@ -256,7 +275,9 @@ impl Client {
         let endpoint = Endpoint::new(now(), &local, &media.path, MESSAGE_BYTES_MAX, entropy);
         let abilities = Abilities {
             chatroom: media.chatroom.unwrap_or_default(),
-            delivery_counts: counts_deliveries(&call.answer),
+            delivery_counts: shows(&call.answer, DELIVERY_COUNT_TOKEN),
+            commands: shows(&call.answer, COMMANDS_TOKEN),
+            control: shows(&call.answer, CONTROL_TOKEN),
         };
         let anonymous = self.caller.is_anonymous();
         let (address, name) = match &call.identity {
@@ -282,6 +303,7 @@ impl Client {
             receipts: abilities.chatroom.private_messages.then(|| Receipts::new(Entropy::from_system())),
             own: OwnTyping::default(),
             others: OthersTyping::default(),
+            kicks: Vec::new(),
             message_bytes_max: media.max_size.unwrap_or(u64::MAX),
             events,
             waiting: VecDeque::new(),
@@ -350,7 +372,7 @@ impl Room {
     /// [`NotInRoom`], the events tell why.
     pub async fn bring_in(&self, whom: &str) -> Result<u64, NotInRoom> {
         let whom = whom.to_string();
-        self.send(|number| Command::Refer { number, whom, out: false }).await
+        self.send(|number| Command::Refer { number, whom, out: false, kick: false }).await
     }
 
     /// Asks the room to take somebody out, who is named by address. The number names it in [`Event::Step`] and
@@ -360,7 +382,7 @@ impl Room {
     /// [`NotInRoom`], the events tell why.
     pub async fn take_out(&self, whom: &str) -> Result<u64, NotInRoom> {
         let whom = whom.to_string();
-        self.send(|number| Command::Refer { number, whom, out: true }).await
+        self.send(|number| Command::Refer { number, whom, out: true, kick: false }).await
     }
 
     /// Asks for the public rooms: the list at this address, or without one `sip:rooms@DOMAIN` of this room's domain.
@@ -457,13 +479,13 @@ impl Script {
         let (events, receive_events) = mpsc::channel(8);
         let (commands, receive_commands) = mpsc::channel(8);
         let chatroom = Chatroom { nickname: able, private_messages: able };
-        let abilities = Abilities { chatroom, delivery_counts: able };
+        let abilities = Abilities { chatroom, delivery_counts: able, commands: able, control: false };
         let room = Room::new(commands, abilities, "sip:me@x".to_string(), able);
         (room, Events { events: receive_events }, Self { commands: receive_commands, events })
     }
 
     /// The next thing said or asked: `text`, `to ADDRESS: text`, `nickname NAME`, `bring in` or `take out
-    /// ADDRESS`, `reveal`, `list ADDRESS`, with `counted` before what is to be counted; `None` when the room is left. Keys are
+    /// ADDRESS`, `reveal`, `list ADDRESS`, the body of a command, with `counted` before what is to be counted; `None` when the room is left. Keys are
     /// number 0.
     pub(crate) async fn heard(&mut self) -> Option<(u64, String)> {
         match self.commands.recv().await? {
@@ -471,9 +493,10 @@ impl Script {
                 let to = to.map_or(String::new(), |to| format!("to {to}: "));
                 Some((number, format!("{}{to}{text}", if counted { "counted " } else { "" })))
             }
-            Command::Refer { number, whom, out } => {
+            Command::Refer { number, whom, out, .. } => {
                 Some((number, format!("{} {whom}", if out { "take out" } else { "bring in" })))
             }
+            Command::Order { number, body, .. } => Some((number, body)),
             Command::Reveal { number } => Some((number, "reveal".to_string())),
             Command::List { number, directory } => Some((number, format!("list {directory:?}"))),
             Command::Typing { writing } => Some((0, format!("typing {writing}"))),

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
+mod moderation;
 mod more;
 
 const JOIN: Join<'_> =
@@ -166,6 +167,15 @@ async fn joined(more: &str) -> Joined {
 
 /// Joined by such a client, with these headers in the 200 and these lines in its description.
 async fn joined_as(such: impl FnOnce(Client) -> Client, headers: &str, more: &str) -> Joined {
+    joined_by(&JOIN, such, headers, more).await
+}
+
+async fn joined_by(
+    join: &Join<'_>,
+    such: impl FnOnce(Client) -> Client,
+    headers: &str,
+    more: &str,
+) -> Joined {
     let (mut focus, addr) = Focus::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -179,7 +189,7 @@ async fn joined_as(such: impl FnOnce(Client) -> Client, headers: &str, more: &st
         focus.send(&subscribe.response(200, "OK", "srv", "Expires: 600\r\n")).await;
         (focus, switch, invite, subscribe, bind)
     };
-    let ((focus, switch, invite, subscribe, bind), joined) = tokio::join!(serve, client.join(&JOIN));
+    let ((focus, switch, invite, subscribe, bind), joined) = tokio::join!(serve, client.join(join));
     let (room, events) = joined.unwrap();
     Joined { focus, switch, invite, subscribe, bind, room, events }
 }
@@ -194,7 +204,7 @@ async fn failed(answer: &str) -> JoinError {
 }
 
 fn person(address: &str, name: &str) -> Person {
-    Person { address: address.to_string(), name: name.to_string() }
+    Person { address: address.to_string(), name: name.to_string(), ..Person::default() }
 }
 
 #[test]

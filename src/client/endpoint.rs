@@ -37,7 +37,7 @@ pub(super) const ANSWER_WAIT: Duration = Duration::from_secs(30);
 pub(super) const QUIET_WAIT: Duration = Duration::from_secs(60);
 
 /// A chunk longer than this says `*` for its end and may be cut (RFC 4975 §7.1.1, MSRP-CHUNK-04).
-const CHUNK_BYTES_UNCUT_MAX: usize = 2048;
+pub(super) const CHUNK_BYTES_UNCUT_MAX: usize = 2048;
 
 /// Requests whose answer is outstanding. Beyond: new messages wait.
 const UNANSWERED_MAX: usize = 1024;

@@ -1,6 +1,7 @@
 //! The client library: calls to rooms, and what is said in them.
 //!
 //! - [`chat`]: being in a room, as a handle and a stream of events. What most users want.
+//! - [`command`]: what moderators ask of a room.
 //! - [`call`]: only the SIP side, for those who speak MSRP themselves (the load harness does).
 //!
 //! ```no_run
@@ -42,6 +43,7 @@ mod call_tests;
 pub mod chat;
 #[cfg(test)]
 mod chat_tests;
+pub mod command;
 mod endpoint;
 #[cfg(test)]
 mod endpoint_tests;

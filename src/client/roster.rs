@@ -4,19 +4,24 @@
 //! at most [`PEOPLE_MAX`]. Proved by: the tests below.
 
 use crate::base::limits::ROOM_PARTICIPANTS_MAX;
+use crate::base::rights::Role;
 use crate::wire::conference::{RosterUpdate, State, UserUpdate};
 
 /// People that are remembered. Beyond, new ones are not.
 const PEOPLE_MAX: usize = ROOM_PARTICIPANTS_MAX;
 
 /// A participant.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Person {
     /// The address, as the room tells it.
     pub address: String,
     /// What to show: the nickname, else the display name, else the address (CHAT-ROST-01). May hold
     /// any character.
     pub name: String,
+    /// What they are to the room, if the roster says so: nothing for most.
+    pub role: Option<Role>,
+    /// They may say nothing: their messages come from the room only (`recvonly`, RFC 4575 §5.8.3).
+    pub muted: bool,
 }
 
 /// What a document changed.
@@ -31,6 +36,12 @@ pub(super) enum Change {
         before: String,
     },
     Subject(String),
+    Locked(bool),
+    Role {
+        who: Person,
+        before: Option<Role>,
+    },
+    Muted(Person),
 }
 
 /// What is to be done about a document.
@@ -47,6 +58,7 @@ pub(super) struct Roster {
     version: Option<u32>,
     people: Vec<Person>,
     subject: String,
+    locked: bool,
 }
 
 impl Roster {
@@ -70,6 +82,12 @@ impl Roster {
             self.subject.clone_from(subject);
             changes.push(Change::Subject(subject.clone()));
         }
+        // What a document that tells all does not tell is not so.
+        let locked = update.locked.or((update.state == State::Full).then_some(false));
+        if let Some(locked) = locked.filter(|l| *l != self.locked) {
+            self.locked = locked;
+            changes.push(Change::Locked(locked));
+        }
         if update.state == State::Deleted {
             changes.extend(self.people.drain(..).map(Change::Left));
             return Verdict::Changes(changes);
@@ -85,46 +103,66 @@ impl Roster {
             changes.extend(self.apply_user(user));
         }
         if first {
-            changes.retain(|c| matches!(c, Change::Subject(_)));
+            changes.retain(|c| matches!(c, Change::Subject(_) | Change::Locked(_)));
             changes.push(Change::Here(self.people.clone()));
         }
         Verdict::Changes(changes)
     }
 
-    fn apply_user(&mut self, user: &UserUpdate) -> Option<Change> {
+    fn apply_user(&mut self, user: &UserUpdate) -> Vec<Change> {
         let at = self.people.iter().position(|p| p.address == user.entity);
         if user.state == State::Deleted {
-            return at.map(|at| Change::Left(self.people.remove(at)));
+            return at.map(|at| Change::Left(self.people.remove(at))).into_iter().collect();
         }
         let told = [&user.nickname, &user.display_text].into_iter().flatten().find(|n| !n.trim().is_empty());
         match at {
-            None if self.people.len() >= PEOPLE_MAX => None,
+            None if self.people.len() >= PEOPLE_MAX => Vec::new(),
             None => {
                 let name = told.unwrap_or(&user.entity).clone();
-                let who = Person { address: user.entity.clone(), name };
+                let muted = muted(user).unwrap_or(false);
+                let who = Person { address: user.entity.clone(), name, role: role(user), muted };
                 self.people.push(who.clone());
-                Some(Change::Joined(who))
+                vec![Change::Joined(who)]
             }
-            Some(at) => {
-                let person = &mut self.people[at];
-                let name = match told {
-                    Some(name) => name,
-                    None if user.state == State::Full => &user.entity,
-                    None => return None,
-                };
-                if person.name == *name {
-                    return None;
-                }
-                let before = std::mem::replace(&mut person.name, name.clone());
-                Some(Change::Renamed { who: person.clone(), before })
-            }
+            Some(at) => change(&mut self.people[at], user, told),
         }
     }
+}
+
+/// What is another with somebody who is there: the name, the role, the voice.
+fn change(person: &mut Person, user: &UserUpdate, told: Option<&String>) -> Vec<Change> {
+    let full = user.state == State::Full;
+    let mut changes = Vec::new();
+    if let Some(name) = told.or(full.then_some(&user.entity)).filter(|name| **name != person.name) {
+        let before = std::mem::replace(&mut person.name, name.clone());
+        changes.push(Change::Renamed { who: person.clone(), before });
+    }
+    if (full || user.role.is_some()) && person.role != role(user) {
+        let before = std::mem::replace(&mut person.role, role(user));
+        changes.push(Change::Role { who: person.clone(), before });
+    }
+    if let Some(muted) = muted(user).filter(|muted| *muted != person.muted) {
+        person.muted = muted;
+        changes.push(Change::Muted(person.clone()));
+    }
+    changes
+}
+
+fn role(user: &UserUpdate) -> Option<Role> {
+    user.role.as_deref().and_then(Role::parse)
+}
+
+/// Whether somebody may say nothing on any device; `None` if none is told that could.
+fn muted(user: &UserUpdate) -> Option<bool> {
+    let mut devices = user.endpoints.iter().filter(|e| e.message_media).peekable();
+    devices.peek()?;
+    Some(devices.all(|e| e.hears_only))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::conference::EndpointUpdate;
 
     fn user(address: &str, name: Option<&str>, state: State) -> UserUpdate {
         UserUpdate {
@@ -140,7 +178,7 @@ mod tests {
     }
 
     fn person(address: &str, name: &str) -> Person {
-        Person { address: address.to_string(), name: name.to_string() }
+        Person { address: address.to_string(), name: name.to_string(), ..Person::default() }
     }
 
     fn changes(roster: &mut Roster, update: &RosterUpdate) -> Vec<Change> {
@@ -201,6 +239,56 @@ mod tests {
         let some = RosterUpdate { users_state: Some(State::Partial), ..document(3, State::Full, vec![]) };
         assert_eq!(changes(&mut r, &some), []);
         assert_eq!(r.people().len(), 1);
+    }
+
+    /// A user with this role and, if connected, a device that only hears or does not.
+    fn such(role: &str, hears_only: Option<bool>) -> UserUpdate {
+        let endpoint =
+            |hears_only| EndpointUpdate { message_media: true, hears_only, ..EndpointUpdate::default() };
+        UserUpdate {
+            role: (!role.is_empty()).then(|| role.to_string()),
+            endpoints: hears_only.map(endpoint).into_iter().collect(),
+            ..user("sip:a@x", Some("A"), State::Full)
+        }
+    }
+
+    #[test]
+    fn roles_and_who_may_not_speak_are_told_when_they_change() {
+        let mut r = Roster::default();
+        let with = |version, user| document(version, State::Partial, vec![user]);
+        changes(&mut r, &document(1, State::Full, vec![such("moderator", Some(false))]));
+        let a = |role, muted| Person { role, muted, ..person("sip:a@x", "A") };
+        assert_eq!(r.people(), [a(Some(Role::Moderator), false)]);
+        let muted = Change::Muted(a(Some(Role::Moderator), true));
+        assert_eq!(changes(&mut r, &with(2, such("moderator", Some(true)))), [muted]);
+        // Who is not connected just now is as before.
+        assert_eq!(changes(&mut r, &with(3, such("moderator", None))), []);
+        let expected = [
+            Change::Role { who: a(Some(Role::Visitor), true), before: Some(Role::Moderator) },
+            Change::Muted(a(Some(Role::Visitor), false)),
+        ];
+        assert_eq!(changes(&mut r, &with(4, such("visitor", Some(false)))), expected);
+        let partial = UserUpdate { state: State::Partial, ..such("", None) };
+        assert_eq!(changes(&mut r, &with(5, partial)), []);
+        let role = Change::Role { who: a(None, false), before: Some(Role::Visitor) };
+        assert_eq!(changes(&mut r, &with(6, such("", None))), [role]);
+        assert_eq!(changes(&mut r, &with(7, such("king", None))), []);
+        // One device that may speak is enough.
+        let mut two = such("", Some(true));
+        two.endpoints.extend(such("", Some(false)).endpoints);
+        assert_eq!(changes(&mut r, &with(8, two)), []);
+    }
+
+    #[test]
+    fn a_lock_is_told_until_a_whole_document_does_not_tell_it() {
+        let mut r = Roster::default();
+        let locked = |version, state, locked| RosterUpdate { locked, ..document(version, state, vec![]) };
+        let first = changes(&mut r, &locked(1, State::Full, Some(true)));
+        assert_eq!(first, [Change::Locked(true), Change::Here(vec![])]);
+        assert_eq!(changes(&mut r, &locked(2, State::Partial, None)), []);
+        assert_eq!(changes(&mut r, &locked(3, State::Full, Some(true))), []);
+        assert_eq!(changes(&mut r, &locked(4, State::Full, None)), [Change::Locked(false)]);
+        assert_eq!(changes(&mut r, &locked(5, State::Partial, Some(true))), [Change::Locked(true)]);
     }
 
     #[test]

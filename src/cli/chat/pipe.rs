@@ -6,7 +6,7 @@
 
 use super::shown::{message_line, one_line};
 use super::talk::{Shown, Talk};
-use super::wish::{HELP, Wish};
+use super::wish::{Wish, help};
 use crate::client::chat::{Event, Events, Room};
 use std::io;
 use std::time::Duration;
@@ -85,7 +85,7 @@ pub(super) async fn run(
         if let Some(line) = typed.take_if(|line| !patient || !talk.is_too_early(line)) {
             match Wish::read(&line) {
                 Wish::Quit => input_open = false,
-                Wish::Help => page.tell(HELP).await?,
+                Wish::Help(topic) => page.tell(help(topic)).await?,
                 wish => page.show(talk.ask(&room, wish).await).await?,
             }
         }
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn who_comes_and_goes_is_told_beside_the_messages() {
-        let who = Person { address: "sip:b@x".to_string(), name: "Bob".to_string() };
+        let who = Person { address: "sip:b@x".to_string(), name: "Bob".to_string(), ..Person::default() };
         let (result, output, errors) = run_with(&b""[..], Duration::from_secs(60), |s| async move {
             s.events.send(Event::Here(vec![who.clone()])).await.unwrap();
             s.events.send(Event::Joined(who.clone())).await.unwrap();
@@ -285,7 +285,7 @@ mod tests {
                 said = s.heard() => panic!("{said:?}"),
                 () = tokio::task::yield_now() => {}
             }
-            let bob = Person { address: "sip:b@x".to_string(), name: "Bob".to_string() };
+            let bob = Person { address: "sip:b@x".to_string(), name: "Bob".to_string(), ..Person::default() };
             s.events.send(Event::Here(vec![bob])).await.unwrap();
             assert_eq!(s.heard().await, Some((1, "to sip:b@x: psst".to_string())));
             assert_eq!(s.heard().await, Some((2, "hello".to_string())));

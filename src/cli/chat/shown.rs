@@ -4,6 +4,7 @@
 //! a name; in a pipe a message is never cut.
 //! Proved by: the tests below.
 
+use crate::base::rights::Role;
 use crate::client::chat::{Message, Person};
 
 /// Characters of a message that are shown at a terminal; what is cut is said.
@@ -75,6 +76,11 @@ fn speaker(message: &Message) -> String {
     format!("{}{private}", name(&message.name))
 }
 
+/// What the room itself says: apart from what people say, whatever it is called.
+pub(super) fn notice(message: &Message) -> String {
+    format!("the room: {}", lines(&content(message)).join("\n    "))
+}
+
 /// A message in one line: `name: text`.
 pub(super) fn message_line(message: &Message) -> String {
     format!("{}: {}", speaker(message), one_line(&content(message)))
@@ -96,11 +102,18 @@ pub(super) fn people(people: &[Person]) -> String {
     }
 }
 
-/// Who is there, sorted by name, with addresses, one in a line.
+/// Who is there, sorted by name, with addresses and roles, one in a line.
 pub(super) fn people_and_addresses(people: &[Person]) -> String {
     let line = |p: &Person| {
         let (name, address) = (name(&p.name), one_line(&p.address));
-        if p.name == p.address { format!("\n    {address}") } else { format!("\n    {name} <{address}>") }
+        let role = p.role.map(Role::shown).filter(|shown| !shown.is_empty());
+        let such: Vec<&str> = role.into_iter().chain(p.muted.then_some("muted")).collect();
+        let such = if such.is_empty() { String::new() } else { format!(" ({})", such.join(", ")) };
+        if p.name == p.address {
+            format!("\n    {address}{such}")
+        } else {
+            format!("\n    {name} <{address}>{such}")
+        }
     };
     let mut lines: Vec<String> = people.iter().map(line).collect();
     lines.sort_unstable_by_key(|line| line.to_lowercase());
@@ -167,12 +180,40 @@ mod tests {
     }
 
     #[test]
+    fn what_the_room_says_looks_like_nobodys_words() {
+        let mut m = message("You are muted for 10 min: caps lock\r\nBob: hi\u{1b}");
+        m.of_room = true;
+        assert_eq!(notice(&m), "the room: You are muted for 10 min: caps lock\n    Bob: hi");
+    }
+
+    #[test]
+    fn roles_and_who_may_not_speak_stand_beside_the_people() {
+        let person =
+            |n: &str, role, muted| Person { address: format!("sip:{n}@x"), name: n.to_string(), role, muted };
+        let all = [
+            person("a", Some(Role::Owner), false),
+            person("b", None, true),
+            person("c", Some(Role::Visitor), true),
+            person("d", Some(Role::Participant), false),
+        ];
+        assert_eq!(
+            people_and_addresses(&all),
+            "4 are here:\n    a <sip:a@x> (owner)\n    b <sip:b@x> (muted)\n    c <sip:c@x> (visitor, muted)\n    d <sip:d@x>"
+        );
+    }
+
+    #[test]
     fn people_are_counted_and_sorted() {
-        let person = |n: &str| Person { address: format!("sip:{n}@x"), name: n.to_string() };
+        let person =
+            |n: &str| Person { address: format!("sip:{n}@x"), name: n.to_string(), ..Person::default() };
         assert_eq!(people(&[]), "nobody is here");
         assert_eq!(people(&[person("a")]), "1 is here: a");
         assert_eq!(people(&[person("b"), person("C"), person("a")]), "3 are here: a, b, C");
-        let nameless = Person { address: "sip:a\u{1b}@x".to_string(), name: "sip:a\u{1b}@x".to_string() };
+        let nameless = Person {
+            address: "sip:a\u{1b}@x".to_string(),
+            name: "sip:a\u{1b}@x".to_string(),
+            ..Person::default()
+        };
         assert_eq!(people_and_addresses(&[]), "nobody is here");
         assert_eq!(
             people_and_addresses(&[nameless, person("B")]),

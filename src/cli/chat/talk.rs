@@ -4,15 +4,17 @@
 //! what was asked and not answered, which the callers bound; [`EARLIER_MAX`]. Proved by: `tests.rs` beside
 //! this file.
 
+mod orders;
 #[cfg(test)]
 mod tests;
 
-use super::shown::{name, one_line, people, people_and_addresses};
-use super::wish::Wish;
-use super::words;
+use super::shown::{name, notice, one_line, people, people_and_addresses};
+use super::wish::{Wish, usage};
+use super::words::{self, moderators};
 use super::{has_scheme, with_scheme};
 use crate::client::call::CallError;
 use crate::client::chat::{Event, Message, Person, Room, Step, Unasked};
+use crate::client::command::is_network;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Recipients of one line: fewer than the answers that may wait while we send.
@@ -54,6 +56,11 @@ enum Asked {
     TakeOut(String),
     Reveal,
     List,
+    /// What to say of a moderator's command if it is done, and how to call it if it is not.
+    Command {
+        done: String,
+        doing: String,
+    },
 }
 
 /// One's part in a room.
@@ -106,8 +113,13 @@ impl Talk {
 
     /// Whether a line can be understood only when it is known who is here.
     pub(super) fn is_too_early(&self, line: &str) -> bool {
-        let named = |to: &String| !is_address(to);
-        let (Wish::Tell { to: names, .. } | Wish::TakeOut(names)) = Wish::read(line) else { return false };
+        let named = |to: &String| !is_address(to) && !is_network(to);
+        let wish = Wish::read(line);
+        let names = match &wish {
+            Wish::Tell { to: names, .. } | Wish::TakeOut(names) => names,
+            Wish::Order(order) => order.names(),
+            _ => return false,
+        };
         self.here.is_none() && names.iter().any(named)
     }
 
@@ -118,7 +130,7 @@ impl Talk {
     /// Does what a line asks for, and tells what to show of it. To help and to quit is the caller's.
     pub(super) async fn ask(&mut self, room: &Room, wish: Wish<'_>) -> Vec<Shown> {
         match wish {
-            Wish::Help | Wish::Quit => Vec::new(),
+            Wish::Help(_) | Wish::Quit => Vec::new(),
             Wish::Who => {
                 let text = self.here.as_deref().map(people_and_addresses);
                 vec![Shown::Status(
@@ -126,8 +138,9 @@ impl Talk {
                 )]
             }
             Wish::Unknown(word) => {
-                let text = format!("{} cannot be done so; /help tells what can", name(word));
-                vec![Shown::Undelivered(text)]
+                let how = usage(word)
+                    .map_or("/help tells what can".to_string(), |line| format!("write it as: {line}"));
+                vec![Shown::Undelivered(format!("{} cannot be done so; {how}", name(word)))]
             }
             Wish::Say(text) => {
                 let own = format!("{}: {}", self.own_name(), one_line(text));
@@ -140,6 +153,7 @@ impl Talk {
             Wish::Tell { to, text } => self.tell(room, &to, text).await,
             Wish::BringIn(all) => self.bring_in(room, &all).await,
             Wish::TakeOut(all) => self.take_out(room, &all).await,
+            Wish::Order(order) => self.order(room, order).await,
             Wish::Reveal => self.reveal(room).await,
             Wish::List(at) => self.list(room, at).await,
             Wish::Counts(wanted) => vec![match room.count_deliveries(wanted) {
@@ -262,7 +276,7 @@ impl Talk {
     fn whom(&self, typed: &str) -> Result<Person, String> {
         if is_address(typed) {
             let address = with_scheme(typed);
-            return Ok(Person { name: address.clone(), address });
+            return Ok(Person { name: address.clone(), address, ..Person::default() });
         }
         let folded = typed.to_lowercase();
         let here = self.here.as_deref().unwrap_or_default();
@@ -296,11 +310,24 @@ impl Talk {
             }
             Event::Renamed { who, before } => {
                 let text = format!("{} is now {}", name(&before), name(&who.name));
-                let same = self.here.iter_mut().flatten().filter(|p| p.address == who.address);
-                same.for_each(|p| *p = who.clone());
+                self.changed(&who);
                 text
             }
-            Event::Subject(text) => format!("subject: {}", one_line(&text)),
+            Event::Subject(text) if self.here.is_none() => format!("subject: {}", one_line(&text)),
+            Event::Subject(text) if text.trim().is_empty() => "there is no subject any more".to_string(),
+            Event::Subject(text) => format!("the subject is now: {}", one_line(&text)),
+            Event::Locked(true) => "the room is locked: nobody new comes in".to_string(),
+            Event::Locked(false) => "the room is not locked any more".to_string(),
+            Event::Role { who, before } => {
+                let text = moderators::role(&name(&who.name), who.role, before);
+                self.changed(&who);
+                text
+            }
+            Event::Muted(who) => {
+                self.changed(&who);
+                format!("{} may {} now", name(&who.name), if who.muted { "not speak" } else { "speak" })
+            }
+            Event::Message(message) if message.of_room => notice(&message),
             Event::Message(message) => return Some(Shown::Message(message)),
             Event::Accepted { message } => match self.asked.remove(&message)? {
                 Asked::Said(text) => {
@@ -313,6 +340,7 @@ impl Talk {
                     shown
                 }
                 Asked::Nickname(nickname) => self.named(nickname),
+                Asked::Command { done, .. } => format!("done: {done}"),
                 // Not asked by MSRP.
                 Asked::BringIn(_) | Asked::TakeOut(_) | Asked::Reveal | Asked::List => return None,
             },
@@ -343,6 +371,12 @@ impl Talk {
             // The caller ends with it.
             Event::Closed { .. } => return None,
         }))
+    }
+
+    /// Somebody who is here is another than before.
+    fn changed(&mut self, who: &Person) {
+        let same = self.here.iter_mut().flatten().filter(|p| p.address == who.address);
+        same.for_each(|p| p.clone_from(who));
     }
 
     fn named(&mut self, nickname: Option<String>) -> String {
@@ -445,6 +479,9 @@ impl Talk {
             Some(Asked::Said(text)) => Shown::Undelivered(format!("{what}: {text:?}: {reason}")),
             Some(Asked::Told { to, text }) => {
                 Shown::Undelivered(format!("{what} to {to}: {text:?}: {reason}"))
+            }
+            Some(Asked::Command { doing, .. }) => {
+                Shown::Undelivered(moderators::not_done(&doing, code, comment))
             }
             Some(Asked::Nickname(Some(nickname))) if code == NICKNAME_TAKEN => Shown::Trouble(format!(
                 "the nickname {nickname} is somebody else's or reserved: you are still {own} ({why})"

@@ -7,7 +7,7 @@
 use super::prompt::{Line, Typed, fitting};
 use super::shown::{message_lines, one_line};
 use super::talk::{Shown, Talk};
-use super::wish::{HELP, Wish};
+use super::wish::{Wish, help};
 use crate::client::chat::{Event, Events, Room};
 use crossterm::event::{Event as Input, read};
 use crossterm::terminal::{disable_raw_mode, enable_raw_mode, size};
@@ -205,7 +205,7 @@ async fn do_line(screen: &mut Screen, talk: &mut Talk, room: &Room, line: &str) 
     match Wish::read(line) {
         Wish::Say("") => room.typing(false),
         Wish::Quit => return Ok(true),
-        Wish::Help => screen.print(HELP)?,
+        Wish::Help(topic) => screen.print(help(topic))?,
         wish => {
             for shown in talk.ask(room, wish).await {
                 screen.show(&shown)?;

@@ -2,20 +2,38 @@
 //!
 //! Touches: nothing. Bounds: the line's. Proved by: the tests below.
 
-/// What can be typed, for people.
-pub(super) const HELP: &str = "\
-/who                   who is here, with addresses
-/msg NAME[,NAME] TEXT  say something to one, or to each of several, in private; NAME as /who shows it
-                       (in \"quotation marks\" if it holds a space or comma), or an address
+use super::order::{MODERATORS_HELP, Order};
+
+/// What can be typed, for people. No line is longer than 80 columns.
+const HELP: &str = "\
+/msg NAME[,NAME] TEXT  tell one, or each of several, in private; NAME as /who
+                       shows it (in \"quotation marks\" if it holds a space or
+                       comma), or an address
 /nick NAME             be known by a nickname; /nick alone gives it back
-/invite ADDRESS ...    let the room call somebody, or each of several: sip:dave@example.com
-/remove NAME[,NAME]    take somebody out of the room, if you may; NAME as for /msg
-/list                  the public rooms; /list ADDRESS asks another server's list: sip:rooms@example.com
 /counts on             be told how many have received what you say; /counts off
-/reveal                if you came with --anonymous: let everybody see who you are
-/quit                  leave (also Ctrl-D or Ctrl-C)
+/reveal                if you came with --anonymous: let all see who you are
+
+/who                   who is here, with addresses and roles
+/invite ADDRESS ...    let the room call sip:dave@example.com, or several
+/list                  the public rooms; /list ADDRESS asks another server's
+                       list: sip:rooms@example.com
+
+/help moderators       what moderators can do: /kick, /ban, /mute, /subject ...
 /help                  this text
-Everything else is said to the room; begin with // to say something that begins with /.";
+/quit                  leave (also Ctrl-D or Ctrl-C)
+Everything else is said to the room; begin with // to say something that begins
+with /.";
+
+/// What to tell of a topic: `moderators`, or the rest.
+pub(super) fn help(topic: &str) -> &'static str {
+    if topic.starts_with("mod") { MODERATORS_HELP } else { HELP }
+}
+
+/// The line of the help that tells of a word.
+pub(super) fn usage(word: &str) -> Option<&'static str> {
+    let is_of = |line: &&str| line.strip_prefix(word).is_some_and(|rest| rest.starts_with(' '));
+    HELP.lines().chain(MODERATORS_HELP.lines()).find(is_of)
+}
 
 /// What a line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,8 +57,11 @@ pub(super) enum Wish<'a> {
     Reveal,
     /// The public rooms, of a list at this address or of the room's own domain.
     List(Option<&'a str>),
+    /// Something that moderators do.
+    Order(Order<'a>),
     Who,
-    Help,
+    /// To be told what can be typed, of a topic.
+    Help(&'a str),
     Quit,
     /// Nothing that is understood; the word it begins with.
     Unknown(&'a str),
@@ -60,7 +81,7 @@ impl<'a> Wish<'a> {
         let rest = rest.trim_start();
         match word {
             "/who" => Self::Who,
-            "/help" => Self::Help,
+            "/help" => Self::Help(rest),
             "/quit" | "/exit" => Self::Quit,
             "/reveal" => Self::Reveal,
             "/list" => Self::List((!rest.is_empty()).then_some(rest)),
@@ -79,7 +100,7 @@ impl<'a> Wish<'a> {
                 Some((to, text)) => Self::Tell { to, text },
                 None => Self::Unknown(word),
             },
-            _ => Self::Unknown(word),
+            _ => Order::read(word, rest).map_or(Self::Unknown(word), Self::Order),
         }
     }
 }
@@ -99,7 +120,7 @@ fn names(rest: &str) -> Option<Vec<String>> {
 }
 
 /// `NAME[,NAME]`, and what stands behind it.
-fn listed(mut rest: &str) -> Option<(Vec<String>, &str)> {
+pub(super) fn listed(mut rest: &str) -> Option<(Vec<String>, &str)> {
     let mut all = Vec::new();
     loop {
         let (name, after) = recipient(rest)?;
@@ -138,6 +159,7 @@ fn recipient(rest: &str) -> Option<(String, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::command::RoomCommand;
 
     fn tell<'a>(to: &[&str], text: &'a str) -> Wish<'a> {
         Wish::Tell { to: to.iter().map(|t| (*t).to_string()).collect(), text }
@@ -152,7 +174,10 @@ mod tests {
             (" ", Wish::Say(" ")),
             ("/who", Wish::Who),
             ("/quit now", Wish::Quit),
-            ("/help", Wish::Help),
+            ("/help", Wish::Help("")),
+            ("/help moderators", Wish::Help("moderators")),
+            ("/lock", Wish::Order(Order::Room(RoomCommand::Lock(true)))),
+            ("/lock it", Wish::Unknown("/lock")),
             ("/nick White Rabbit ", Wish::Nickname(Some("White Rabbit"))),
             ("/nick", Wish::Nickname(None)),
             ("/nick  ", Wish::Nickname(None)),
@@ -177,6 +202,16 @@ mod tests {
         for (line, wish) in table {
             assert_eq!(Wish::read(line), wish, "{line}");
         }
+    }
+
+    #[test]
+    fn help_fits_80_columns_and_tells_how_a_word_is_written() {
+        for line in [help(""), help("moderators")].into_iter().flat_map(str::lines) {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+        assert!(usage("/mute").unwrap().starts_with("/mute NAME[,NAME] [TERM] [REASON]"));
+        assert!(usage("/msg").unwrap().starts_with("/msg NAME[,NAME] TEXT"));
+        assert_eq!((usage("/dance"), usage("/")), (None, None));
     }
 
     #[test]

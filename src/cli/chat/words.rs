@@ -2,6 +2,8 @@
 //!
 //! Touches: nothing. Proved by: the tests of `talk.rs` and below.
 
+pub(super) mod moderators;
+
 use super::password;
 use super::shown::one_line;
 use crate::client::call::CallError;

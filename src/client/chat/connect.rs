@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 const ADDRESSES_MAX: usize = 8;
 
 /// The token of `a=chatroom` that offers to count who has a message.
-const DELIVERY_COUNT: &str = "org.openmsrp.delivery-count";
+pub(super) const DELIVERY_COUNT_TOKEN: &str = "org.openmsrp.delivery-count";
 
 /// The media of an answer, if we can use it.
 pub(super) fn usable(answer: &str) -> Result<MessageMedia, JoinError> {
@@ -27,10 +27,10 @@ pub(super) fn usable(answer: &str) -> Result<MessageMedia, JoinError> {
     Ok(media.clone())
 }
 
-/// Whether the room counts who has a message.
-pub(super) fn counts_deliveries(answer: &str) -> bool {
+/// Whether the room shows a token of `a=chatroom` (RFC 7701 §8).
+pub(super) fn shows(answer: &str, token: &str) -> bool {
     let tokens = answer.lines().filter_map(|line| line.strip_prefix("a=chatroom:"));
-    tokens.flat_map(str::split_ascii_whitespace).any(|token| token.eq_ignore_ascii_case(DELIVERY_COUNT))
+    tokens.flat_map(str::split_ascii_whitespace).any(|shown| shown.eq_ignore_ascii_case(token))
 }
 
 /// Connects to the leftmost URI of a path (SDP-03).
@@ -112,14 +112,14 @@ mod tests {
     }
 
     #[test]
-    fn the_token_of_delivery_counts_is_one_word_of_the_attribute() {
+    fn a_token_is_one_word_of_the_attribute() {
         for (answer, expected) in [
             ("v=0\r\na=chatroom:nickname org.openmsrp.delivery-count private-messages\r\n", true),
             ("a=chatroom:ORG.openmsrp.Delivery-Count\r\n", true),
             ("a=chatroom:nickname org.openmsrp.delivery-counter\r\n", false),
             ("a=chatroom\r\na=x:org.openmsrp.delivery-count\r\n", false),
         ] {
-            assert_eq!(counts_deliveries(answer), expected, "{answer}");
+            assert_eq!(shows(answer, DELIVERY_COUNT_TOKEN), expected, "{answer}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What happens in a room.
 
+use crate::base::rights::Role;
 use crate::client::call::{CallError, Step};
 use crate::client::multipart;
 use crate::client::roster::Person;
@@ -23,13 +24,25 @@ pub enum Event {
         /// The name before.
         before: String,
     },
-    /// What the room is about.
+    /// What the room is about; empty if it is about nothing any more.
     Subject(String),
+    /// Nobody new comes in any more, or again (RFC 4575 §5.5).
+    Locked(bool),
+    /// Somebody has another role now: `who.role`.
+    Role {
+        /// Who.
+        who: Person,
+        /// The role before.
+        before: Option<Role>,
+    },
+    /// Somebody may say nothing now, or may again: `who.muted`.
+    Muted(Person),
     /// Somebody said something.
     Message(Message),
-    /// The switch took a message of ours, or gave us the nickname.
+    /// The switch took a message of ours, gave us the nickname, or did what we asked for as a moderator.
     Accepted {
-        /// The number that [`Room::say`](super::Room::say) or [`Room::nickname`](super::Room::nickname) gave.
+        /// The number that [`Room::say`](super::Room::say), [`Room::nickname`](super::Room::nickname) or
+        /// [`Room::command`](super::Room::command) gave.
         message: u64,
     },
     /// The switch counted who has a message of ours.
@@ -49,11 +62,12 @@ pub enum Event {
         delivered: bool,
     },
     /// A message of ours was refused, or is lost probably (408), or for some, also after it was accepted; or a
-    /// nickname was refused.
+    /// nickname or command was refused.
     Refused {
-        /// The number that [`Room::say`](super::Room::say) or [`Room::nickname`](super::Room::nickname) gave.
+        /// The number that [`Room::say`](super::Room::say), [`Room::nickname`](super::Room::nickname) or
+        /// [`Room::command`](super::Room::command) gave.
         message: u64,
-        /// The MSRP status code.
+        /// The MSRP status code; that of SIP for a kick in a room that takes no commands.
         code: u16,
         /// What the switch says to it.
         comment: String,
@@ -113,6 +127,8 @@ pub struct Message {
     pub name: String,
     /// A private message.
     pub to_me: bool,
+    /// The room itself says it, and nobody in it.
+    pub of_room: bool,
     /// When it was sent, as its sender says (RFC 3339).
     pub date_time: Option<String>,
     /// The media type, without parameters.

@@ -1,17 +1,17 @@
 //! The task behind a room: socket, call, roster and clock around the machine of `endpoint.rs`.
 
+mod sending;
+
 use super::{COMMANDS_WAITING_MAX, Command, EVENTS_WAITING_MAX, Event, JoinError, Message, Person};
 use crate::base::address::Address;
-use crate::base::clock::{Now, now, wall_seconds, wall_text};
+use crate::base::clock::{Now, now};
 use crate::client::call::{Call, CallError, CallNews, RosterFeed};
 use crate::client::endpoint::{Endpoint, News};
 use crate::client::multipart::declared;
 use crate::client::receipts::Receipts;
 use crate::client::roster::{Change, Roster, Verdict};
 use crate::client::typing::{OthersTyping, OwnTyping};
-use crate::wire::conference::{
-    self, COMPOSING_MEDIA_TYPE, Composing, NOTICE_MEDIA_TYPE, NOTICE_NAMESPACE, Notice,
-};
+use crate::wire::conference::{self, COMPOSING_MEDIA_TYPE, Composing, NOTICE_MEDIA_TYPE};
 use crate::wire::cpim;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -33,9 +33,6 @@ const LIST_WAIT: Duration = Duration::from_secs(10);
 
 /// Lists of rooms that are asked for at once.
 const LISTS_MAX: usize = 4;
-
-/// The type of what is said.
-const TEXT: &str = "text/plain;charset=UTF-8";
 
 /// The task behind a [`Room`](super::Room).
 pub(super) struct Task {
@@ -59,6 +56,8 @@ pub(super) struct Task {
     pub(super) receipts: Option<Receipts>,
     pub(super) own: OwnTyping,
     pub(super) others: OthersTyping,
+    /// REFERs that stand for a command, by their numbers; as many as a call has under way at most.
+    pub(super) kicks: Vec<u64>,
     /// What the room says is its largest message.
     pub(super) message_bytes_max: u64,
     pub(super) events: mpsc::Sender<Event>,
@@ -192,8 +191,12 @@ impl Task {
         match command {
             Command::Say { number, to, text, counted } => self.say(number, to.as_deref(), &text, counted),
             Command::Nickname { number, name } => self.endpoint.nickname(number, &name),
-            Command::Refer { number, whom, out: false } => self.call.bring_in(number, &whom),
-            Command::Refer { number, whom, out: true } => self.call.take_out(number, &whom),
+            Command::Refer { number, whom, out: false, .. } => self.call.bring_in(number, &whom),
+            Command::Refer { number, whom, out: true, kick } => {
+                self.kicks.extend(kick.then_some(number));
+                self.call.take_out(number, &whom);
+            }
+            Command::Order { number, media_type, body } => self.order(number, media_type, &body),
             Command::Reveal { number } => self.call.reveal(number, &self.offer),
             Command::List { number, directory } if self.lists.len() < LISTS_MAX => {
                 let domain = || self.room.split('@').nth(1).and_then(|rest| rest.split([';', '?']).next());
@@ -227,6 +230,11 @@ impl Task {
 
     fn on_call_news(&mut self, news: CallNews) {
         match news {
+            CallNews::Step { number, step } if self.kicks.contains(&number) => {
+                if step.last {
+                    self.kicked(number, step.code, step.phrase);
+                }
+            }
             CallNews::Step { number, step } => self.tell(Event::Step { request: number, step }),
             // The steps tell the rest.
             CallNews::Referred { outcome: Ok(()), .. } => {}
@@ -241,6 +249,15 @@ impl Task {
                 }
                 self.tell(Event::Revealed { request: number, address: self.from.clone(), warning });
             }
+            CallNews::Referred { number, outcome: Err(CallError::Refused { code, phrase, warning, .. }) }
+                if self.kicks.contains(&number) =>
+            {
+                self.kicked(number, code, warning.unwrap_or(phrase));
+            }
+            CallNews::Referred { number, outcome: Err(error) } if self.kicks.contains(&number) => {
+                let code = if error == CallError::NoAnswer { 408 } else { 400 };
+                self.kicked(number, code, error.to_string());
+            }
             CallNews::Revealed { number, outcome: Err(error) }
             | CallNews::Referred { number, outcome: Err(error) } => {
                 self.tell(Event::Failed { request: number, error });
@@ -248,75 +265,13 @@ impl Task {
         }
     }
 
-    fn wrap(
-        &self,
-        to: Option<&str>,
-        headers: &[(&str, &str)],
-        content_type: &str,
-        content: &[u8],
-    ) -> Vec<u8> {
-        let mut octets = Vec::with_capacity(content.len() + 256);
-        cpim::write(
-            &mut octets,
-            &cpim::Draft {
-                from: &self.from,
-                from_name: &self.name,
-                to: to.unwrap_or(&self.room),
-                to_name: "",
-                date_time: &wall_text(wall_seconds()),
-                headers,
-                content_type,
-                content,
-            },
-        );
-        octets
-    }
-
-    /// Tells a sender that their message is here.
-    fn give_receipt(&mut self, to: &str, notice: &Notice) {
-        let Some(id) = self.receipts.as_mut().map(Receipts::message_id) else { return };
-        let space = notice_space();
-        let headers = [("NS", &*space), ("imdn.Message-ID", &*id)];
-        let mut octets = self.wrap(Some(to), &headers, NOTICE_MEDIA_TYPE, b"");
-        // A further header of the content, before the blank line that ends them.
-        octets.truncate(octets.len() - 2);
-        octets.extend_from_slice(b"Content-Disposition: notification\r\n\r\n");
-        octets.extend_from_slice(notice.write().as_bytes());
-        self.endpoint.hint(octets, COMMANDS_WAITING_MAX);
-    }
-
-    /// Tells the others whether we are writing.
-    fn tell_typing(&mut self, told: Option<Composing>) {
-        if let Some(told) = told.filter(|_| self.typing_taken) {
-            let octets = self.wrap(None, &[], COMPOSING_MEDIA_TYPE, told.write().as_bytes());
-            self.endpoint.hint(octets, 0);
-        }
-    }
-
-    fn say(&mut self, number: u64, to: Option<&str>, text: &str, counted: bool) {
-        // Where the switch counts, one need not ask everybody.
-        let asks = self.receipts.as_mut().filter(|_| counted && !self.counts && to.is_some());
-        let octets = match asks.map(|receipts| receipts.ask(number)) {
-            Some(id) => {
-                let space = notice_space();
-                let wanted = ("imdn.Disposition-Notification", "positive-delivery, negative-delivery");
-                let headers = [("NS", &*space), ("imdn.Message-ID", &*id), wanted];
-                self.wrap(to, &headers, TEXT, text.as_bytes())
-            }
-            None => self.wrap(to, &[], TEXT, text.as_bytes()),
-        };
-        if to.is_none() {
-            self.own.said();
-        }
-        if octets.len() as u64 > self.message_bytes_max {
-            let comment = format!("the room takes messages up to {} octets", self.message_bytes_max);
-            return self.tell(Event::Refused { message: number, code: 413, comment });
-        }
-        if counted && self.counts {
-            self.endpoint.say_counted(number, octets);
-        } else {
-            self.endpoint.say(number, octets);
-        }
+    /// A REFER that stands for a command is over.
+    fn kicked(&mut self, number: u64, code: u16, comment: String) {
+        self.kicks.retain(|kick| *kick != number);
+        self.tell(match code {
+            200..=299 => Event::Accepted { message: number },
+            _ => Event::Refused { message: number, code, comment },
+        });
     }
 
     fn on_document(&mut self, xml: &[u8], feed: Option<&RosterFeed>) {
@@ -341,6 +296,9 @@ impl Task {
                         }
                         Change::Renamed { who, before } => Event::Renamed { who, before },
                         Change::Subject(text) => Event::Subject(text),
+                        Change::Locked(locked) => Event::Locked(locked),
+                        Change::Role { who, before } => Event::Role { who, before },
+                        Change::Muted(who) => Event::Muted(who),
                     };
                     self.tell(event);
                 }
@@ -382,10 +340,8 @@ impl Task {
             let who = self.person(&from, &message.from.name);
             return news.map(|told| Event::Typing { who, writing: told.active }).into_iter().collect();
         }
-        let to_room = match Address::parse(&self.room) {
-            Ok(room) => message.to.iter().any(|to| room.is(to.uri)),
-            Err(_) => true,
-        };
+        let room = Address::parse(&self.room).ok();
+        let to_room = room.as_ref().is_none_or(|room| message.to.iter().any(|to| room.is(to.uri)));
         if message.content_type.eq_ignore_ascii_case(NOTICE_MEDIA_TYPE) {
             // One to everybody is a mistake of its sender, and none of ours was asked so.
             let got = self.receipts.as_mut().filter(|_| !to_room).and_then(|r| r.got(message.content));
@@ -403,6 +359,7 @@ impl Task {
             from: message.from.uri.to_string(),
             name: self.name_of(message.from.uri, &message.from.name),
             to_me: !to_room,
+            of_room: room.is_some_and(|room| room.is(message.from.uri)),
             date_time: message.date_time.map(str::to_string),
             content_type: message.content_type.to_string(),
             parameters: parameters.to_string(),
@@ -413,7 +370,7 @@ impl Task {
     }
 
     fn person(&self, address: &str, said: &str) -> Person {
-        Person { address: address.to_string(), name: self.name_of(address, said) }
+        Person { address: address.to_string(), name: self.name_of(address, said), ..Person::default() }
     }
 
     /// What to call a sender: the roster comes first, since the room vouches for it (CHAT-MSG-15).
@@ -470,11 +427,6 @@ impl Task {
         }
         let _ = tokio::time::timeout(LEAVE_WAIT, self.call.bye()).await;
     }
-}
-
-/// The declaration of the headers of RFC 5438.
-fn notice_space() -> String {
-    format!("imdn <{NOTICE_NAMESPACE}>")
 }
 
 /// An address in the one spelling that all of its spellings have in common.

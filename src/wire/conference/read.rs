@@ -30,6 +30,8 @@ pub struct RosterUpdate {
     pub subject: Option<String>,
     /// The number of users, if told.
     pub user_count: Option<u32>,
+    /// Nobody can join (RFC 4575 §5.5.3), if told.
+    pub locked: Option<bool>,
     /// How much the list of users tells; nothing if it is absent.
     pub users_state: Option<State>,
     /// The users listed.
@@ -64,6 +66,8 @@ pub struct UserUpdate {
     pub display_text: Option<String>,
     /// The nickname (RFC 7701 §7), if told.
     pub nickname: Option<String>,
+    /// What the participant is to the room (RFC 4575 §5.6.3), if told: the first of several roles.
+    pub role: Option<String>,
     /// The endpoints listed.
     pub endpoints: Vec<EndpointUpdate>,
 }
@@ -81,6 +85,8 @@ pub struct EndpointUpdate {
     pub joining_method: Option<String>,
     /// A medium of type `message` is listed.
     pub message_media: bool,
+    /// Its status is `recvonly` (RFC 4575 §5.8.3): nothing that it sends is passed on.
+    pub hears_only: bool,
 }
 
 /// What an element is to us; everything else is skipped with all that is in it.
@@ -101,6 +107,9 @@ enum Place {
     ListedDescription,
     ListedState,
     UserCount,
+    Locked,
+    Roles,
+    Role,
     Status,
     JoiningMethod,
     Type,
@@ -125,7 +134,10 @@ impl Place {
             (Self::Description | Self::ListedDescription, "subject") => Self::Subject,
             (Self::Description, "free-text") => Self::FreeText,
             (Self::State | Self::ListedState, "user-count") => Self::UserCount,
-            (Self::Endpoint, "status") => Self::Status,
+            (Self::State, "locked") => Self::Locked,
+            (Self::User, "roles") => Self::Roles,
+            (Self::Roles, "entry") => Self::Role,
+            (Self::Endpoint | Self::Media, "status") => Self::Status,
             (Self::Endpoint, "joining-method") => Self::JoiningMethod,
             (Self::Media, "type") => Self::Type,
             _ => Self::Other,
@@ -133,8 +145,11 @@ impl Place {
     }
 
     fn is_leaf(self) -> bool {
-        use Place::{DisplayText, FreeText, JoiningMethod, Status, Subject, Type, UserCount};
-        matches!(self, DisplayText | FreeText | Subject | UserCount | Status | JoiningMethod | Type)
+        use Place::{DisplayText, FreeText, JoiningMethod, Locked, Role, Status, Subject, Type, UserCount};
+        matches!(
+            self,
+            DisplayText | FreeText | Subject | UserCount | Locked | Role | Status | JoiningMethod | Type
+        )
     }
 }
 
@@ -147,6 +162,8 @@ pub fn read(xml: &[u8]) -> Result<RosterUpdate, XmlError> {
     let mut update = RosterUpdate::default();
     let mut places = Vec::new();
     let mut text = String::new();
+    // The medium that is being read is one of messages.
+    let mut of_messages = false;
     while let Some(event) = reader.next()? {
         match event {
             Event::Start { namespace, name } => {
@@ -158,6 +175,7 @@ pub fn read(xml: &[u8]) -> Result<RosterUpdate, XmlError> {
                     Some(_) => Place::Other,
                 };
                 begin(&mut update, place, &reader)?;
+                of_messages &= place != Place::Media;
                 places.push(place);
                 text.clear();
             }
@@ -166,7 +184,8 @@ pub fn read(xml: &[u8]) -> Result<RosterUpdate, XmlError> {
             Event::End => {
                 let place = places.pop().unwrap_or(Place::Other);
                 if let Some(parent) = places.last() {
-                    finish(&mut update, *parent, place, text.trim());
+                    of_messages |= place == Place::Type && text.trim().eq_ignore_ascii_case("message");
+                    finish(&mut update, *parent, place, text.trim(), of_messages);
                 }
                 text.clear();
             }
@@ -212,8 +231,8 @@ fn begin(update: &mut RosterUpdate, place: Place, reader: &Reader<'_>) -> Result
     Ok(())
 }
 
-/// Takes the text of an element that has ended.
-fn finish(update: &mut RosterUpdate, parent: Place, place: Place, text: &str) {
+/// Takes the text of an element that has ended. `of_messages`: if it belongs to a medium, to one of messages.
+fn finish(update: &mut RosterUpdate, parent: Place, place: Place, text: &str, of_messages: bool) {
     let user = update.users.last_mut();
     match (parent, place) {
         (Place::Description, Place::DisplayText) => update.display_text = Some(text.to_owned()),
@@ -229,6 +248,12 @@ fn finish(update: &mut RosterUpdate, parent: Place, place: Place, text: &str) {
             }
         }
         (Place::State, Place::UserCount) => update.user_count = text.parse().ok(),
+        (Place::State, Place::Locked) => update.locked = Some(matches!(text, "true" | "1")),
+        (Place::Roles, Place::Role) => {
+            if let Some(user) = user.filter(|user| user.role.is_none()) {
+                user.role = Some(text.to_owned());
+            }
+        }
         (Place::User, Place::DisplayText) => {
             if let Some(user) = user {
                 user.display_text = Some(text.to_owned());
@@ -236,10 +261,13 @@ fn finish(update: &mut RosterUpdate, parent: Place, place: Place, text: &str) {
         }
         (Place::Endpoint | Place::Media, _) => {
             let Some(endpoint) = user.and_then(|user| user.endpoints.last_mut()) else { return };
-            match place {
-                Place::Status => endpoint.status = Some(text.to_owned()),
-                Place::JoiningMethod => endpoint.joining_method = Some(text.to_owned()),
-                Place::Type => endpoint.message_media |= text.eq_ignore_ascii_case("message"),
+            match (parent, place) {
+                (Place::Media, Place::Status) if of_messages => {
+                    endpoint.hears_only = text.eq_ignore_ascii_case("recvonly");
+                }
+                (Place::Endpoint, Place::Status) => endpoint.status = Some(text.to_owned()),
+                (_, Place::JoiningMethod) => endpoint.joining_method = Some(text.to_owned()),
+                (_, Place::Type) => endpoint.message_media |= of_messages,
                 _ => (),
             }
         }
@@ -263,13 +291,15 @@ mod tests {
    xmlns:x="urn:x" entity='sip:r@h' state="partial" version="4294967295" >
   <x:users><c:user entity="sip:nobody@h"/></x:users>
   <c:conference-description><c:display-text> The <![CDATA[<R>]]>oom &amp; more </c:display-text><c:subject/></c:conference-description>
-  <c:conference-state><c:user-count>2</c:user-count></c:conference-state>
+  <c:conference-state><c:user-count>2</c:user-count><c:locked> true</c:locked></c:conference-state>
   <c:users state="partial">
     <c:user entity="sip:a&#64;h" n:nickname="&quot;A&#x1F407;" x:nickname="no" nickname="no">
       <c:display-text>A</c:display-text><x:display-text>no</x:display-text>
+      <c:roles><c:entry>moderator</c:entry><c:entry>speaker</c:entry></c:roles>
       <c:endpoint entity="sip:a@pc"><c:display-text>no</c:display-text><c:status>connected</c:status>
         <c:joining-method>dialed-in</c:joining-method>
-        <c:media id="1"><c:type>message</c:type><c:status>sendrecv</c:status></c:media></c:endpoint>
+        <c:media id="1"><c:type>message</c:type><c:status>recvonly</c:status></c:media>
+        <c:media id="2"><c:type>audio</c:type><c:status>sendrecv</c:status></c:media></c:endpoint>
       <c:endpoint entity="sip:a@phone" state="deleted"></c:endpoint >
     </c:user>
     <c:user entity="sip:b@h" state="deleted"/>
@@ -288,7 +318,9 @@ mod tests {
             (pc.status.as_deref(), pc.joining_method.as_deref()),
             (Some("connected"), Some("dialed-in"))
         );
-        assert!(pc.message_media && !phone.message_media);
+        assert!(pc.message_media && pc.hears_only && !phone.message_media);
+        assert_eq!((a.role.as_deref(), b.role.as_deref()), (Some("moderator"), None));
+        assert_eq!(update.locked, Some(true));
         assert_eq!((phone.state, b.state, b.endpoints.len()), (State::Deleted, State::Deleted, 0));
     }
 

@@ -3,8 +3,10 @@
 use super::*;
 use crate::client::chat::Script;
 
+mod moderators;
+
 fn person(address: &str, name: &str) -> Person {
-    Person { address: address.to_string(), name: name.to_string() }
+    Person { address: address.to_string(), name: name.to_string(), ..Person::default() }
 }
 
 fn among(people: &[(&str, &str)]) -> Talk {
