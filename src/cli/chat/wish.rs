@@ -29,10 +29,12 @@ pub(super) fn help(topic: &str) -> &'static str {
     if topic.starts_with("mod") { MODERATORS_HELP } else { HELP }
 }
 
-/// The line of the help that tells of a word.
+/// How a line is written that begins with this word: as the help says.
 pub(super) fn usage(word: &str) -> Option<&'static str> {
     let is_of = |line: &&str| line.strip_prefix(word).is_some_and(|rest| rest.starts_with(' '));
-    HELP.lines().chain(MODERATORS_HELP.lines()).find(is_of)
+    let line = HELP.lines().chain(MODERATORS_HELP.lines()).find(is_of)?;
+    // What it does stands behind a gap.
+    line.split("  ").next()
 }
 
 /// What a line asks for.
@@ -209,8 +211,8 @@ mod tests {
         for line in [help(""), help("moderators")].into_iter().flat_map(str::lines) {
             assert!(line.chars().count() <= 80, "{line}");
         }
-        assert!(usage("/mute").unwrap().starts_with("/mute NAME[,NAME] [TERM] [REASON]"));
-        assert!(usage("/msg").unwrap().starts_with("/msg NAME[,NAME] TEXT"));
+        assert_eq!(usage("/mute"), Some("/mute NAME[,NAME] [TERM] [REASON]"));
+        assert_eq!(usage("/msg"), Some("/msg NAME[,NAME] TEXT"));
         assert_eq!((usage("/dance"), usage("/")), (None, None));
     }
 

@@ -84,7 +84,7 @@ fn what_cannot_be_asked_for_is_told_at_once_and_not_asked() {
         (
             "/mute bob 10 minutes",
             true,
-            "/mute cannot be done so; write it as: /mute NAME[,NAME] [TERM] [REASON]  let somebody say nothing",
+            "/mute cannot be done so; write it as: /mute NAME[,NAME] [TERM] [REASON]",
         ),
     ];
     for (line, able, text) in table {
