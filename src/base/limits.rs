@@ -169,6 +169,15 @@ pub const ROSTER_WHOLE_MARGIN: usize = 5;
 /// [`SUMMARY_ENTRY_BYTES_MAX`] each, a summary fits into a datagram.
 pub const SUMMARY_MODERATORS_MAX: usize = 16;
 
+/// Sidebars of one room at once, and of those opened by one participant: a document lists them all, and nobody talks in
+/// more.
+pub const ROOM_SIDEBARS_MAX: usize = 32;
+/// See [`ROOM_SIDEBARS_MAX`].
+pub const PARTICIPANT_SIDEBARS_MAX: usize = 4;
+
+/// People asked to one sidebar, over its whole life; who is more is called instead (REFER to somebody outside).
+pub const SIDEBAR_GUESTS_MAX: usize = 256;
+
 /// Octets of an entry in a summary; a longer one is left out. Usual ones have 400 octets a device.
 pub const SUMMARY_ENTRY_BYTES_MAX: usize = 2 * 1024;
 

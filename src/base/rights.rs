@@ -86,6 +86,8 @@ pub enum Action {
     Nickname,
     /// To have the room call somebody.
     Invite,
+    /// To open a room with some of those who are there.
+    Sidebar,
     /// To take somebody out.
     Kick,
     /// To keep somebody out.
@@ -120,7 +122,7 @@ pub enum Action {
 
 impl Action {
     /// The actions that have a word of one; with [`Action::Grant`] of each role those are all.
-    pub const WORDS: [(&'static str, Self); 21] = [
+    pub const WORDS: [(&'static str, Self); 22] = [
         ("create", Self::Create),
         ("enter", Self::Enter),
         ("watch", Self::Watch),
@@ -128,6 +130,7 @@ impl Action {
         ("whisper", Self::Whisper),
         ("nickname", Self::Nickname),
         ("invite", Self::Invite),
+        ("sidebar", Self::Sidebar),
         ("kick", Self::Kick),
         ("ban", Self::Ban),
         ("unban", Self::Unban),
@@ -198,7 +201,7 @@ pub struct Standing {
     pub proved: bool,
     /// They are in the room.
     pub present: bool,
-    /// The room itself called them, for somebody who may invite.
+    /// The room itself called them, for somebody who may invite, or it is a sidebar to which they were asked.
     pub invited: bool,
     /// They may say nothing.
     pub muted: bool,
@@ -236,6 +239,8 @@ pub struct Mode {
     pub full: bool,
     /// The lowest role that may invite.
     pub invite: Role,
+    /// The lowest role that may open sidebars.
+    pub sidebars: Role,
     /// The lowest role that may set the subject.
     pub subject: Role,
     /// Who may make rooms that are not configured.
@@ -462,6 +467,9 @@ pub fn decide(actor: &Standing, action: Action, target: Option<Target>, mode: &M
         Action::Whisper => whisper(actor, target, mode),
         Action::Nickname => nickname(actor, mode),
         Action::Invite => invite(actor, mode),
+        Action::Sidebar if !actor.present => Err(Rule::NotPresent),
+        Action::Sidebar if actor.muted => Err(Rule::Muted),
+        Action::Sidebar => at_least(actor, mode.sidebars),
         Action::Kick if !actor.present && target.is_some_and(|t| t.own) => Err(Rule::NotPresent),
         Action::Kick => over(actor, target, Ok(Rule::Oneself)),
         Action::Ban | Action::Mute => over(actor, target, Err(Rule::NotOneself)),

@@ -37,6 +37,7 @@ pub struct RawRoom {
     max_devices: Option<Count<PARTICIPANT_ENDPOINTS_MAX>>,
     slow_mode: Option<Seconds>,
     invite: Option<Least>,
+    sidebars: Option<Least>,
     subject_by: Option<Least>,
     persistent: Option<bool>,
     public: Option<bool>,
@@ -92,6 +93,7 @@ impl RawRoom {
         set(&mut policy.participant_endpoints_max, self.max_devices.map(|n| n.0));
         set(&mut policy.slow_mode, self.slow_mode.map(|s| s.0));
         set(&mut policy.invite, self.invite.map(|r| r.0));
+        set(&mut policy.sidebars, self.sidebars.map(|r| r.0));
         set(&mut policy.subject_by, self.subject_by.map(|r| r.0));
         set(&mut policy.persistent, self.persistent);
         set(&mut policy.public, self.public);

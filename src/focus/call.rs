@@ -84,7 +84,7 @@ pub(super) struct Call {
     pub(super) joining: &'static str,
     /// The next grant is to be told with a re-INVITE.
     pub(super) reoffer: bool,
-    /// Who is to be called once this call is answered (RFC 5366).
+    /// Who is to be called, or asked to a sidebar, once this call is answered (RFC 5366).
     pub(super) list: Vec<Recipient>,
     /// The call that goes once this one is answered.
     pub(super) replaces: Option<DialogId>,
@@ -185,6 +185,12 @@ impl Call {
         // What comes in its place is new to the room, which has given it no nickname.
         self.nickname = None;
         Some(endpoint)
+    }
+
+    /// What others call the participant.
+    pub(super) fn shown_name(&self) -> &str {
+        let name = self.nickname.as_deref().unwrap_or(&self.who.display_name);
+        if name.is_empty() { self.who.participant.as_str() } else { name }
     }
 
     pub(super) fn news(&self, endpoint: EndpointId, present: bool) -> News {

@@ -160,11 +160,12 @@ impl Calls {
         }
     }
 
-    /// Ends every call of a participant in a room; whether there was one.
+    /// Ends every call of a participant in a room and its sidebars; whether there was one.
     pub(super) fn dismiss(&mut self, core: &mut Core, room: &Address, who: &Address) -> bool {
         let theirs = |dialog: &&DialogId| self.table.get(*dialog).is_some_and(|c| c.who.participant == *who);
         let all = self.rooms.get(room).into_iter().flatten();
-        let dialogs: Vec<DialogId> = all.filter(theirs).copied().collect();
+        let mut dialogs: Vec<DialogId> = all.filter(theirs).copied().collect();
+        dialogs.extend(self.in_sidebars(room, &dialogs));
         for &dialog in &dialogs {
             self.end(core, dialog, "SIP;cause=200;text=\"Removed from the room\"");
         }

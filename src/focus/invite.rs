@@ -19,6 +19,7 @@ use super::dialog::{DialogId, contact};
 use super::identity::{self, asks_none};
 use super::list::{self, Parts};
 use super::merged;
+use super::sidebar::Sidebars;
 use super::signalling::{Flow, Request, Response, SipUri};
 use super::timer::{SessionTimer, agree};
 use super::{Core, News, Timer, TxId};
@@ -49,6 +50,7 @@ pub(super) struct Calls {
     made: HashSet<Address>,
     /// Calls of each room that it makes and that nobody has answered yet.
     pub(super) dials: HashMap<Address, u32>,
+    pub(super) sidebars: Sidebars,
 }
 
 impl Calls {
@@ -76,7 +78,7 @@ impl Calls {
         if self.merged.contains_key(&merge_key) {
             return Err(Response::new(482));
         }
-        let Parts { sdp, list } = if creator {
+        let Parts { sdp, mut list } = if creator {
             list::parts(request, &core.config, flow)?
         } else {
             acceptable(request)?;
@@ -85,10 +87,12 @@ impl Calls {
         let mut timer = SessionTimer::default();
         timer.agreed = agree(request)?;
         timer.learn(&request.headers);
-        let who = identity::of(core, request)?;
+        let mut who = identity::of(core, request)?;
         if let Some(known) = who.known() {
             core.charge(request.method, known, flow)?;
         }
+        let sidebar = if creator { self.sidebar(core, request, flow, &who, &mut list)? } else { None };
+        self.pass_sidebar(core, &room, &mut who.caller, flow)?;
         let replaces = self.replaced(core, request, &room, &who.participant)?;
         let offer = if sdp.is_empty() { None } else { Some(read_offer(&sdp, flow)?) };
         let tag = core.tag();
@@ -100,9 +104,13 @@ impl Calls {
         let mut call = Call::new(core, dialog, room, who, phase, merge_key);
         call.timer = timer;
         call.password = password(request);
-        call.creator = creator;
+        // A sidebar is of all who are in it.
+        call.creator = creator && sidebar.is_none();
         if creator {
             self.made.insert(call.room.clone());
+        }
+        if let Some(sidebar) = sidebar {
+            self.sidebars.open(call.room.clone(), sidebar);
         }
         call.replaces = replaces;
         call.list = list;
@@ -391,10 +399,14 @@ impl Calls {
 
     /// Whether somebody has been let into a room, under any name.
     pub(super) fn has(&self, room: &Address, who: &Address) -> bool {
-        let calls = self.rooms.get(room).into_iter().flatten().filter_map(|d| self.table.get(d));
-        calls
+        self.calls_of(room)
             .filter(|c| c.confirmed)
             .any(|c| c.who.participant == *who || c.who.caller.known.as_ref() == Some(who))
+    }
+
+    /// All calls of a room.
+    pub(super) fn calls_of(&self, room: &Address) -> impl Iterator<Item = &Call> {
+        self.rooms.get(room).into_iter().flatten().filter_map(|d| self.table.get(d)).map(|c| &**c)
     }
 
     /// The room of a call, and who is in it by that call.
@@ -474,6 +486,9 @@ impl Calls {
         if others.is_empty() {
             self.rooms.remove(&call.room);
             self.made.remove(&call.room);
+            if let Some(of) = self.sidebars.close(&call.room) {
+                core.news.push(News::Sidebars { of });
+            }
             core.news.push(News::RoomOver { room: call.room });
         } else if call.creator {
             for dialog in others.clone() {

@@ -13,6 +13,7 @@ use super::dial::Dial;
 use super::dialog::DialogId;
 use super::invite::Calls;
 use super::refer::bare;
+use super::sidebar;
 use super::signalling::{Flow, Headers, Request, Response, SipUri, param};
 use super::{Core, code};
 use crate::wire::conference::{LIST_MEDIA_TYPE, Recipient, XmlError, history, recipients};
@@ -32,8 +33,10 @@ pub(super) struct Parts {
     pub(super) list: Vec<Recipient>,
 }
 
-/// Takes the body of an INVITE to the factory apart; without a list it must be what any INVITE has.
+/// Takes the body of an INVITE to the factory apart; without a list it must be what any INVITE has. Those on the list
+/// are called, so none of them may be here, unless they are asked to a sidebar of a room they are in.
 pub(super) fn parts(request: &Request, config: &Config, flow: &Flow) -> Result<Parts, Response> {
+    let called = !sidebar::is_asked_for(request);
     let is = |kind: &str| request.content_type().is_some_and(|t| t.eq_ignore_ascii_case(kind));
     let parts = if is(LIST_MEDIA_TYPE) {
         Parts { sdp: Vec::new(), list: read(&request.body)? }
@@ -47,7 +50,7 @@ pub(super) fn parts(request: &Request, config: &Config, flow: &Flow) -> Result<P
         if uri.to_ascii_lowercase().starts_with("sips:") || SipUri::parse(uri).is_none() {
             return Err(code::warn(flow, 488, "Not only sip addresses in the list"));
         }
-        if config.is_ours(uri, flow) {
+        if called && config.is_ours(uri, flow) {
             return Err(Response::new(403));
         }
     }
@@ -105,6 +108,9 @@ impl Calls {
         let Some(call) = self.table.get_mut(&dialog) else { return };
         let (room, by, list) =
             (call.room.clone(), call.who.participant.clone(), std::mem::take(&mut call.list));
+        if self.sidebars.has(&room) {
+            return self.sidebar_is_open(core, &room);
+        }
         let Some(flow) = core.dialogs.get(dialog).map(|d| d.flow().clone()) else { return };
         let targets: Vec<Recipient> =
             list.into_iter().map(|r| Recipient { uri: bare(&r.uri).0, ..r }).collect();

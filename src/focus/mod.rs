@@ -35,6 +35,7 @@ mod refer;
 mod refresh;
 mod replaces;
 mod roster;
+mod sidebar;
 pub mod signalling;
 pub mod stream;
 pub mod strict;
@@ -230,6 +231,8 @@ enum News {
     Referred { report: ReportId, code: u16 },
     /// The last call of a room is gone.
     RoomOver { room: Address },
+    /// A room has other sidebars.
+    Sidebars { of: Address },
 }
 
 /// What all parts use.
@@ -541,6 +544,10 @@ impl Focus {
                     notice::send(&mut self.core, &self.rosters, &room, endpoint);
                 }
                 News::Referred { report, code } => self.reports.over(&mut self.core, report, code),
+                News::Sidebars { of } => {
+                    self.rosters.set_sidebars(&of, self.calls.sidebars.of(&of));
+                    self.subscriptions.changed(&mut self.core, &of);
+                }
                 News::RoomOver { room } => {
                     self.subscriptions.room_over(&mut self.core, &mut self.rosters, &room);
                     self.rosters.forget(&room);

@@ -127,13 +127,18 @@ impl Focus {
         self.core.charge(request.method, &by, flow)?;
         let decision = self.may_refer(&room, &by, inside, &order);
         decision.check().map_err(|rule| denial(flow, rule, None))?;
-        if !order.bye && self.core.config.is_ours(&order.target, flow) {
+        // Who is in the room that this is a sidebar of is asked there.
+        let asked = !order.bye && self.calls.may_ask(&room, &order.who, flow)?;
+        if !order.bye && !asked && self.core.config.is_ours(&order.target, flow) {
             return Err(Response::new(403));
         }
         let report = self.accept(tx, request, flow, inside, order.silent)?;
         let core = &mut self.core;
         let outcome = if order.bye {
             if self.calls.dismiss(core, &room, &order.who) { Err(200) } else { Err(404) }
+        } else if asked {
+            self.calls.ask(core, &room, &by, &order.who);
+            Err(200)
         } else {
             let user = SipUri::parse(room.as_str()).map_or("", |u| u.user);
             let dial =

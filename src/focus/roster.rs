@@ -61,6 +61,8 @@ struct Room {
     newest: HashMap<Address, u64>,
     /// The number of the last change of each moderator who was ever here.
     moderators: BTreeMap<Address, u64>,
+    /// Sidebars, by reference.
+    sidebars: Vec<Address>,
     /// Told as a summary.
     summary: bool,
     /// The number of the change that made it so, or not so.
@@ -223,17 +225,23 @@ impl Rosters {
         }
     }
 
+    /// A room that is known has these sidebars.
+    pub(super) fn set_sidebars(&mut self, room: &Address, sidebars: Vec<Address>) {
+        if let Some(disclosed) = &mut self.disclosed {
+            disclosed.set_sidebars(room, sidebars.clone());
+        }
+        if let Some(known) = self.rooms.get_mut(room) {
+            known.sidebars = sidebars;
+            known.told_anew();
+        }
+    }
+
     /// What a room is about has changed: everybody is told all of it, since it stands in whole documents only.
     pub(super) fn redescribe(&mut self, room: &Address) {
         if let Some(disclosed) = &mut self.disclosed {
             disclosed.redescribe(room);
         }
-        let room = self.rooms.entry(room.clone()).or_default();
-        room.changes += 1;
-        room.turned = room.changes;
-        room.recent.clear();
-        room.newest.clear();
-        room.shared.clear();
+        self.rooms.entry(room.clone()).or_default().told_anew();
     }
 
     /// How many changes a room has seen.
@@ -293,6 +301,15 @@ impl Rosters {
 }
 
 impl Room {
+    /// Something has changed that stands in whole documents only.
+    fn told_anew(&mut self) {
+        self.changes += 1;
+        self.turned = self.changes;
+        self.recent.clear();
+        self.newest.clear();
+        self.shared.clear();
+    }
+
     /// The last change was about `who`: writes the entry.
     fn remember(&mut self, who: Address) {
         let text = self.users.get(&who).map_or_else(|| gone(&who), |person| person.write(&who));
@@ -356,6 +373,9 @@ impl Room {
             }
         }
         out.push_str(conference::USERS_END);
+        if seen.is_none() {
+            self.write_sidebars(&mut out);
+        }
         out.push_str(conference::END);
         let text: Arc<str> = out.into();
         if self.shared.len() == SHARED_MAX {
@@ -398,7 +418,15 @@ impl Room {
         if listed {
             out.push_str(conference::USERS_END);
         }
+        if full {
+            self.write_sidebars(out);
+        }
         out.push_str(conference::END);
+    }
+
+    /// By reference: who is there is told to those who may come in (FOCUS-10).
+    fn write_sidebars(&self, out: &mut String) {
+        conference::sidebars(out, self.sidebars.iter().map(Address::as_str));
     }
 
     fn users(&self) -> u32 {

@@ -176,6 +176,7 @@ impl Subscriptions {
         let (rule, allowed) = (decision.rule.token(), decision.allowed);
         tracing::debug!(target: "openmsrp::rights", %room, who = ?own, action = "Watch", rule, allowed);
         decision.check().map_err(|rule| denial(flow, rule, None))?;
+        calls.may_pass_sidebar(core, &room, &caller, flow)?;
         let tag = core.tag();
         let dialog = core
             .dialogs

@@ -87,6 +87,8 @@ pub struct Policy {
     pub slow_mode: Duration,
     /// The lowest role that may invite.
     pub invite: Role,
+    /// The lowest role that may open sidebars.
+    pub sidebars: Role,
     /// The lowest role that may set the subject.
     pub subject_by: Role,
     /// What whoever makes an ad-hoc room is in it.
@@ -124,6 +126,7 @@ impl Default for Policy {
             password: None,
             slow_mode: Duration::ZERO,
             invite: Role::Participant,
+            sidebars: Role::Participant,
             subject_by: Role::Moderator,
             creator: Role::Outsider,
             persistent: false,

@@ -33,7 +33,7 @@ pub struct Caller {
     pub believed: bool,
     /// Where they call from; `None` behind a trusted proxy.
     pub from: Option<IpAddr>,
-    /// The room called them, for somebody who may invite.
+    /// The room called them, for somebody who may invite, or it is a sidebar to which they were asked.
     pub invited: bool,
 }
 
@@ -140,6 +140,7 @@ impl Rules {
             password: self.password.is_some(),
             full: participants >= self.participants_max,
             invite: self.policy.invite,
+            sidebars: self.policy.sidebars,
             subject: self.policy.subject_by,
             // Whoever makes rooms asks `Rooms`.
             creators: Creators::Nobody,

@@ -11,6 +11,7 @@ const OPEN: Mode = Mode {
     password: false,
     full: false,
     invite: Role::Visitor,
+    sidebars: Role::Participant,
     subject: Role::Moderator,
     creators: Creators::Everybody,
 };
@@ -41,7 +42,7 @@ const OUTSIDE: Standing = Standing { present: false, ..INSIDE };
 fn every_role_and_every_action() {
     use Action::{
         Ban, Create, Enter, Grant, Identify, Inspect, Invite, Kick, Lock, MembersOnly, Moderate, Mute,
-        Nickname, Occupants, Password, SlowMode, Speak, Subject, Unban, Unmute, Watch, Whisper,
+        Nickname, Occupants, Password, Sidebar, SlowMode, Speak, Subject, Unban, Unmute, Watch, Whisper,
     };
     let own = |role| Some(Target { role, own: true });
     // Banned, outsider, visitor, participant, moderator, owner.
@@ -54,6 +55,7 @@ fn every_role_and_every_action() {
         (Whisper, to(Role::Moderator), "-yyyyy"),
         (Nickname, None, "-yyyyy"),
         (Invite, None, "--yyyy"),
+        (Sidebar, None, "---yyy"),
         (Kick, to(Role::Visitor), "----yy"),
         (Kick, to(Role::Participant), "----yy"),
         (Kick, to(Role::Moderator), "-----y"),

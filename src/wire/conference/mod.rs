@@ -21,7 +21,7 @@ pub use notice::{NOTICE_MEDIA_TYPE, NOTICE_NAMESPACE, Notice};
 pub use read::{EndpointUpdate, ListedRoom, RosterUpdate, State, UserUpdate, read};
 pub use write::{
     END, Endpoint, LISTED_BEGIN, LISTED_END, Listed, Roster, USERS_END, User, begin, begin_users, count,
-    describe, listed, user, write,
+    describe, listed, sidebars, user, write,
 };
 pub use xml::{ATTRIBUTES_MAX, DEPTH_MAX, NAMESPACES_MAX, XmlError};
 

@@ -38,6 +38,8 @@ pub struct RosterUpdate {
     pub users: Vec<UserUpdate>,
     /// What people are to be told, if anything.
     pub note: Option<String>,
+    /// Addresses of sidebars that are listed by reference (RFC 4575 §5.9.1).
+    pub sidebars: Vec<String>,
     /// Rooms that are listed with what they are (RFC 4575 §5.9.2).
     pub listed: Vec<ListedRoom>,
 }
@@ -102,6 +104,9 @@ enum Place {
     DisplayText,
     Subject,
     FreeText,
+    Sidebars,
+    Sidebar,
+    Uri,
     Rooms,
     Listed,
     ListedDescription,
@@ -123,6 +128,9 @@ impl Place {
             (Self::Info, "conference-description") => Self::Description,
             (Self::Info, "conference-state") => Self::State,
             (Self::Info, "users") => Self::Users,
+            (Self::Info, "sidebars-by-ref") => Self::Sidebars,
+            (Self::Sidebars, "entry") => Self::Sidebar,
+            (Self::Sidebar, "uri") => Self::Uri,
             (Self::Info, "sidebars-by-val") => Self::Rooms,
             (Self::Rooms, "entry") => Self::Listed,
             (Self::Listed, "conference-description") => Self::ListedDescription,
@@ -145,10 +153,12 @@ impl Place {
     }
 
     fn is_leaf(self) -> bool {
-        use Place::{DisplayText, FreeText, JoiningMethod, Locked, Role, Status, Subject, Type, UserCount};
+        use Place::{
+            DisplayText, FreeText, JoiningMethod, Locked, Role, Status, Subject, Type, Uri, UserCount,
+        };
         matches!(
             self,
-            DisplayText | FreeText | Subject | UserCount | Locked | Role | Status | JoiningMethod | Type
+            DisplayText | FreeText | Subject | Uri | UserCount | Locked | Role | Status | JoiningMethod | Type
         )
     }
 }
@@ -247,6 +257,7 @@ fn finish(update: &mut RosterUpdate, parent: Place, place: Place, text: &str, of
                 _ => (),
             }
         }
+        (Place::Sidebar, Place::Uri) => update.sidebars.push(text.to_owned()),
         (Place::State, Place::UserCount) => update.user_count = text.parse().ok(),
         (Place::State, Place::Locked) => update.locked = Some(matches!(text, "true" | "1")),
         (Place::Roles, Place::Role) => {

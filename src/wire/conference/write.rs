@@ -100,6 +100,21 @@ pub fn describe(out: &mut String, entity: &str, display_text: &str, subject: &st
     out.push_str("      </entry>\r\n    </conf-uris>\r\n  </conference-description>\r\n");
 }
 
+/// Writes the sidebars of a room by reference (RFC 4575 §5.9.1); nothing if there are none. Full documents only.
+pub fn sidebars<'a>(out: &mut String, uris: impl Iterator<Item = &'a str>) {
+    let mut uris = uris.peekable();
+    if uris.peek().is_none() {
+        return;
+    }
+    out.push_str("  <sidebars-by-ref>\r\n");
+    for uri in uris {
+        out.push_str("    <entry>\r\n");
+        element(out, "      ", "uri", uri);
+        out.push_str("    </entry>\r\n");
+    }
+    out.push_str("  </sidebars-by-ref>\r\n");
+}
+
 /// A room that another document lists by its values (RFC 4575 §5.9.2).
 #[derive(Clone, Copy, Debug)]
 pub struct Listed<'a> {
