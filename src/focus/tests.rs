@@ -20,6 +20,7 @@ mod floods;
 mod lists;
 mod privacy;
 mod proxy;
+mod sidebars;
 mod unaware;
 
 const ROOM: &str = "sip:lobby@chat.example";
