@@ -158,7 +158,16 @@ impl Place {
         };
         matches!(
             self,
-            DisplayText | FreeText | Subject | Uri | UserCount | Locked | Role | Status | JoiningMethod | Type
+            DisplayText
+                | FreeText
+                | Subject
+                | Uri
+                | UserCount
+                | Locked
+                | Role
+                | Status
+                | JoiningMethod
+                | Type
         )
     }
 }
