@@ -185,8 +185,12 @@ async fn chat(args: &Args) -> Result<(), String> {
     let linger = Duration::from_secs(args.linger);
     match pipe::run(room, events, talk, input, tokio::io::stdout(), tokio::io::stderr(), linger).await {
         Ok(()) => Ok(()),
-        Err(pipe::Trouble::Undelivered(1)) => Err("a message was not delivered, see above".to_string()),
-        Err(pipe::Trouble::Undelivered(n)) => Err(format!("{n} messages were not delivered, see above")),
+        Err(pipe::Trouble::Undelivered(1)) => {
+            Err("something was not delivered or not done, see above".to_string())
+        }
+        Err(pipe::Trouble::Undelivered(n)) => {
+            Err(format!("{n} things were not delivered or not done, see above"))
+        }
         Err(pipe::Trouble::Closed(why)) => Err(format!("out of the room: {why}")),
         Err(pipe::Trouble::Streams(why)) => Err(format!("cannot go on reading and writing: {why}")),
     }

@@ -37,8 +37,10 @@ pub(super) enum Change {
     },
     Subject(String),
     Locked(bool),
+    /// All that have gone from one role to another.
     Role {
-        who: Person,
+        who: Vec<Person>,
+        role: Option<Role>,
         before: Option<Role>,
     },
     Muted(Person),
@@ -100,7 +102,9 @@ impl Roster {
             changes.extend(gone.into_iter().map(Change::Left));
         }
         for user in &update.users {
-            changes.extend(self.apply_user(user));
+            for change in self.apply_user(user) {
+                add(&mut changes, change);
+            }
         }
         if first {
             changes.retain(|c| matches!(c, Change::Subject(_) | Change::Locked(_)));
@@ -129,6 +133,19 @@ impl Roster {
     }
 }
 
+/// Adds a change; whoever changes from one role to another does so with others, as when a room becomes moderated.
+fn add(changes: &mut Vec<Change>, change: Change) {
+    let Change::Role { who, role, before } = change else { return changes.push(change) };
+    let same = changes.iter_mut().find_map(|known| match known {
+        Change::Role { who, role: r, before: b } if (*r, *b) == (role, before) => Some(who),
+        _ => None,
+    });
+    match same {
+        Some(others) => others.extend(who),
+        None => changes.push(Change::Role { who, role, before }),
+    }
+}
+
 /// What is another with somebody who is there: the name, the role, the voice.
 fn change(person: &mut Person, user: &UserUpdate, told: Option<&String>) -> Vec<Change> {
     let full = user.state == State::Full;
@@ -139,7 +156,7 @@ fn change(person: &mut Person, user: &UserUpdate, told: Option<&String>) -> Vec<
     }
     if (full || user.role.is_some()) && person.role != role(user) {
         let before = std::mem::replace(&mut person.role, role(user));
-        changes.push(Change::Role { who: person.clone(), before });
+        changes.push(Change::Role { who: vec![person.clone()], role: person.role, before });
     }
     if let Some(muted) = muted(user).filter(|muted| *muted != person.muted) {
         person.muted = muted;
@@ -264,19 +281,45 @@ mod tests {
         // Who is not connected just now is as before.
         assert_eq!(changes(&mut r, &with(3, such("moderator", None))), []);
         let expected = [
-            Change::Role { who: a(Some(Role::Visitor), true), before: Some(Role::Moderator) },
+            Change::Role {
+                who: vec![a(Some(Role::Visitor), true)],
+                role: Some(Role::Visitor),
+                before: Some(Role::Moderator),
+            },
             Change::Muted(a(Some(Role::Visitor), false)),
         ];
         assert_eq!(changes(&mut r, &with(4, such("visitor", Some(false)))), expected);
         let partial = UserUpdate { state: State::Partial, ..such("", None) };
         assert_eq!(changes(&mut r, &with(5, partial)), []);
-        let role = Change::Role { who: a(None, false), before: Some(Role::Visitor) };
+        let role = Change::Role { who: vec![a(None, false)], role: None, before: Some(Role::Visitor) };
         assert_eq!(changes(&mut r, &with(6, such("", None))), [role]);
         assert_eq!(changes(&mut r, &with(7, such("king", None))), []);
         // One device that may speak is enough.
         let mut two = such("", Some(true));
         two.endpoints.extend(such("", Some(false)).endpoints);
         assert_eq!(changes(&mut r, &with(8, two)), []);
+    }
+
+    #[test]
+    fn who_changes_from_one_role_to_another_in_one_document_is_told_together() {
+        let mut r = Roster::default();
+        let all = |version, roles: [&str; 4]| {
+            let one = |(name, role): (&str, &&str)| UserUpdate {
+                entity: format!("sip:{name}@x"),
+                ..such(role, Some(false))
+            };
+            document(version, State::Full, ["a", "b", "c", "d"].into_iter().zip(&roles).map(one).collect())
+        };
+        changes(&mut r, &all(1, ["owner", "", "", "moderator"]));
+        let told = changes(&mut r, &all(2, ["owner", "visitor", "visitor", ""]));
+        let told: Vec<(usize, Option<Role>)> = told
+            .iter()
+            .map(|change| match change {
+                Change::Role { who, role, .. } => (who.len(), *role),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(told, [(2, Some(Role::Visitor)), (1, None)]);
     }
 
     #[test]

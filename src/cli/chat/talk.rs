@@ -318,10 +318,10 @@ impl Talk {
             Event::Subject(text) => format!("the subject is now: {}", one_line(&text)),
             Event::Locked(true) => "the room is locked: nobody new comes in".to_string(),
             Event::Locked(false) => "the room is not locked any more".to_string(),
-            Event::Role { who, before } => {
-                let text = moderators::role(&name(&who.name), who.role, before);
-                self.changed(&who);
-                text
+            Event::Role { who, role, before } => {
+                who.iter().for_each(|who| self.changed(who));
+                let names: Vec<String> = who.iter().map(|who| name(&who.name)).collect();
+                moderators::role(&names, role, before)
             }
             Event::Muted(who) => {
                 self.changed(&who);

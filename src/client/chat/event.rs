@@ -28,10 +28,12 @@ pub enum Event {
     Subject(String),
     /// Nobody new comes in any more, or again (RFC 4575 §5.5).
     Locked(bool),
-    /// Somebody has another role now: `who.role`.
+    /// Some have another role now, all the same one.
     Role {
-        /// Who.
-        who: Person,
+        /// Who, at least one.
+        who: Vec<Person>,
+        /// The role now, as in [`Person::role`].
+        role: Option<Role>,
         /// The role before.
         before: Option<Role>,
     },

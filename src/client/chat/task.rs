@@ -297,7 +297,7 @@ impl Task {
                         Change::Renamed { who, before } => Event::Renamed { who, before },
                         Change::Subject(text) => Event::Subject(text),
                         Change::Locked(locked) => Event::Locked(locked),
-                        Change::Role { who, before } => Event::Role { who, before },
+                        Change::Role { who, role, before } => Event::Role { who, role, before },
                         Change::Muted(who) => Event::Muted(who),
                     };
                     self.tell(event);

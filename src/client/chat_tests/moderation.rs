@@ -160,8 +160,9 @@ fn what_moderators_change_is_told_as_the_roster_says() {
         j.focus.notify(&j.subscribe, 1, &bob("visitor", "sendrecv")).await;
         assert_eq!(j.events.next().await, Some(Event::Here(vec![such(Role::Visitor, false)])));
         j.focus.notify(&j.subscribe, 2, &bob("moderator", "recvonly")).await;
-        let who = such(Role::Moderator, false);
-        assert_eq!(j.events.next().await, Some(Event::Role { who, before: Some(Role::Visitor) }));
+        let who = vec![such(Role::Moderator, false)];
+        let role = Event::Role { who, role: Some(Role::Moderator), before: Some(Role::Visitor) };
+        assert_eq!(j.events.next().await, Some(role));
         assert_eq!(j.events.next().await, Some(Event::Muted(such(Role::Moderator, true))));
     });
 }

@@ -77,14 +77,25 @@ pub(in crate::cli::chat) fn not_done(doing: &str, code: u16, comment: &str) -> S
     format!("{begin}: {doing}: {}", with_code(why, code, ""))
 }
 
-/// That somebody has another role.
-pub(in crate::cli::chat) fn role(whom: &str, now: Option<Role>, before: Option<Role>) -> String {
+/// People that one line names; of more it says how many.
+const NAMED_MAX: usize = 5;
+
+/// That some have another role.
+pub(in crate::cli::chat) fn role(who: &[String], now: Option<Role>, before: Option<Role>) -> String {
+    let named = who.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let whom = match who.len().saturating_sub(NAMED_MAX) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    };
+    let (is, s) = if who.len() == 1 { ("is", "") } else { ("are", "s") };
     match (now, before) {
-        (Some(Role::Visitor), _) => format!("{whom} is a visitor now: hears, and writes to moderators"),
-        (Some(role), _) if !role.shown().is_empty() => format!("{whom} is {} now", a_role(role)),
-        (_, Some(Role::Visitor)) => format!("{whom} has a voice now"),
-        (_, Some(before)) => format!("{whom} is not {} any more", a_role(before)),
-        (_, None) => format!("{whom} is a participant now"),
+        (Some(Role::Visitor), _) => format!("{whom} may only listen now"),
+        (Some(role), _) if !role.shown().is_empty() && s.is_empty() => {
+            format!("{whom} is {} now", a_role(role))
+        }
+        (Some(role), _) if !role.shown().is_empty() => format!("{whom} are {role}s now"),
+        (_, Some(before)) if before != Role::Visitor => format!("{whom} {is} no {before}{s} any more"),
+        _ => format!("{whom} may speak now"),
     }
 }
 
@@ -120,15 +131,17 @@ mod tests {
     #[test]
     fn another_role_is_told_as_what_it_means() {
         let table = [
-            (Some(Role::Visitor), None, "Bob is a visitor now: hears, and writes to moderators"),
-            (None, Some(Role::Visitor), "Bob has a voice now"),
-            (Some(Role::Owner), None, "Bob is an owner now"),
-            (Some(Role::Moderator), Some(Role::Visitor), "Bob is a moderator now"),
-            (None, Some(Role::Owner), "Bob is not an owner any more"),
-            (Some(Role::Participant), None, "Bob is a participant now"),
+            (1, Some(Role::Visitor), None, "Al may only listen now"),
+            (2, None, Some(Role::Visitor), "Al, Bo may speak now"),
+            (1, Some(Role::Owner), None, "Al is an owner now"),
+            (2, Some(Role::Moderator), Some(Role::Visitor), "Al, Bo are moderators now"),
+            (1, None, Some(Role::Owner), "Al is no owner any more"),
+            (2, None, Some(Role::Moderator), "Al, Bo are no moderators any more"),
+            (7, Some(Role::Visitor), None, "Al, Bo, Cy, Di, Ed and 2 more may only listen now"),
         ];
-        for (now, before, text) in table {
-            assert_eq!(role("Bob", now, before), text);
+        let all = ["Al", "Bo", "Cy", "Di", "Ed", "Flo", "Gil"].map(str::to_string);
+        for (people, now, before, text) in table {
+            assert_eq!(role(&all[..people], now, before), text);
         }
     }
 

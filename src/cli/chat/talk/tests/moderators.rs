@@ -114,8 +114,9 @@ fn everybody_sees_what_moderators_change() {
     assert_eq!(talk.happened(Event::Locked(true)), status("the room is locked: nobody new comes in"));
     assert_eq!(talk.happened(Event::Locked(false)), status("the room is not locked any more"));
     let bob = |role, muted| Person { role, muted, ..person("sip:b@x", "Bob") };
-    let who = bob(Some(Role::Moderator), false);
-    assert_eq!(talk.happened(Event::Role { who, before: None }), status("Bob is a moderator now"));
+    let role = Some(Role::Moderator);
+    let who = vec![bob(role, false)];
+    assert_eq!(talk.happened(Event::Role { who, role, before: None }), status("Bob is a moderator now"));
     let who = bob(Some(Role::Moderator), true);
     assert_eq!(talk.happened(Event::Muted(who)), status("Bob may not speak now"));
     let (shown, _) = typed(&mut talk, true, "/who");
