@@ -23,7 +23,7 @@ use super::endpoint::Endpoint;
 use super::receipts::Receipts;
 pub use super::roster::Person;
 use super::roster::Roster;
-use super::sip::NOBODY;
+use super::sip::{NOBODY, without_param};
 use super::typing::{OthersTyping, OwnTyping};
 use crate::base::clock::now;
 use crate::base::entropy::Entropy;
@@ -293,7 +293,8 @@ impl Client {
             endpoint,
             call,
             roster: Roster::default(),
-            room: join.room.to_string(),
+            // Those who are there may have come in without it.
+            room: without_param(join.room, "room-password"),
             from: address.clone(),
             name: name.to_string(),
             known: self.caller.has_account().then(|| (join.from.to_string(), join.display_name.to_string())),

@@ -129,6 +129,15 @@ pub(super) fn param<'a>(value: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
+/// A URI without a parameter of this name.
+pub(super) fn without_param(uri: &str, name: &str) -> String {
+    let (address, headers) = uri.split_at(uri.find('?').unwrap_or(uri.len()));
+    let (begin, params) = address.split_at(address.find('@').unwrap_or(0));
+    let key = |param: &&str| param.split('=').next().is_some_and(|key| key.eq_ignore_ascii_case(name));
+    let kept: Vec<&str> = params.split(';').filter(|param| !key(param)).collect();
+    format!("{begin}{}{headers}", kept.join(";"))
+}
+
 /// The entries of a header that may hold several addresses, as Record-Route does.
 pub(super) fn list(value: &str) -> impl Iterator<Item = &str> {
     let mut inside = false;
@@ -227,6 +236,19 @@ mod tests {
         assert_eq!(param("sip:a@b;tag=T2", "TAG"), Some("T2"));
         assert_eq!(uri("sip:a@b;tag=T2"), "sip:a@b");
         assert_eq!(param("<sip:a@b", "tag"), None);
+    }
+
+    #[test]
+    fn a_parameter_is_left_out_and_nothing_else() {
+        for (uri, expected) in [
+            ("sip:board@x;room-password=12;a=b", "sip:board@x;a=b"),
+            ("sip:board@x;a=b;ROOM-PASSWORD=12?h=i", "sip:board@x;a=b?h=i"),
+            ("sip:board@x;room-passwords=12", "sip:board@x;room-passwords=12"),
+            ("sip:room-password@x:5070", "sip:room-password@x:5070"),
+            ("sip:x", "sip:x"),
+        ] {
+            assert_eq!(without_param(uri, "room-password"), expected, "{uri}");
+        }
     }
 
     #[test]

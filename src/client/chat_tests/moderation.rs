@@ -127,6 +127,18 @@ fn the_subject_is_set_as_blink_does_where_only_that_is_understood() {
 }
 
 #[test]
+fn the_password_behind_the_address_of_a_room_is_shown_to_nobody_in_it() {
+    run(async {
+        let join = Join { room: "sip:lobby@example.com;room-password=1234", ..JOIN };
+        let mut j = joined_by(&join, |c| c, "", COMMANDS).await;
+        assert!(format!("{:?}", j.invite.header("To")).contains("room-password=1234"));
+        j.room.say("hello").await.unwrap();
+        let said = j.heard("200 OK").await;
+        assert!(said.contains("\r\nTo: <sip:lobby@example.com>\r\n"), "{said}");
+    });
+}
+
+#[test]
 fn notices_of_the_room_are_told_from_what_people_say() {
     run(async {
         let mut j = joined("").await;
