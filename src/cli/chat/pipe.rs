@@ -277,6 +277,23 @@ mod tests {
     }
 
     #[test]
+    fn moderators_keep_order_in_a_pipe_too_and_what_was_not_done_is_told_at_the_end() {
+        let input = "/ban @spam.example 7d\n/lock\n";
+        let (result, output, errors) = run_with(input.as_bytes(), Duration::ZERO, |mut s| async move {
+            assert_eq!(s.heard().await, Some((1, "ban @spam.example\nfor: 604800\n".to_string())));
+            assert_eq!(s.heard().await, Some((2, "lock on\n".to_string())));
+            s.events.send(Event::Accepted { message: 1 }).await.unwrap();
+            let comment = "Only moderators of this room may do that".to_string();
+            s.events.send(Event::Refused { message: 2, code: 403, comment }).await.unwrap();
+            assert_eq!(s.heard().await, None);
+        });
+        assert_eq!((result, output.as_str()), (Err(Trouble::Undelivered(1)), ""));
+        let expected = "done: @spam.example is banned for 7 d\n\
+            not done: locking the room: Only moderators of this room may do that (403)\n";
+        assert_eq!(errors, expected);
+    }
+
+    #[test]
     fn a_line_that_names_people_waits_until_they_are_known_and_the_next_one_behind_it() {
         let input = "/msg bob psst\nhello\n";
         let (result, _, errors) = run_with(input.as_bytes(), Duration::ZERO, |mut s| async move {

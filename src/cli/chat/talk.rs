@@ -1,7 +1,7 @@
 //! One's part in a room: what was asked of it, what became of that, and whom a name means.
 //!
 //! Touches: the handle of the room. Bounds: the roster's; [`RECIPIENTS_MAX`] private messages at a time;
-//! what was asked and not answered, which the callers bound; [`EARLIER_MAX`]. Proved by: `tests.rs` beside
+//! what was asked and not answered, which the callers bound; [`EARLIER_MAX`]; `SPEAKERS_MAX`. Proved by: `tests.rs` beside
 //! this file.
 
 mod orders;
@@ -75,6 +75,8 @@ pub(super) struct Talk {
     /// What was said and accepted, oldest first.
     earlier: VecDeque<(u64, Asked)>,
     writing: Vec<Person>,
+    /// Who said something, the last one last.
+    speakers: VecDeque<Person>,
 }
 
 impl Talk {
@@ -88,6 +90,7 @@ impl Talk {
             nickname: None,
             earlier: VecDeque::new(),
             writing: Vec::new(),
+            speakers: VecDeque::new(),
         }
     }
 
@@ -328,7 +331,10 @@ impl Talk {
                 format!("{} may {} now", name(&who.name), if who.muted { "not speak" } else { "speak" })
             }
             Event::Message(message) if message.of_room => notice(&message),
-            Event::Message(message) => return Some(Shown::Message(message)),
+            Event::Message(message) => {
+                self.heard(&message);
+                return Some(Shown::Message(message));
+            }
             Event::Accepted { message } => match self.asked.remove(&message)? {
                 Asked::Said(text) => {
                     self.remember(message, Asked::Said(text));

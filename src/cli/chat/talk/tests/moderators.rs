@@ -30,6 +30,36 @@ fn people_are_named_as_in_a_private_message_and_each_has_a_result() {
 }
 
 #[test]
+fn who_spoke_can_be_named_though_the_roster_does_not_list_them() {
+    let mut talk = room_of_three();
+    let says = |from: &str, name: &str| {
+        Event::Message(Message { from: from.to_string(), name: name.to_string(), ..Message::default() })
+    };
+    talk.happened(says("sip:spam@y", "Prince"));
+    talk.happened(says("sip:spam@y", "Prince"));
+    talk.happened(says("sip:eve@y", "Bob"));
+    let (shown, all) = typed(&mut talk, true, "/kick prince,bob");
+    assert_eq!((shown, all), (vec![], heard(&["kick sip:spam@y\n", "kick sip:b@x\n"])));
+    assert_eq!(talk.happened(accepted(1)), status("done: Prince <sip:spam@y> was taken out"));
+    // A secret is not for whoever calls themselves so, and of two nobody is meant.
+    let (shown, all) = typed(&mut talk, true, "/msg prince psst");
+    assert_eq!(
+        (shown, all),
+        (vec![undelivered("nobody here is called prince; /who tells who is here")], vec![])
+    );
+    talk.happened(says("sip:other@y", "Prince"));
+    let (shown, all) = typed(&mut talk, true, "/kick prince");
+    assert_eq!(
+        (shown, all),
+        (vec![undelivered("nobody here is called prince; /who tells who is here")], vec![])
+    );
+    for n in 0..1000 {
+        talk.happened(says(&format!("sip:{n}@y"), "Prince"));
+    }
+    assert!(talk.speakers.len() < 1000);
+}
+
+#[test]
 fn whatever_a_moderator_asks_for_is_told_when_it_is_done() {
     let table = [
         ("/ban bob 10m spam", "ban sip:b@x\nfor: 600\nreason: spam\n", "Bob is banned for 10 min"),
