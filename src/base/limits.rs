@@ -185,9 +185,18 @@ pub const SUMMARY_ENTRY_BYTES_MAX: usize = 2 * 1024;
 /// half that owes least starts anew.
 pub const ROOM_BUDGETS_MAX: usize = 4096;
 
-/// Bans of one room at once, over ones taken out. Beyond: 413 to the moderator, who can ban by domain or network
+/// Bans of one room at once, over ones taken out. Beyond: 403 to the moderator, who can ban by domain or network
 /// instead. Each join goes through them.
 pub const ROOM_BANS_MAX: usize = 1000;
+
+/// Octets of a command to a room, which comes in one chunk: a few lines.
+pub const COMMAND_BYTES_MAX: usize = 4096;
+
+/// Mutes of one room at once, over ones taken out, and roles that were given while it runs. Beyond: 403 to the moderator.
+/// Each message goes through the mutes.
+pub const ROOM_MUTES_MAX: usize = 256;
+/// See [`ROOM_MUTES_MAX`].
+pub const ROOM_ROLES_MAX: usize = 4096;
 
 /// Octets of a room's password, a line that people type.
 pub const ROOM_PASSWORD_BYTES_MAX: usize = 128;

@@ -6,6 +6,18 @@ pub const TYPING: &str = "application/im-iscomposing+xml";
 /// The type that tells what became of a message (RFC 5438 §11).
 pub const NOTIFICATION: &str = "message/imdn+xml";
 
+/// The type of a moderator's command to the room (docs/extensions.md).
+pub const COMMAND: &str = "application/vnd.openmsrp.command";
+
+/// The type of what Blink sends to change the subject of a room.
+pub const CONTROL: &str = "sylkserver/control";
+
+/// Is meant for the room itself, not for those in it.
+#[must_use]
+pub fn is_command(content_type: &str) -> bool {
+    content_type.eq_ignore_ascii_case(COMMAND) || content_type.eq_ignore_ascii_case(CONTROL)
+}
+
 /// Tells that somebody is typing: worth nothing a moment later.
 #[must_use]
 pub fn is_typing(content_type: &str) -> bool {

@@ -54,6 +54,8 @@ pub enum Refusal {
     RoomFull,
     /// This rule of the room forbids it.
     Denied(Rule),
+    /// A moderator's command cannot be carried out: the code, and what is said.
+    Order(u16, &'static str),
     /// The server is stopping.
     ShuttingDown,
     /// The server has no capacity left just now.
@@ -65,6 +67,7 @@ impl Refusal {
     #[must_use]
     pub fn msrp(self) -> (u16, Cow<'static, str>) {
         let (code, comment) = match self {
+            Self::Order(code, told) => (code, told),
             Self::Flood { of, wait } => return (of.msrp(), of.told(wait).into()),
             Self::Malformed => (400, "Malformed request"),
             Self::BadWrapper => (400, "CPIM wrapper not readable"),

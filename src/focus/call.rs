@@ -21,6 +21,7 @@ use crate::shard::message::{Disclosure, Join, Terms, ToShard};
 use crate::wire::conference::Recipient;
 use crate::wire::sdp::{self, Description, Media, MediaProblem, MessageMedia, NoChat, Setup};
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -59,6 +60,8 @@ pub(super) struct Call {
     pub(super) password: Option<Arc<str>>,
     /// What the participant is to the room.
     pub(super) role: Role,
+    /// They may say nothing.
+    pub(super) muted: bool,
     pub(super) phase: Phase,
     /// A 200 was sent: from here on the call ends with BYE.
     pub(super) confirmed: bool,
@@ -93,7 +96,7 @@ pub(super) struct Call {
     /// The MSRP session is gone and may be negotiated anew until then (FOCUS-05).
     pub(super) lost: Option<Now>,
     /// The call is to end with this Reason as soon as the ACK is there (RFC 3261 §15).
-    pub(super) ending: Option<&'static str>,
+    pub(super) ending: Option<Cow<'static, str>>,
     /// Moderators are shown who an anonymous participant is.
     moderators_see: bool,
     /// The request at work wants the participant shown: whether that is possible, and if not why.
@@ -126,6 +129,7 @@ impl Call {
             who,
             password: None,
             role,
+            muted: false,
             phase,
             confirmed: false,
             session: None,
@@ -187,6 +191,15 @@ impl Call {
         Some(endpoint)
     }
 
+    /// Whether the participant may say nothing just now; looks again when that ends.
+    pub(super) fn look_whether_muted(&mut self, core: &mut Core) {
+        let (rules, shown) = (core.rules(&self.room), &self.who.participant);
+        self.muted = rules.is_muted(core.now, shown, self.who.known());
+        if let Some(end) = rules.mute_ends(core.now, shown, self.who.known()) {
+            core.arm(end, Timer::Muted(self.dialog));
+        }
+    }
+
     /// What others call the participant.
     pub(super) fn shown_name(&self) -> &str {
         let name = self.nickname.as_deref().unwrap_or(&self.who.display_name);
@@ -204,6 +217,7 @@ impl Call {
             real: self.who.real.as_ref().filter(|_| self.moderators_see).map(|r| r.participant.clone()),
             joining: self.joining,
             role: self.role,
+            muted: self.muted,
             present,
         })
     }

@@ -4,6 +4,7 @@ use super::dialog::Misfit;
 use super::signalling::{Flow, Request, Response};
 use crate::base::refusal::Refusal;
 use crate::base::rights::Rule;
+use std::borrow::Cow;
 
 /// Methods we serve.
 pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, SUBSCRIBE, UPDATE, REFER";
@@ -49,6 +50,16 @@ pub(super) fn warn(flow: &Flow, code: u16, why: &str) -> Response {
     Response::new(code).with("Warning", format!("399 {} \"{why}\"", flow.local))
 }
 
+/// What a quoted string may hold as it is (RFC 3261 §25.1).
+fn quotable(c: char) -> char {
+    if c == '"' || c == '\\' || c.is_control() { '\'' } else { c }
+}
+
+/// The value of Reason in a BYE (RFC 3326).
+pub(super) fn reason(cause: u16, words: &str) -> Cow<'static, str> {
+    format!("SIP;cause={cause};text=\"{}\"", words.chars().map(quotable).collect::<String>()).into()
+}
+
 pub(super) fn misfit_response(misfit: Misfit) -> Response {
     Response::new(match misfit {
         Misfit::Unknown => 481,
@@ -64,11 +75,7 @@ pub(super) fn denial(flow: &Flow, rule: Rule, words: Option<&str>) -> Response {
         _ => 403,
     };
     let mut why = rule.told().to_owned();
-    if let Some(words) = words {
-        // What a quoted string may hold as it is (RFC 3261 §25.1).
-        let plain = |c: char| if c == '"' || c == '\\' || c.is_control() { '\'' } else { c };
-        why.extend(words.chars().map(plain));
-    }
+    why.extend(words.unwrap_or("").chars().map(quotable));
     warn(flow, code, &why).with("Room-Refusal", rule.token())
 }
 

@@ -14,7 +14,7 @@
 //! Bounds: `limits::DIALOGS_MAX` calls. Proof: `tests.rs` beside this file.
 
 use super::call::{Call, Phase, read_offer};
-use super::code::{acceptable, misfit_response, refusal_response, warn};
+use super::code::{acceptable, misfit_response, reason, refusal_response, warn};
 use super::dialog::{DialogId, contact};
 use super::identity::{self, asks_none};
 use super::list::{self, Parts};
@@ -27,7 +27,9 @@ use crate::base::address::{Address, unescape};
 use crate::base::id::{EndpointId, GrantNo, SessionId};
 use crate::base::limits;
 use crate::base::refusal::Refusal;
+use crate::base::rights::{Role, Rule};
 use crate::shard::message::Ended;
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -293,6 +295,7 @@ impl Calls {
         call.lost = None;
         if !call.present {
             call.present = true;
+            call.look_whether_muted(core);
             core.news.push(call.news(endpoint, true));
             if !std::mem::replace(&mut call.aware, true) {
                 core.news.push(News::Unaware { room: call.room.clone(), endpoint });
@@ -305,13 +308,64 @@ impl Calls {
         let rules = core.rules(room).clone();
         for dialog in self.rooms.get(room).into_iter().flatten() {
             let Some(call) = self.table.get_mut(dialog) else { continue };
-            let role = rules.inside(&call.who.participant, &call.who.caller);
-            if std::mem::replace(&mut call.role, role) != role
+            let before = (call.role, call.muted);
+            call.role = rules.inside(&call.who.participant, &call.who.caller);
+            call.look_whether_muted(core);
+            if (call.role, call.muted) != before
                 && let Some(endpoint) = call.endpoint.filter(|_| call.present)
             {
                 core.news.push(call.news(endpoint, true));
             }
         }
+        self.end_banned(core, room);
+    }
+
+    /// Somebody may speak again, if nothing has changed since that was foreseen.
+    pub(super) fn mute_due(&mut self, core: &mut Core, dialog: DialogId) {
+        let Some(call) = self.table.get_mut(&dialog) else { return };
+        let before = call.muted;
+        call.look_whether_muted(core);
+        if let Some(endpoint) = call.endpoint.filter(|_| call.present && call.muted != before) {
+            core.news.push(call.news(endpoint, true));
+        }
+    }
+
+    /// Ends the calls of those who are banned, in the room and in its sidebars.
+    fn end_banned(&mut self, core: &mut Core, room: &Address) {
+        let rules = core.rules(room).clone();
+        let banned = |c: &&Call| rules.at_the_door(core.now, &c.who.caller) == Role::Banned;
+        let going: Vec<(DialogId, Cow<'static, str>)> = self
+            .calls_of(room)
+            .filter(banned)
+            .map(|c| {
+                let words = rules.words(core.now, &c.who.caller, Rule::Banned);
+                let words = format!("Banned from this room{}", words.as_deref().unwrap_or(""));
+                (c.dialog, reason(200, &words))
+            })
+            .collect();
+        for (dialog, reason) in going {
+            for other in self.in_sidebars(room, &[dialog]) {
+                self.end(core, other, reason.clone());
+            }
+            self.end(core, dialog, reason);
+        }
+    }
+
+    /// A room has taken somebody out, who goes from its sidebars too. Which room, and whom.
+    pub(super) fn dismissed(
+        &mut self,
+        core: &mut Core,
+        endpoint: EndpointId,
+        words: &str,
+    ) -> Option<(Address, Address)> {
+        let &dialog = self.endpoints.get(&endpoint)?;
+        let (room, who) = self.place_of(dialog)?;
+        let mut going = self.in_sidebars(&room, &[dialog]);
+        going.push(dialog);
+        for dialog in going {
+            self.end(core, dialog, reason(200, words));
+        }
+        Some((room, who))
     }
 
     /// The endpoint has another nickname in its room, or none.
@@ -425,7 +479,8 @@ impl Calls {
     }
 
     /// Ends a call from our side, with BYE if it was confirmed.
-    pub(super) fn end(&mut self, core: &mut Core, dialog: DialogId, reason: &'static str) {
+    pub(super) fn end(&mut self, core: &mut Core, dialog: DialogId, reason: impl Into<Cow<'static, str>>) {
+        let reason = reason.into();
         let Some(call) = self.table.get_mut(&dialog) else { return };
         match call.phase {
             // A callee sends no BYE before the ACK (RFC 3261 §15).
@@ -439,7 +494,7 @@ impl Calls {
                 if let Phase::Pending { tx, .. } = call.phase {
                     core.respond(tx, Response::new(487));
                 }
-                core.bye(dialog, reason);
+                core.bye(dialog, &reason);
                 self.remove(core, dialog);
             }
         }

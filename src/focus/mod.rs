@@ -212,6 +212,8 @@ enum Timer {
     Session(DialogId),
     /// The shard has not said that it knows who an anonymous participant is.
     Disclosed(DialogId),
+    /// Somebody may speak again.
+    Muted(DialogId),
     /// A subscription ends.
     Expire(SubId),
     /// Subscribers of a room may be told what changed.
@@ -347,6 +349,7 @@ impl Focus {
                 Timer::Grant(dialog) => self.calls.grant_due(core, dialog),
                 Timer::Session(dialog) => self.calls.session_due(core, dialog),
                 Timer::Disclosed(dialog) => self.calls.disclosed_due(core, dialog),
+                Timer::Muted(dialog) => self.calls.mute_due(core, dialog),
                 Timer::Expire(sub) => self.subscriptions.expire(core, rosters, sub),
                 Timer::Watch(watch) => self.subscriptions.due(core, rosters, watch),
                 Timer::Retry => {
@@ -494,17 +497,24 @@ impl Focus {
             FromShard::Refused { endpoint, why, words } => {
                 self.calls.refused(core, endpoint, why, words.as_deref());
             }
+            FromShard::Dismissed { endpoint, words } => {
+                if let Some((room, who)) = self.calls.dismissed(core, endpoint, &words) {
+                    self.subscriptions.shut_out(core, &mut self.rosters, &self.calls, &room, Some(&who));
+                }
+            }
             FromShard::Ruled { room, rules } => {
-                let before = core.rules(&room).subject().clone();
+                let before = core.rules(&room).clone();
                 match rules {
                     Some(rules) => core.ruled.insert(room.clone(), rules),
                     None => core.ruled.remove(&room),
                 };
-                if *core.rules(&room).subject() != before {
+                let after = core.rules(&room);
+                if after.subject() != before.subject() || after.is_locked() != before.is_locked() {
                     self.rosters.redescribe(&room);
                     self.subscriptions.changed(core, &room);
                 }
                 self.calls.ruled(core, &room);
+                self.subscriptions.shut_out(core, &mut self.rosters, &self.calls, &room, None);
                 self.list(&room);
             }
             FromShard::Bound { endpoint } => self.calls.bound(core, endpoint),
@@ -615,7 +625,7 @@ impl Core {
         self.out.push_back(Output::Send { id, request: Box::new(request) });
     }
 
-    fn bye(&mut self, dialog: DialogId, reason: &'static str) {
+    fn bye(&mut self, dialog: DialogId, reason: &str) {
         let mut headers = Headers::default();
         headers.push("Reason", reason);
         self.send(dialog, Method::Bye, &headers, String::new(), Sent::Bye);

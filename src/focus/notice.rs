@@ -20,7 +20,10 @@ pub(super) fn send(core: &mut Core, rosters: &Rosters, room: &Address, endpoint:
         what.push_str(MODERATORS_SEE);
     }
     let texts = vec![what, roster(rosters, room)];
-    core.tell(room, ToShard::Notice(Box::new(Notice { endpoint, room: room.clone(), texts })));
+    core.tell(
+        room,
+        ToShard::Notice(Box::new(Notice { endpoint, room: room.clone(), private: false, texts })),
+    );
 }
 
 /// The roster as lines of text.

@@ -47,6 +47,8 @@ pub(super) struct Presence {
     pub(super) joining: &'static str,
     /// What the participant is to the room.
     pub(super) role: Role,
+    /// They may say nothing.
+    pub(super) muted: bool,
     pub(super) present: bool,
 }
 
@@ -81,6 +83,8 @@ struct Person {
     display_name: Arc<str>,
     /// What they are to the room.
     role: Role,
+    /// They may say nothing.
+    muted: bool,
     /// Who an anonymous one is, in the rosters of moderators.
     real: Option<Address>,
     /// One as a rule: a tree would take ten times the room.
@@ -114,6 +118,8 @@ pub(super) struct View<'a> {
     pub(super) brief: bool,
     /// What the room is about.
     pub(super) subject: &'a str,
+    /// Nobody new comes in.
+    pub(super) locked: bool,
 }
 
 /// A document for one subscriber.
@@ -185,13 +191,14 @@ impl Rosters {
             let person = room.users.entry(who.clone()).or_insert_with(|| Person {
                 display_name,
                 role: news.role,
+                muted: false,
                 real: None,
                 endpoints: Vec::new(),
                 text: "".into(),
                 changed: 0,
             });
             person.display_name = news.display_name;
-            person.role = news.role;
+            (person.role, person.muted) = (news.role, news.muted);
             person.real = news.real;
             let Presence { contact, joining, nickname, .. } = news;
             let device = Device { contact, joining, nickname };
@@ -363,7 +370,7 @@ impl Room {
         if seen.is_none() {
             conference::describe(&mut out, view.room.as_str(), view.room.user(), view.subject, note);
         }
-        conference::count(&mut out, self.users());
+        conference::count(&mut out, self.users(), view.locked);
         conference::begin_users(&mut out, seen.is_none());
         match missed {
             None => self.users.values().for_each(|person| out.push_str(&person.text)),
@@ -391,7 +398,7 @@ impl Room {
         if full {
             conference::describe(out, view.room.as_str(), view.room.user(), view.subject, note);
         }
-        conference::count(out, self.users());
+        conference::count(out, self.users(), view.locked);
         let mut listed = full;
         if full {
             conference::begin_users(out, full);
@@ -448,6 +455,7 @@ impl Person {
             entity,
             status: "connected",
             joining_method,
+            muted: self.muted,
             deleted: false,
         };
         let endpoints: Vec<Endpoint<'_>> = contacts.into_iter().map(endpoint).collect();
@@ -499,13 +507,22 @@ mod tests {
             real: None,
             joining: "dialed-in",
             role: Role::Participant,
+            muted: false,
             present,
         }
     }
 
     impl Rosters {
         fn text(&mut self, seen: Option<u64>, version: u32) -> String {
-            let view = View { room: &room(), seen, own: None, own_seen: 0, brief: false, subject: "" };
+            let view = View {
+                room: &room(),
+                seen,
+                own: None,
+                own_seen: 0,
+                brief: false,
+                subject: "",
+                locked: false,
+            };
             let Document { own, shared } = self.document(&view, version);
             own + shared.as_deref().unwrap_or_default()
         }

@@ -199,7 +199,7 @@ impl Calls {
         let devices: Vec<_> =
             self.calls_of(of).filter(|c| c.who.participant == *guest).filter_map(|c| c.endpoint).collect();
         for endpoint in devices {
-            let notice = Notice { endpoint, room: of.clone(), texts: vec![text.clone()] };
+            let notice = Notice { endpoint, room: of.clone(), private: true, texts: vec![text.clone()] };
             core.tell(of, ToShard::Notice(Box::new(notice)));
         }
     }

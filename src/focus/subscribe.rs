@@ -26,6 +26,7 @@ use super::{Core, Sent, Timer, TxId};
 use crate::base::address::Address;
 use crate::base::clock::Now;
 use crate::base::limits::{NOTICE_PACE, NOTICE_TURN, NOTICES_TURN_BYTES_MAX, NOTICES_TURN_MAX};
+use crate::base::rights::Rule;
 use crate::room::rules::Caller;
 use crate::wire::conference::MEDIA_TYPE;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -323,6 +324,31 @@ impl Subscriptions {
         }
     }
 
+    /// Somebody was taken out of a room, or it has other rules: whoever may not be told any more who is there, is not. Of a
+    /// room that wants a password that is only who was taken out or banned.
+    pub(super) fn shut_out(
+        &mut self,
+        core: &mut Core,
+        rosters: &mut Rosters,
+        calls: &Calls,
+        room: &Address,
+        gone: Option<&Address>,
+    ) {
+        let Some(watch) = self.rooms.get(room) else { return };
+        let (rules, now) = (core.rules(room).clone(), core.now);
+        let shut_out = |sub: &&SubId| {
+            let Some(own) = self.table.get(*sub).and_then(|s| s.own.as_ref()) else { return false };
+            let caller = Caller::of(own);
+            let rule = rules.may_watch(now, &caller, None, calls.has(room, own)).check().err();
+            rule.is_some_and(|rule| rule == Rule::Banned || gone == Some(own))
+        };
+        let all: Vec<SubId> =
+            watch.subscriptions.iter().map(|(_, sub)| sub).filter(shut_out).copied().collect();
+        for sub in all {
+            self.end(core, rosters, sub, "rejected");
+        }
+    }
+
     /// The server stops: come back later (RFC 6665 §4.1.3).
     pub(super) fn drain(&mut self, core: &mut Core, rosters: &mut Rosters) {
         let live = self.table.iter().filter(|(_, s)| s.over.is_none());
@@ -350,10 +376,12 @@ impl Subscriptions {
             s.version += 1;
         }
         let whole = whole || std::mem::take(&mut s.missed);
-        let subject = core.rules(&s.room).subject().clone();
+        let rules = core.rules(&s.room);
+        let (subject, locked) = (rules.subject().clone(), rules.is_locked());
         let view = View {
             room: &s.room,
             subject: &subject,
+            locked,
             seen: (!whole && !s.whole_only).then_some(s.seen),
             own: s.own.as_ref(),
             own_seen: s.own_seen,

@@ -294,7 +294,7 @@ fn an_invite_gets_the_answer_with_the_granted_session() {
         "a=accept-types:message/cpim\r\n",
         "a=accept-wrapped-types:*\r\n",
         "a=max-size:1000\r\n",
-        "a=chatroom\r\n",
+        "a=chatroom:org.openmsrp.commands com.ag-projects.sylkserver-control\r\n",
     ] {
         assert!(ok.body.contains(line), "{line} in {}", ok.body);
     }
@@ -1242,7 +1242,12 @@ fn a_participant_has_the_room_call_somebody() {
     assert!(invite.headers.get("From").unwrap().starts_with("<sip:lobby@chat.example>;tag="));
     assert_eq!(invite.headers.get("Contact"), Some("<sip:lobby@chat.example:5060>;isfocus"));
     assert_eq!(invite.headers.get("Referred-By"), Some("<sip:alice@example.com>"));
-    assert!(invite.body.contains("a=setup:actpass\r\n") && invite.body.contains("a=chatroom\r\n"));
+    assert!(
+        invite.body.contains("a=setup:actpass\r\n")
+            && invite
+                .body
+                .contains("a=chatroom:org.openmsrp.commands com.ag-projects.sylkserver-control\r\n")
+    );
     w.input(Input::Answer { id, reply: picked_up(OFFER) });
     let (terms, rebind) = w.revise();
     assert!(!rebind && &terms.peer_path[..] == b"msrp://192.0.2.1:9/a1;tcp");

@@ -146,7 +146,13 @@ pub fn conference_xml(octets: &[u8]) {
                     .map(|e| {
                         let (deleted, message) = endpoint(e);
                         let status = if message { "connected" } else { "disconnected" };
-                        Endpoint { entity: &e.entity, status, joining_method: "dialed-in", deleted }
+                        Endpoint {
+                            entity: &e.entity,
+                            status,
+                            joining_method: "dialed-in",
+                            muted: false,
+                            deleted,
+                        }
                     })
                     .collect()
             })
@@ -180,7 +186,8 @@ pub fn conference_xml(octets: &[u8]) {
     }
     let texts = texts(&input[..input.len().min(1024)]);
     let text = |n: usize| texts.get(n).map_or("", String::as_str);
-    let endpoints = [Endpoint { entity: text(0), status: text(1), joining_method: text(2), deleted: false }];
+    let endpoints =
+        [Endpoint { entity: text(0), status: text(1), joining_method: text(2), muted: true, deleted: false }];
     let users = [User {
         entity: text(3),
         display_text: text(4),

@@ -4,6 +4,8 @@ use crate::base::address::Address;
 use crate::base::chunk::Flag;
 use crate::base::id::{EndpointId, MessageNo, ShardId};
 use crate::base::nickname::Nickname;
+use crate::base::refusal::Refusal;
+use crate::room::order::Order;
 use crate::room::rules::Caller;
 
 /// One request to a room.
@@ -70,6 +72,17 @@ pub enum Command<'a> {
         no: MessageNo,
         /// The nickname; `None` removes the present one.
         wish: Option<Nickname>,
+    },
+    /// A moderator, or somebody who would be one, asks for something.
+    Order {
+        /// Which endpoint.
+        endpoint: EndpointId,
+        /// The sender's number for the message.
+        no: MessageNo,
+        /// Octets of the message.
+        octets: u64,
+        /// What; or why that is not understood.
+        order: Result<Order, Refusal>,
     },
     /// A later part of a message.
     Continue {

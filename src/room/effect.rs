@@ -29,6 +29,20 @@ pub enum Effect {
     },
     /// The rules of the room have changed.
     Ruled,
+    /// The endpoint's call is to end; the room has taken it out already.
+    Dismiss {
+        /// Who.
+        endpoint: EndpointId,
+        /// What they are told.
+        words: Arc<str>,
+    },
+    /// The room has something to say to an endpoint.
+    Tell {
+        /// Whom.
+        endpoint: EndpointId,
+        /// What.
+        text: String,
+    },
     /// The endpoint is present: it gets every message after `after`.
     Admit {
         /// Who.

@@ -17,7 +17,9 @@ pub mod ban;
 pub mod command;
 pub mod effect;
 mod flood;
+mod moderation;
 pub mod nicknames;
+pub mod order;
 pub mod policy;
 pub mod rooms;
 pub mod roster;
@@ -32,7 +34,7 @@ use crate::base::limits;
 use crate::base::media::is_typing;
 use crate::base::nickname::Nickname;
 use crate::base::refusal::Refusal;
-use crate::base::rights::{Action, Decision, Key, Rule, Standing, Target};
+use crate::base::rights::{Action, Decision, Key, Role, Rule, Standing, Target};
 use ahash::AHashMap;
 use command::{Command, Feedback, Posting};
 use effect::{Effect, Recipients};
@@ -145,6 +147,9 @@ impl Room {
             Command::Leave { endpoint } => self.leave(now, endpoint, out),
             Command::Post(posting) => self.post(now, &posting, out),
             Command::Nickname { endpoint, no, wish } => self.nickname(now, endpoint, no, wish, out),
+            Command::Order { endpoint, no, octets, order } => {
+                self.order(now, endpoint, (no, octets), order, out);
+            }
             Command::Continue { endpoint, no, flag, octets } => {
                 self.go_on(now, endpoint, no, (flag, octets), out);
             }
@@ -257,12 +262,16 @@ impl Room {
     }
 
     fn leave(&mut self, now: Now, endpoint: EndpointId, out: &mut Vec<Effect>) {
+        self.remove(now, endpoint, out);
+        self.close_if_empty(out);
+    }
+
+    fn remove(&mut self, now: Now, endpoint: EndpointId, out: &mut Vec<Effect>) {
         if let Some(at) = self.roster.remove(endpoint) {
             self.nicknames.leave(now, endpoint, self.rules.policy.nickname_quarantine);
             self.abort_open(endpoint, out);
             out.push(Effect::Evict { endpoint, at });
         }
-        self.close_if_empty(out);
     }
 
     fn close_if_empty(&mut self, out: &mut Vec<Effect>) {
@@ -333,15 +342,21 @@ impl Room {
         posting: &Posting<'_>,
         only: Option<Recipients>,
     ) -> Result<Option<Recipients>, Refusal> {
+        self.charge(now, posting.endpoint, only.is_none(), posting.octets)?;
+        Ok(only)
+    }
+
+    /// Takes a message from what its sender has left, and the room if it is to all. Moderators are not held back.
+    fn charge(&mut self, now: Now, endpoint: EndpointId, to_all: bool, octets: u64) -> Result<(), Refusal> {
         let limits = &self.rules.policy.floods;
         if limits.hold_messages()
-            && let Some(who) = self.roster.participant_of(posting.endpoint)
+            && let Some(seat) = self.roster.seat(endpoint).filter(|seat| seat.role < Role::Moderator)
         {
             let meters = self.meters.get_or_insert_default();
-            meters.message(now, limits, who, only.is_none())?;
-            meters.octets(now, limits, who, only.is_none(), posting.octets);
+            meters.message(now, limits, seat.participant, to_all)?;
+            meters.octets(now, limits, seat.participant, to_all, octets);
         }
-        Ok(only)
+        Ok(())
     }
 
     /// Whether somebody present may say something: to all, or to one.
@@ -454,15 +469,10 @@ impl Room {
         };
         if let Some(OpenMessage { seq, only }) = open {
             if self.rules.policy.floods.hold_messages()
-                && let Some(who) = self.roster.participant_of(endpoint)
+                && let Some(seat) = self.roster.seat(endpoint).filter(|seat| seat.role < Role::Moderator)
             {
-                self.meters.get_or_insert_default().octets(
-                    now,
-                    &self.rules.policy.floods,
-                    who,
-                    only.is_none(),
-                    octets,
-                );
+                let (meters, limits) = (self.meters.get_or_insert_default(), &self.rules.policy.floods);
+                meters.octets(now, limits, seat.participant, only.is_none(), octets);
             }
             out.push(Effect::Continue { seq, only });
         }
@@ -487,7 +497,6 @@ mod tests {
     use super::policy::Policy;
     use super::*;
     use crate::base::budget::Rate;
-    use crate::base::rights::Role;
 
     struct World(Room);
 
@@ -649,9 +658,15 @@ mod tests {
         let out = w.posts(1, 1, Flag::End, Some("sip:bob@example.com"), "text/plain", 10);
         assert_eq!((verdict(&out), out.len()), (Err(Refusal::NoPrivateMessages), 1));
         let policy = w.0.rules.policy();
-        assert_eq!(policy.chatroom_tokens(), "nickname");
+        assert_eq!(
+            policy.chatroom_tokens(),
+            "nickname org.openmsrp.commands com.ag-projects.sylkserver-control"
+        );
         let policy = Policy { delivery_counts: true, ..policy.clone() };
-        assert_eq!(policy.chatroom_tokens(), "nickname org.openmsrp.delivery-count");
+        assert_eq!(
+            policy.chatroom_tokens(),
+            "nickname org.openmsrp.delivery-count org.openmsrp.commands com.ag-projects.sylkserver-control"
+        );
     }
 
     #[test]

@@ -143,6 +143,8 @@ impl Policy {
             (self.nicknames, "nickname"),
             (self.private_messages, "private-messages"),
             (self.delivery_counts, "org.openmsrp.delivery-count"),
+            (true, "org.openmsrp.commands"),
+            (true, "com.ag-projects.sylkserver-control"),
         ];
         let on: Vec<&str> = tokens.into_iter().filter_map(|(on, t)| on.then_some(t)).collect();
         on.join(" ")

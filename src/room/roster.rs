@@ -3,6 +3,7 @@
 use super::effect::Recipients;
 use super::rules::{Caller, Rules};
 use crate::base::address::Address;
+use crate::base::clock::Now;
 use crate::base::id::{EndpointId, ShardId};
 use crate::base::limits;
 use crate::base::refusal::Refusal;
@@ -234,6 +235,32 @@ impl Roster {
         let now = self.participants.get(address);
         let later = || self.participants.get(self.participant_of(*self.former.get(address)?)?);
         now.or_else(later).map(SmallVec::as_slice).unwrap_or_default()
+    }
+
+    /// Whoever has this address, or had it before showing itself: who that is now, and all their endpoints.
+    #[must_use]
+    pub fn who(&self, address: &Address) -> Option<(&Address, &[EndpointId])> {
+        let all = self.endpoints_of(address);
+        Some((self.participant_of(*all.first()?)?, all))
+    }
+
+    /// The rules are other ones: what everybody is to the room may be.
+    pub fn judge(&mut self, now: Now, rules: &Rules) {
+        for e in self.endpoints.values_mut() {
+            let known = if e.hides {
+                e.veil.as_ref().and_then(|v| v.hidden.clone())
+            } else {
+                Some(e.participant.clone())
+            };
+            let caller = Caller { known, hides: e.hides, believed: e.believed, ..Caller::default() };
+            let banned = rules.at_the_door(now, &caller) == Role::Banned;
+            e.role = if banned { Role::Banned } else { rules.inside(&e.participant, &caller) };
+        }
+    }
+
+    /// Endpoints of those who are banned.
+    pub fn banned(&self) -> impl Iterator<Item = EndpointId> + '_ {
+        self.endpoints.iter().filter(|(_, e)| e.role == Role::Banned).map(|(id, _)| *id)
     }
 
     /// Where the session of `endpoint` is; `None` if it is no member.

@@ -1,5 +1,4 @@
-//! The rules of one room that are in force: its policy, and what has changed since. So far that is only the role of
-//! who made the room; mutes and timed bans are judged here, but nothing sets them yet.
+//! The rules of one room that are in force: its policy, and what moderators have changed since (`moderation.rs`).
 //!
 //! [`Rules`] is a value: the room owns it, the focus has a copy of each state, and `openmsrp why` makes one of the
 //! configuration alone. It says what somebody is to the room ([`Rules::at_the_door`], [`Rules::inside`]) and asks
@@ -8,7 +7,7 @@
 //! Who hides is let in as whom they are, and is from then on what a stranger is: a role that others see would
 //! tell who it is.
 //!
-//! Touches: base. Bounds: `limits::ROOM_BANS_MAX`; one role given, to who made the room. Proved by: the tests below.
+//! Touches: base. Bounds: those of `moderation.rs`. Proved by: the tests below.
 
 use super::ban::Ban;
 use super::policy::{Password, Policy};
@@ -116,6 +115,12 @@ impl Rules {
         &self.subject
     }
 
+    /// Nobody new comes in.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        self.locked
+    }
+
     /// Participants at once.
     #[must_use]
     pub fn participants_max(&self) -> usize {
@@ -187,11 +192,21 @@ impl Rules {
     /// Whether somebody in the room, who is shown so and known so, may say nothing.
     #[must_use]
     pub fn is_muted(&self, now: Now, shown: &Address, known: Option<&Address>) -> bool {
+        self.mute(now, shown, known).is_some()
+    }
+
+    /// When whoever is muted may speak again, if ever.
+    #[must_use]
+    pub fn mute_ends(&self, now: Now, shown: &Address, known: Option<&Address>) -> Option<Now> {
+        self.mute(now, shown, known)?.until
+    }
+
+    fn mute(&self, now: Now, shown: &Address, known: Option<&Address>) -> Option<&Mute> {
         let hidden = known.filter(|known| *known != shown);
         let means = |m: &Mute| {
             m.shown == *shown || known == Some(&m.shown) || hidden.is_some() && m.hidden.as_ref() == hidden
         };
-        self.mutes.iter().any(|m| means(m) && m.until.is_none_or(|until| until > now))
+        self.mutes.iter().find(|m| means(m) && m.until.is_none_or(|until| until > now))
     }
 
     /// What somebody has shown of the password.

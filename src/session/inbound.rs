@@ -17,7 +17,7 @@ use crate::base::chunk::{Chunk, Flag};
 use crate::base::clock::Now;
 use crate::base::id::MessageNo;
 use crate::base::limits;
-use crate::base::media::is_typing;
+use crate::base::media::{is_command, is_typing};
 use crate::base::refusal::Refusal;
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -61,7 +61,7 @@ pub struct Taken {
     pub complete: Option<u64>,
     /// For a private message that is complete: its From and To as a wrapper without content.
     pub about: Option<Box<[u8]>>,
-    /// The message tells of typing: nothing more is ever said of it.
+    /// The message tells of typing, or is for the room itself: nothing more is ever said of it.
     pub typing: bool,
 }
 
@@ -196,7 +196,8 @@ impl Inbound {
             return Err(Refusal::TooManyOpen);
         }
         let no = self.number();
-        let typing = is_typing(wrapper.envelope(part.body).content_type);
+        let content_type = wrapper.envelope(part.body).content_type;
+        let typing = is_typing(content_type) || is_command(content_type);
         if whole {
             self.recent.get_or_insert_default().came(id, part.body, no);
         } else {

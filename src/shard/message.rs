@@ -83,6 +83,8 @@ pub struct Notice {
     pub endpoint: EndpointId,
     /// By which room.
     pub room: Address,
+    /// To them alone; else it is written as to the whole room.
+    pub private: bool,
     /// Each a message of its own.
     pub texts: Vec<String>,
 }
@@ -143,6 +145,13 @@ pub enum FromShard {
         session: SessionId,
         /// Which question this answers: that of [`ToShard::Revise`], 0 for a Join.
         no: GrantNo,
+    },
+    /// The room has taken the endpoint out: its call is to end.
+    Dismissed {
+        /// Who.
+        endpoint: EndpointId,
+        /// What they are told.
+        words: Arc<str>,
     },
     /// The endpoint may not enter.
     Refused {

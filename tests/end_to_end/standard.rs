@@ -413,7 +413,7 @@ async fn a_sender_that_asks_is_told_how_many_have_its_message() {
         let (_alice_phone, mut alice) = enter(server, transport, "alice").await;
         let (_bob_phone, mut bob) = enter(server, transport, "bob").await;
         let (_carol_phone, carol) = enter(server, transport, "carol").await;
-        assert!(alice.ok.contains("a=chatroom:nickname private-messages org.openmsrp.delivery-count\r\n"));
+        assert!(alice.ok.contains("a=chatroom:nickname private-messages org.openmsrp.delivery-count org.openmsrp.commands com.ag-projects.sylkserver-control\r\n"));
         let text = "Content-Type: text/plain\r\n\r\nwho has this?";
         assert_eq!(
             code(&alice.say("sip:alice@localhost", ROOM, "Delivery-Count: yes\r\n", text).await),

@@ -9,6 +9,7 @@ mod floods;
 mod messages;
 mod nicknames;
 mod notices;
+mod orders;
 mod privacy;
 mod private;
 mod random;

@@ -7,7 +7,10 @@ use openmsrp::wire::sdp::TypeList;
 
 fn told(w: &mut World, endpoint: EndpointId, texts: &[&str]) {
     let texts = texts.iter().map(|t| (*t).to_owned()).collect();
-    w.tell(w.home(ROOM), ToShard::Notice(Box::new(Notice { endpoint, room: address(ROOM), texts })));
+    w.tell(
+        w.home(ROOM),
+        ToShard::Notice(Box::new(Notice { endpoint, room: address(ROOM), private: false, texts })),
+    );
 }
 
 #[test]

@@ -12,6 +12,7 @@ use openmsrp::base::id::{ConnId, EndpointId, SessionId, ShardId};
 use openmsrp::base::limits;
 use openmsrp::room::policy::Policy;
 use openmsrp::room::rooms::Rooms;
+use openmsrp::room::rules::Caller;
 use openmsrp::shard::conns::CloseReason;
 use openmsrp::shard::core::{Flow, Outputs, ShardConfig, ShardCore};
 use openmsrp::shard::message::{FromShard, Join, ShardMessage, Terms, ToShard, home};
@@ -166,14 +167,15 @@ impl World {
     ) -> (EndpointId, Option<SessionId>) {
         self.next_endpoint += 1;
         let endpoint = EndpointId(self.next_endpoint);
+        let participant = address(&format!("sip:{name}@example.com"));
         let join = Join {
             endpoint,
             room: address(room),
-            participant: address(&format!("sip:{name}@example.com")),
+            participant: participant.clone(),
             aliases: Vec::new(),
             display_name: name.into(),
             contact: format!("sip:{name}@pc").into(),
-            caller: Default::default(),
+            caller: Caller::of(&participant),
             password: None,
             terms,
         };

@@ -70,7 +70,11 @@ fn the_answer_has_what_the_sdk_looks_for_in_the_order_it_knows() {
             .map(|l| body.find(l).unwrap_or_else(|| panic!("{l} in {body}")))
             .collect();
     assert!(places.is_sorted(), "{body}");
-    assert_eq!(lines(&body, "a=chatroom"), ["a=chatroom:nickname private-messages"], "only one is read");
+    assert_eq!(
+        lines(&body, "a=chatroom"),
+        ["a=chatroom:nickname private-messages org.openmsrp.commands com.ag-projects.sylkserver-control"],
+        "only one is read"
+    );
     assert_eq!(lines(&body, "m="), ["m=message 2855 TCP/MSRP *"]);
     assert!(lines(&body, "a=path:")[0].starts_with("a=path:msrp://chat.example:2855/"), "the same port");
 }

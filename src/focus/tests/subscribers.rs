@@ -98,6 +98,7 @@ impl World {
             real: None,
             joining: "dialed-in",
             role: if name == "mod" { Role::Moderator } else { Role::Participant },
+            muted: false,
             present,
         }));
         self.focus.spread();

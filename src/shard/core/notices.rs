@@ -25,8 +25,8 @@ impl ShardCore {
         }
     }
 
-    /// Says it as messages to all of the room, which an endpoint that knows no rooms understands (CHAT-JOIN-08).
-    /// Who is gone, or takes no text, is told nothing.
+    /// Says it: to the endpoint alone, or as messages to all of the room, which an endpoint that knows no rooms understands
+    /// (CHAT-JOIN-08). Who is gone, or takes no text, is told nothing.
     pub(super) fn notice(&mut self, now: Now, notice: Box<Notice>) {
         let endpoint = notice.endpoint;
         let Some(session) = self.sessions.get(&endpoint) else {
@@ -36,7 +36,9 @@ impl ShardCore {
             return;
         };
         let State::Bound(conn) = session.state else { return };
-        let (to, room, place) = (session.grant.sender.room.clone(), session.grant.room, session.member);
+        let sender = &session.grant.sender;
+        let to = if notice.private { &sender.participant } else { &sender.room }.clone();
+        let (room, place) = (session.grant.room, session.member);
         let limit = match (self.member(room, place), &session.grant.terms) {
             (Some(member), _) if member.takes().declines("text/plain", 0).is_none() => {
                 member.takes().max_size()

@@ -6,18 +6,21 @@ use crate::base::chunk::{Chunk, Flag};
 use crate::base::clock::Now;
 use crate::base::id::{EndpointId, GrantNo, MessageNo, RoomId, Seq, ShardId};
 use crate::base::limits;
+use crate::base::media::{CONTROL, is_command};
 use crate::base::nickname::Nickname;
 use crate::base::refusal::Refusal;
 use crate::room::Room;
 use crate::room::command::{Command, Feedback, Posting};
 use crate::room::effect::Effect;
+use crate::room::order::Order;
 use crate::session::wrapper::{Envelope, Sender};
 use crate::shard::audience::copy::Body;
 use crate::shard::audience::{Delivered, Tools};
 use crate::shard::message::{
-    Disclosure, Follow, FromShard, Grant, Join, Opening, OwnedEnvelope, ShardMessage, Terms,
+    Disclosure, Follow, FromShard, Grant, Join, Notice, Opening, OwnedEnvelope, ShardMessage, Terms,
 };
 use crate::shard::timers::Timer;
+use crate::wire::cpim;
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -165,6 +168,18 @@ impl ShardCore {
                 if let Some(room) = self.rooms.get(&room) {
                     let (room, rules) = (room.address().clone(), Some(room.rules().clone()));
                     self.outputs.control.push(FromShard::Ruled { room, rules });
+                }
+            }
+            Effect::Dismiss { endpoint, words } => {
+                self.outputs.control.push(FromShard::Dismissed { endpoint, words });
+            }
+            Effect::Tell { endpoint, text } => {
+                let known = self.rooms.get(&room);
+                if let Some((at, room)) =
+                    known.and_then(|r| Some((r.roster().shard_of(endpoint)?, r.address().clone())))
+                {
+                    let notice = Notice { endpoint, room, private: true, texts: vec![text] };
+                    self.tell(now, at, ShardMessage::Notice(Box::new(notice)));
                 }
             }
             Effect::Admit { endpoint, at, number, after } => {
@@ -593,6 +608,10 @@ impl ShardCore {
         let octets = chunk.body.as_ref().len() as u64;
         let size = chunk.total.unwrap_or(0).max(octets);
         let Envelope { to, content_type } = envelope;
+        if to.is_none() && is_command(content_type) {
+            let order = order(content_type, &chunk);
+            return self.run(now, room, Command::Order { endpoint, no, octets, order }, None);
+        }
         let posting = Posting { endpoint, no, to, content_type, size, octets, flag: chunk.flag, feedback };
         let content_type = Some(self.media_type(content_type));
         let payload = Payload { chunk, content_type, from: endpoint, from_at };
@@ -649,4 +668,17 @@ impl ShardCore {
         let payload = Payload { chunk, content_type: None, from: endpoint, from_at };
         self.run(now, room, Command::Continue { endpoint, no, flag, octets }, Some(&payload));
     }
+}
+
+/// The order in a message that is for the room itself: it comes whole, or not at all.
+fn order(content_type: &str, chunk: &Chunk<Body<'_>>) -> Result<Order, Refusal> {
+    if chunk.flag != Flag::End {
+        return Err(Refusal::Order(413, "A command comes in one chunk"));
+    }
+    let body = chunk.body.as_ref();
+    let Ok(cpim::Parsed::Complete(wrapper)) = cpim::parse(body, true) else {
+        return Err(Refusal::BadWrapper);
+    };
+    let text = &body[wrapper.content..];
+    if content_type.eq_ignore_ascii_case(CONTROL) { Order::read_control(text) } else { Order::read(text) }
 }

@@ -53,6 +53,8 @@ pub struct Endpoint<'a> {
     pub status: &'a str,
     /// `dialed-in` or `dialed-out` (RFC 4575 §5.7.5); left out if empty.
     pub joining_method: &'a str,
+    /// The participant may hear, but say nothing (RFC 4575 §5.8.3).
+    pub muted: bool,
     /// The endpoint is gone.
     pub deleted: bool,
 }
@@ -67,7 +69,7 @@ pub fn write(out: &mut String, roster: &Roster<'_>) {
     if full {
         describe(out, roster.entity, roster.display_text, roster.subject, roster.note);
     }
-    roster.user_count.iter().for_each(|n| count(out, *n));
+    roster.user_count.iter().for_each(|n| count(out, *n, false));
     begin_users(out, full);
     roster.users.iter().filter(|u| !(full && u.deleted)).for_each(|u| user(out, u, full));
     out.push_str(USERS_END);
@@ -150,11 +152,12 @@ pub fn listed(out: &mut String, room: &Listed<'_>) {
     );
 }
 
-/// Writes how many users there are (RFC 4575 §5.5).
-pub fn count(out: &mut String, users: u32) {
+/// Writes how many users there are, and whether nobody new comes in (RFC 4575 §5.5).
+pub fn count(out: &mut String, users: u32, locked: bool) {
+    let locked = if locked { "<locked>true</locked>" } else { "" };
     let _ = write!(
         out,
-        "  <conference-state><user-count>{users}</user-count><active>true</active></conference-state>\r\n"
+        "  <conference-state><user-count>{users}</user-count><active>true</active>{locked}</conference-state>\r\n"
     );
 }
 
@@ -220,7 +223,9 @@ fn endpoint(out: &mut String, endpoint: &Endpoint<'_>) {
     }
     if endpoint.status == "connected" {
         // The id need be unique for the endpoint only, and it has one medium.
-        out.push_str("        <media id=\"1\"><type>message</type><status>sendrecv</status></media>\r\n");
+        let status = if endpoint.muted { "recvonly" } else { "sendrecv" };
+        let _ =
+            write!(out, "        <media id=\"1\"><type>message</type><status>{status}</status></media>\r\n");
     }
     out.push_str("      </endpoint>\r\n");
 }
@@ -299,6 +304,7 @@ mod tests {
         entity: "sip:alice@pc.alice.example.com:5060;transport=tcp",
         status: "connected",
         joining_method: "dialed-in",
+        muted: false,
         deleted: false,
     };
 
@@ -378,7 +384,8 @@ mod tests {
     fn no_value_becomes_markup() {
         // SEC-09
         let evil = "</display-text>\"'<x a=\"&amp;]]>\r\n\t\u{85}";
-        let endpoints = [Endpoint { entity: evil, status: evil, joining_method: evil, deleted: false }];
+        let endpoints =
+            [Endpoint { entity: evil, status: evil, joining_method: evil, muted: true, deleted: false }];
         let users = [User {
             entity: evil,
             display_text: evil,

@@ -1,0 +1,307 @@
+//! What moderators do while the room runs: take out, keep out, silence, give roles, set the room otherwise.
+//!
+//! Whether they may is decided by `base/rights.rs`, like everything. What changes is in [`super::rules::Rules`]; the
+//! focus gets a copy of each state and sees to it that those who are banned go. A change lasts as long as the room, which ends
+//! with its last participant unless it is configured as persistent.
+//!
+//! Bounds: `limits::ROOM_BANS_MAX`, `ROOM_MUTES_MAX`, `ROOM_ROLES_MAX`; what is over is taken out first. Proved by: the tests
+//! below, `tests/switch/orders.rs`.
+
+use super::Room;
+use super::ban::{Ban, Whom};
+use super::effect::Effect;
+use super::order::Order;
+use super::roster::Seat;
+use super::rules::{Mute, Rules, term};
+use crate::base::address::Address;
+use crate::base::clock::Now;
+use crate::base::id::{EndpointId, MessageNo};
+use crate::base::limits::{NOTICE_BYTES_MAX, ROOM_BANS_MAX, ROOM_MUTES_MAX, ROOM_ROLES_MAX};
+use crate::base::refusal::Refusal;
+use crate::base::rights::{Action, Role, Target};
+use std::fmt::Write;
+use std::time::Duration;
+
+const NOBODY: Refusal = Refusal::Order(404, "Nobody of this address is in the room");
+
+impl Room {
+    /// Carries out an order, or says why not.
+    pub(super) fn order(
+        &mut self,
+        now: Now,
+        endpoint: EndpointId,
+        (no, octets): (MessageNo, u64),
+        order: Result<Order, Refusal>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(at) = self.roster.shard_of(endpoint) else { return };
+        let before = out.len();
+        let verdict = order.and_then(|order| {
+            self.may_order(now, endpoint, octets, &order)?;
+            self.obey(now, endpoint, order, out)
+        });
+        // The answer comes before what follows from it.
+        out.insert(before, Effect::Verdict { endpoint, at, no, verdict });
+        self.close_if_empty(out);
+    }
+
+    fn may_order(
+        &mut self,
+        now: Now,
+        endpoint: EndpointId,
+        octets: u64,
+        order: &Order,
+    ) -> Result<(), Refusal> {
+        let seat = self.roster.seat(endpoint).filter(|seat| seat.bound).ok_or(Refusal::NoSession)?;
+        let target = self.target_of(now, seat.participant, order)?;
+        let decision = self.rules.may(&self.standing(now, &seat), order.action(), target);
+        self.decided(seat.participant, order.action(), decision).map_err(Refusal::Denied)?;
+        self.charge(now, endpoint, true, octets)
+    }
+
+    /// To whom it is done, if to one.
+    fn target_of(&self, now: Now, actor: &Address, order: &Order) -> Result<Option<Target>, Refusal> {
+        let (address, must_be_here) = match order {
+            Order::Kick(who, _) | Order::Mute(who, ..) => (who, true),
+            Order::Unmute(who) | Order::Grant(who, _) => (who, false),
+            Order::Ban(Whom::Address(who), ..) | Order::Unban(Whom::Address(who)) => (who, false),
+            _ => return Ok(None),
+        };
+        let here = self.roster.who(address);
+        if must_be_here && here.is_none() {
+            return Err(NOBODY);
+        }
+        let shown = here.map_or(address, |(shown, _)| shown);
+        let seat = here.and_then(|(_, all)| self.roster.seat(*all.first()?));
+        let inside = seat.map(|seat| seat.role);
+        // Who hides is nobody in particular here, but whoever it is may not be banned by those who may not ban them.
+        let hidden = seat
+            .and_then(|s| s.known)
+            .filter(|_| matches!(order, Order::Ban(..)))
+            .map(|k| self.rules.listed(k));
+        let role = inside.unwrap_or_else(|| self.rules.listed(address)).max(hidden.unwrap_or_default());
+        let banned = matches!(order, Order::Unban(_))
+            && self.rules.bans.iter().any(|b| b.holds(now) && b.whom.has(Some(address), None));
+        Ok(Some(Target { role: if banned { Role::Banned } else { role }, own: shown == actor }))
+    }
+
+    fn obey(&mut self, now: Now, by: EndpointId, order: Order, out: &mut Vec<Effect>) -> Result<(), Refusal> {
+        match order {
+            Order::Kick(who, reason) => {
+                self.take_out(now, by, &who, &because("Taken out by a moderator", &reason), out);
+                return Ok(());
+            }
+            Order::Inspect => {
+                out.push(Effect::Tell { endpoint: by, text: self.describe(now) });
+                return Ok(());
+            }
+            Order::Ban(whom, time, reason) => self.ban(now, whom, time, &reason, out)?,
+            Order::Unban(whom) => {
+                let named = |b: &Ban| b.whom == whom || b.name() == whom.to_string();
+                if !self.rules.bans.iter().any(|b| b.holds(now) && named(b)) {
+                    return Err(Refusal::Order(404, "There is no such ban; inspect lists them"));
+                }
+                self.change(out).bans.retain(|b| !named(b));
+            }
+            Order::Mute(who, time, reason) => self.mute(now, &who, time, &reason, out)?,
+            Order::Unmute(who) => {
+                let shown = self.roster.who(&who).map_or(&who, |(shown, _)| shown).clone();
+                let known = self
+                    .roster
+                    .who(&who)
+                    .and_then(|(_, all)| self.roster.seat(*all.first()?)?.known.cloned());
+                let means = |m: &Mute| {
+                    m.shown == shown
+                        || known.is_some() && (m.hidden == known || known.as_ref() == Some(&m.shown))
+                };
+                if !self.rules.mutes.iter().any(means) {
+                    return Err(Refusal::Order(404, "Nobody of this address is muted"));
+                }
+                self.change(out).mutes.retain(|m| !means(m));
+                self.tell_all_of(&shown, "You may speak again", out);
+            }
+            Order::Grant(who, role) => self.grant(&who, role, out)?,
+            Order::Subject(text) => self.change(out).subject = text.into(),
+            Order::Lock(on) => self.change(out).locked = on,
+            Order::Moderate(on) => self.change(out).moderated = on,
+            Order::MembersOnly(on) => self.change(out).members_only = on,
+            Order::Password(password) => self.change(out).password = password,
+            Order::Occupants(n) => self.change(out).participants_max = n,
+            Order::SlowMode(time) => self.change(out).slow_mode = time,
+        }
+        let rules = self.rules.clone();
+        self.roster.judge(now, &rules);
+        self.silence(now, out);
+        Ok(())
+    }
+
+    /// Who may not speak any more does not go on with what they have begun.
+    fn silence(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let speaks = |seat: &Seat<'_>| self.rules.may(&self.standing(now, seat), Action::Speak, None).allowed;
+        let open = self.open.keys().map(|(endpoint, _)| *endpoint);
+        let mut silent: Vec<EndpointId> =
+            open.filter(|e| !self.roster.seat(*e).is_some_and(|seat| speaks(&seat))).collect();
+        silent.sort_unstable();
+        silent.dedup();
+        for endpoint in silent {
+            self.abort_open(endpoint, out);
+        }
+    }
+
+    /// All devices of somebody go, with these words. Who takes out themself goes with the call, after the answer.
+    fn take_out(&mut self, now: Now, by: EndpointId, who: &Address, words: &str, out: &mut Vec<Effect>) {
+        let all = self.roster.who(who).map(|(_, all)| all.to_vec()).unwrap_or_default();
+        let own = all.contains(&by);
+        for endpoint in all {
+            out.push(Effect::Dismiss { endpoint, words: words.into() });
+            if !own {
+                self.remove(now, endpoint, out);
+            }
+        }
+    }
+
+    /// Who is there and meant goes at once; those of networks, whom only the focus knows, as soon as it has the rules.
+    fn ban(
+        &mut self,
+        now: Now,
+        whom: Whom,
+        time: Option<Duration>,
+        reason: &str,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        let mut ban = Ban::new(whom, reason);
+        ban.until = time.map(|time| now + time);
+        if let Whom::Address(address) = &ban.whom
+            && let Some((shown, all)) = self.roster.who(address)
+            && let Some(seat) = all.first().and_then(|e| self.roster.seat(*e))
+            && seat.hides
+        {
+            let Some(known) = seat.known else {
+                return Err(Refusal::Order(404, "Nobody knows who that is; kick them, or ban their network"));
+            };
+            (ban.shown, ban.whom) = (Some(shown.as_str().into()), Whom::Address(known.clone()));
+        }
+        let holding = self.rules.bans.iter().filter(|b| b.holds(now) && b.whom != ban.whom).count();
+        if holding >= ROOM_BANS_MAX {
+            return Err(Refusal::Order(
+                403,
+                "The room has as many bans as it may have; lift one, or ban a domain",
+            ));
+        }
+        let rules = self.change(out);
+        rules.bans.retain(|b| b.holds(now) && b.whom != ban.whom);
+        // A ban of their own address takes the role of whoever had one.
+        if let Whom::Address(address) = &ban.whom
+            && rules.listed(address) > Role::Outsider
+        {
+            rules.granted.insert(address.clone(), Role::Outsider);
+        }
+        rules.bans.push(ban);
+        let rules = self.rules.clone();
+        self.roster.judge(now, &rules);
+        let mut going: Vec<EndpointId> = self.roster.banned().collect();
+        going.sort_unstable();
+        for endpoint in going {
+            self.remove(now, endpoint, out);
+        }
+        Ok(())
+    }
+
+    fn mute(
+        &mut self,
+        now: Now,
+        who: &Address,
+        time: Option<Duration>,
+        reason: &str,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        let (shown, all) = self.roster.who(who).ok_or(NOBODY)?;
+        let (shown, seat) = (shown.clone(), all.first().and_then(|e| self.roster.seat(*e)));
+        let hidden = seat.filter(|seat| seat.hides).and_then(|seat| seat.known.cloned());
+        let holds = |m: &Mute| m.until.is_none_or(|until| until > now) && m.shown != shown;
+        if self.rules.mutes.iter().filter(|m| holds(m)).count() >= ROOM_MUTES_MAX {
+            return Err(Refusal::Order(403, "As many are muted as may be; let somebody speak again first"));
+        }
+        let rules = self.change(out);
+        rules.mutes.retain(holds);
+        rules.mutes.push(Mute { shown: shown.clone(), hidden, until: time.map(|time| now + time) });
+        let what =
+            time.map_or("You are muted".to_owned(), |time| format!("You are muted for {}", term(time)));
+        self.tell_all_of(&shown, &because(&what, reason), out);
+        Ok(())
+    }
+
+    fn grant(&mut self, who: &Address, role: Role, out: &mut Vec<Effect>) -> Result<(), Refusal> {
+        let who = self.roster.who(who).map_or(who, |(shown, _)| shown).clone();
+        if !self.rules.granted.contains_key(&who) && self.rules.granted.len() >= ROOM_ROLES_MAX {
+            return Err(Refusal::Order(
+                403,
+                "As many have got a role as may; write members into the configuration",
+            ));
+        }
+        self.change(out).granted.insert(who.clone(), role);
+        let what = match role {
+            Role::Owner => "You are an owner of this room now",
+            Role::Moderator => "You are a moderator of this room now",
+            Role::Participant => "You have a voice now",
+            Role::Visitor => "You have no voice any more",
+            Role::Outsider | Role::Banned => "You have no special role any more",
+        };
+        self.tell_all_of(&who, what, out);
+        Ok(())
+    }
+
+    fn tell_all_of(&self, who: &Address, text: &str, out: &mut Vec<Effect>) {
+        let all = self.roster.who(who).map(|(_, all)| all).unwrap_or_default();
+        out.extend(all.iter().map(|endpoint| Effect::Tell { endpoint: *endpoint, text: text.to_owned() }));
+    }
+
+    /// The rules in force, as lines for moderators.
+    fn describe(&self, now: Now) -> String {
+        let rules: &Rules = &self.rules;
+        let on = |on: bool| if on { "on" } else { "off" };
+        let mut text = format!(
+            "subject: {}\nlock: {}\nmoderate: {}\nmembers-only: {}\npassword: {}\noccupants: {} of {}\nslow-mode: {} s",
+            rules.subject,
+            on(rules.locked),
+            on(rules.moderated),
+            on(rules.members_only),
+            on(rules.password.is_some()),
+            self.roster.participants(),
+            rules.participants_max,
+            rules.slow_mode.as_secs(),
+        );
+        let still = |until: Option<Now>| {
+            until.map_or(String::new(), |until| format!(" for {}", term(now.until(until))))
+        };
+        let mut roles = rules.policy.roles.clone();
+        roles.extend(rules.granted.clone());
+        let roles = roles
+            .iter()
+            .filter(|(_, role)| **role > Role::Outsider)
+            .map(|(who, role)| format!("role: {who} {role}"));
+        let bans = rules.bans.iter().filter(|b| b.holds(now));
+        let bans = bans.map(|b| because(&format!("ban: {}{}", b.name(), still(b.until)), &b.reason));
+        let mutes = rules.mutes.iter().filter(|m| m.until.is_none_or(|until| until > now));
+        let mutes = mutes.map(|m| format!("mute: {}{}", m.shown, still(m.until)));
+        let mut left = 0;
+        for line in roles.chain(bans).chain(mutes) {
+            if left > 0 || text.len() + line.len() > NOTICE_BYTES_MAX {
+                left += 1;
+            } else {
+                text.push('\n');
+                text.push_str(&line);
+            }
+        }
+        if left > 0 {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\nand {left} more");
+        }
+        text
+    }
+}
+
+/// `what: why`, or `what` if there is no why.
+fn because(what: &str, why: &str) -> String {
+    if why.is_empty() { what.to_owned() } else { format!("{what}: {why}") }
+}
