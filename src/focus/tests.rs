@@ -18,6 +18,7 @@ mod blink;
 mod directory;
 mod floods;
 mod lists;
+mod moderation;
 mod privacy;
 mod proxy;
 mod sidebars;
