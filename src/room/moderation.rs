@@ -305,3 +305,149 @@ impl Room {
 fn because(what: &str, why: &str) -> String {
     if why.is_empty() { what.to_owned() } else { format!("{what}: {why}") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::command::{Command, Posting};
+    use super::super::policy::Policy;
+    use super::super::rules::Caller;
+    use super::*;
+    use crate::base::id::ShardId;
+
+    struct World {
+        room: Room,
+        now: Now,
+        last: u32,
+    }
+
+    fn address(name: &str) -> Address {
+        Address::parse(&format!("sip:{name}@example.com")).unwrap()
+    }
+
+    impl World {
+        /// A room with a moderator, who is endpoint 0.
+        fn new() -> Self {
+            let roles = [("mod", Role::Moderator), ("boss", Role::Owner)];
+            let roles = roles.into_iter().map(|(name, role)| (address(name), role)).collect();
+            let rules = Rules::from(Policy { roles, ..Policy::default() });
+            let address = Address::parse("sip:lobby@chat.example.com").unwrap();
+            let mut w = Self { room: Room::new(address, rules.into(), ShardId(0), 1), now: Now(1), last: 0 };
+            w.enters(0, "mod");
+            w
+        }
+
+        fn does(&mut self, command: Command<'_>) -> Vec<Effect> {
+            let mut out = Vec::new();
+            self.room.apply(self.now, command, &mut out);
+            self.room.check();
+            out
+        }
+
+        fn enters(&mut self, n: u64, name: &str) -> bool {
+            self.enters_as(n, address(name), Caller::of(&address(name)))
+        }
+
+        fn enters_as(&mut self, n: u64, participant: Address, caller: Caller) -> bool {
+            let endpoint = EndpointId(n);
+            let out = self.does(Command::Join { endpoint, participant, able: None, caller, password: None });
+            self.does(Command::Bind { endpoint, at: ShardId(0) });
+            matches!(out[0], Effect::Grant { .. })
+        }
+
+        /// Somebody hides, whom the server knows or not.
+        fn hides(&mut self, n: u64, name: Option<&str>) -> Address {
+            let shown = Address::parse(&format!("sip:anonymous{n}@anonymous.invalid")).unwrap();
+            let caller =
+                Caller { known: name.map(address), hides: true, believed: true, ..Caller::default() };
+            assert!(self.enters_as(n, shown.clone(), caller));
+            shown
+        }
+
+        /// What the moderator's order leads to, after the verdict.
+        fn orders(&mut self, text: &str) -> Result<Vec<Effect>, Refusal> {
+            self.last += 1;
+            let (endpoint, no, order) = (EndpointId(0), MessageNo(self.last), Order::read(text.as_bytes()));
+            let mut out = self.does(Command::Order { endpoint, no, octets: 1, order });
+            let Effect::Verdict { verdict, .. } = out.remove(0) else { panic!("{out:?}") };
+            verdict.map(|()| out)
+        }
+
+        fn may_speak(&mut self, n: u64) -> bool {
+            self.last += 1;
+            let (endpoint, no, flag) = (EndpointId(n), MessageNo(self.last), crate::base::chunk::Flag::End);
+            let (to, content_type, size, octets) = (None, "text/plain", 1, 1);
+            let feedback = Default::default();
+            let posting = Posting { endpoint, no, to, content_type, size, octets, flag, feedback };
+            let out = self.does(Command::Post(posting));
+            matches!(out.first(), Some(Effect::Verdict { verdict: Ok(()), .. }))
+        }
+    }
+
+    #[test]
+    fn a_ban_of_an_anonymous_address_holds_against_who_hides_and_shows_nobody_who_that_is() {
+        let mut w = World::new();
+        let shown = w.hides(1, Some("eve"));
+        let out = w.orders(&format!("ban {shown}")).unwrap();
+        assert!(out.contains(&Effect::Evict { endpoint: EndpointId(1), at: ShardId(0) }), "{out:?}");
+        assert!(!w.enters(2, "eve"), "under her own name");
+        let told = w.room.describe(w.now);
+        assert!(told.contains(&format!("ban: {shown}")) && !told.contains("eve"), "{told}");
+        w.orders(&format!("unban {shown}")).unwrap();
+        assert!(w.enters(3, "eve"));
+        let unknown = w.hides(4, None);
+        assert_eq!(w.orders(&format!("ban {unknown}")).unwrap_err().msrp().0, 404);
+        w.orders(&format!("kick {unknown}")).unwrap();
+    }
+
+    #[test]
+    fn who_is_muted_while_hiding_is_muted_whenever_they_hide() {
+        let mut w = World::new();
+        let shown = w.hides(1, Some("eve"));
+        w.orders(&format!("mute {shown}")).unwrap();
+        assert!(!w.may_speak(1));
+        assert!(w.enters(2, "eve") && w.may_speak(2), "under her own name it would show who was muted");
+        let again = w.hides(3, Some("eve"));
+        assert!(!w.may_speak(3));
+        w.orders(&format!("unmute {again}")).unwrap();
+        assert!(w.may_speak(1) && w.may_speak(2) && w.may_speak(3));
+    }
+
+    #[test]
+    fn moderators_do_nothing_to_an_owner_who_hides() {
+        let mut w = World::new();
+        let shown = w.hides(1, Some("boss"));
+        assert_eq!(
+            w.orders(&format!("ban {shown}")).unwrap_err(),
+            Refusal::Denied(crate::base::rights::Rule::NotOver)
+        );
+    }
+
+    #[test]
+    fn lists_are_bounded_and_what_is_over_makes_room() {
+        let mut w = World::new();
+        for n in 0..ROOM_BANS_MAX {
+            w.orders(&format!("ban @spam{n}.example\nfor: 60")).unwrap();
+        }
+        w.orders("ban @spam0.example\nfor: 60").unwrap();
+        let why = w.orders("ban @more.example").unwrap_err();
+        assert!(matches!(why, Refusal::Order(403, told) if told.contains("as many bans")), "{why}");
+        let told = w.room.describe(w.now);
+        assert!(told.len() < 2 * NOTICE_BYTES_MAX && told.ends_with(" more"), "{told}");
+        w.now = w.now + Duration::from_secs(60);
+        w.orders("ban @more.example").unwrap();
+        assert_eq!(w.room.rules.bans.len(), 1);
+        for n in 0..ROOM_MUTES_MAX as u64 {
+            w.enters(n + 1, &format!("user{n}"));
+            w.orders(&format!("mute sip:user{n}@example.com")).unwrap();
+        }
+        w.enters(1000, "bob");
+        assert_eq!(w.orders("mute sip:bob@example.com").unwrap_err().msrp().0, 403);
+    }
+
+    #[test]
+    fn who_takes_out_themself_is_answered_before_they_go() {
+        let mut w = World::new();
+        let out = w.orders("kick sip:mod@example.com").unwrap();
+        assert!(matches!(&out[..], [Effect::Dismiss { endpoint: EndpointId(0), .. }]), "{out:?}");
+    }
+}
