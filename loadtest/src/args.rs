@@ -260,8 +260,8 @@ mod tests {
     fn a_wrong_flag_is_named_with_what_is_allowed() {
         let why = job("run --server h:1 --rooms 0").unwrap_err();
         assert_eq!(why, "--rooms must be a whole number from 1 to 1000000, not 0");
-        let why = job("run --server h:1 --transport tls").unwrap_err();
-        assert_eq!(why, "--transport must be one of \"udp\", \"tcp\", not tls");
+        let why = job("run --server h:1 --transport ws").unwrap_err();
+        assert_eq!(why, "--transport must be one of \"udp\", \"tcp\", \"tls\", not ws");
         assert!(job("run --server h:1 --rate -1").unwrap_err().starts_with("--rate must be a number from 0"));
         assert!(job("run --server h:1 --rate 1 --saturate").unwrap_err().contains("exclude each other"));
         assert!(job("run --preset huge").unwrap_err().contains("the presets are"));

@@ -27,8 +27,8 @@ const PART_BYTES_MIN: usize = 64 * 1024;
 /// Messages of which not all chunks are there, on one connection; one more is bad.
 const UNFINISHED_MAX: usize = 64;
 
-/// Who is told when a participant is in, or why not.
-pub(crate) type Bound = oneshot::Sender<Result<(), String>>;
+/// Who is told when a participant was in, or why not.
+pub(crate) type Bound = oneshot::Sender<Result<u64, String>>;
 
 /// A participant whose INVITE was accepted and whose connection stands.
 pub(crate) struct Grant {
@@ -211,7 +211,7 @@ impl Conn {
         score: &mut Score,
     ) -> Result<(), String> {
         match head.kind {
-            Kind::Response { code, comment } => self.response(code, comment, score)?,
+            Kind::Response { code, comment } => self.response(code, comment, now, score)?,
             Kind::Request(Method::Send) => self.send(head, body, end, now, score),
             Kind::Request(Method::Report) => {
                 if let Some(s) = head.status.filter(|s| s.code != 200) {
@@ -224,7 +224,7 @@ impl Conn {
         Ok(())
     }
 
-    fn response(&mut self, code: u16, comment: &[u8], score: &mut Score) -> Result<(), String> {
+    fn response(&mut self, code: u16, comment: &[u8], now: u64, score: &mut Score) -> Result<(), String> {
         let Some(bound) = self.binding.take() else {
             score.answers += 1;
             if code != 200 {
@@ -238,7 +238,10 @@ impl Conn {
             return Err(why);
         }
         // Who waited may have given up; the participant is in all the same.
-        let _ = bound.send(Ok(()));
+        let _ = bound.send(Ok(now));
+        if let Some(visit) = &mut self.visit {
+            visit.bound(now);
+        }
         Ok(())
     }
 
@@ -379,7 +382,7 @@ mod tests {
     const SIZE: usize = 5_000;
 
     /// A connection, the server's end of it, who waits for the binding, and a score.
-    fn bound() -> (Conn, TcpStream, oneshot::Receiver<Result<(), String>>, Score) {
+    fn bound() -> (Conn, TcpStream, oneshot::Receiver<Result<u64, String>>, Score) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (server, _) = listener.accept().unwrap();
@@ -440,7 +443,7 @@ mod tests {
             |code| format!("MSRP abcd {code}\r\nTo-Path: {LOCAL}\r\nFrom-Path: {REMOTE}\r\n-------abcd$\r\n");
         let (mut conn, _server, mut wait, mut score) = bound();
         feed(&mut conn, &mut score, answer("200 OK").as_bytes(), 10);
-        assert_eq!(wait.try_recv(), Ok(Ok(())));
+        assert_eq!(wait.try_recv(), Ok(Ok(5)));
         let (mut conn, _server, mut wait, mut score) = bound();
         assert!(conn.digest(answer("481 Gone").as_bytes(), 5, &mut score).is_err());
         assert!(wait.try_recv().unwrap().is_err_and(|why| why.contains("481 Gone")));

@@ -15,13 +15,13 @@ use crate::oracle::Shape;
 use crate::pace::{Interval, Schedule};
 use crate::score::{Names, Role, Score, Terms};
 use crate::stamp::Kind;
-use crate::sys::{ENDED, Epoll, READABLE, WRITABLE};
+use crate::sys::{Bell, ENDED, Epoll, READABLE, WRITABLE};
 use crate::voice::VoiceKind;
 use openmsrp::base::clock;
 use openmsrp::wire::msrp::head::FailureReport;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -42,8 +42,10 @@ const QUIET_MAX: Duration = Duration::from_secs(10);
 const LINGER: Duration = Duration::from_millis(100);
 /// Between two looks at what goes on, for whoever watches.
 const LIVE_NS: u64 = 100_000_000;
-/// The longest wait in a run that sleeps: orders come by another way than sockets.
+/// The longest wait in a run that sleeps.
 const WAIT_NS_MAX: u64 = 5_000_000;
+/// The longest wait without a run; an order ends it.
+const ORDER_WAIT: Duration = Duration::from_millis(100);
 
 /// One measured run.
 #[derive(Clone)]
@@ -78,6 +80,30 @@ pub(crate) enum Order {
     Run(Box<Plan>, oneshot::Sender<Measured>),
 }
 
+/// Where a thread takes orders.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    orders: Sender<Order>,
+    bell: Bell,
+}
+
+impl Desk {
+    /// Orders come through this channel, and the bell says so.
+    pub(crate) fn new(orders: Sender<Order>, bell: Bell) -> Self {
+        Self { orders, bell }
+    }
+
+    /// Gives an order.
+    ///
+    /// # Errors
+    /// The thread has ended.
+    pub(crate) fn give(&self, order: Order) -> Result<(), String> {
+        self.orders.send(order).map_err(|_| "a thread of the harness has ended")?;
+        self.bell.ring();
+        Ok(())
+    }
+}
+
 /// What a thread needs to know in advance.
 pub(crate) struct Setup {
     pub(crate) names: Names,
@@ -94,6 +120,8 @@ pub(crate) struct Setup {
     pub(crate) prefix: u32,
     /// Where it tells what goes on.
     pub(crate) live: Arc<Live>,
+    /// Rung at each order, so that none waits for a socket.
+    pub(crate) bell: Bell,
 }
 
 /// See the module's text.
@@ -116,6 +144,8 @@ pub(crate) struct Engine {
 }
 
 const NOBODY: u32 = u32::MAX;
+/// The key of the bell among the events.
+const BELL: u32 = u32::MAX;
 
 fn now() -> u64 {
     clock::now().0
@@ -129,9 +159,11 @@ impl Engine {
     pub(crate) fn new(setup: Setup) -> std::io::Result<Self> {
         let score = Score::new(terms(&setup, 0, 0, Interval::default()));
         let flows = score.flows() as usize;
+        let epoll = Epoll::new(EVENTS)?;
+        epoll.add(&setup.bell, BELL)?;
         Ok(Self {
             setup,
-            epoll: Epoll::new(EVENTS)?,
+            epoll,
             conns: Vec::new(),
             publishers: vec![NOBODY; flows],
             slow: Vec::new(),
@@ -157,7 +189,7 @@ impl Engine {
                     let _ = done.send(measured);
                 }
                 Ok(order) => self.follow(order),
-                Err(TryRecvError::Empty) => drop(self.turn(Duration::from_millis(2))),
+                Err(TryRecvError::Empty) => drop(self.turn(ORDER_WAIT)),
                 Err(TryRecvError::Disconnected) => return,
             }
         }
@@ -230,6 +262,10 @@ impl Engine {
         let events = self.epoll.wait(timeout);
         for i in 0..events {
             let (mask, key) = self.epoll.event(i);
+            if key == BELL {
+                self.setup.bell.silence();
+                continue;
+            }
             if mask & WRITABLE != 0 {
                 self.flush(key);
             }

@@ -2,25 +2,28 @@
 //!
 //! ```text
 //!   INVITE ─▶ 200 with a path ─▶ connect to it ─▶ empty SEND ─▶ 200: bound
-//!   (Caller, one socket)         (here)           (the engine thread of the room)
+//!   (Caller)                     (here)           (the engine thread of the room)
 //! ```
+//!
+//! All calls share one socket or connection for SIP, or each has its own; over TLS `secure.rs` makes it.
 //!
 //! A grant lapses some seconds after the 200 to the INVITE, so each participant is taken all the way
 //! before its place among the `--join-parallel` is given to the next. The first failure ends the test: the
-//! dialogs that stand are ended with BYE. Visitors come on a schedule of their own while the load runs. Bounded by the number of participants, [`BIND_WAIT`] and
-//! [`LEAVE_WAIT`].
+//! dialogs that stand are ended with BYE. Visitors come on a schedule of their own while the load runs. Bounded by the
+//! number of participants, [`BIND_WAIT`] and [`LEAVE_WAIT`].
 
 use crate::conn::Grant;
 use crate::cpu;
-use crate::engine::Order;
+use crate::engine::{Desk, Order};
 use crate::hist::{Grain, Hist};
 use crate::live::Line;
 use crate::pace::{Interval, Schedule};
 use crate::passwords::Passwords;
-use crate::scenario::{Scenario, SipTransport};
+use crate::scenario::{Scenario, SipConnections, SipTransport};
 use crate::score::{Names, Seat, Seating};
+use crate::secure::Trust;
 use crate::sys;
-use crate::visitor::Visits;
+use crate::visitor::{Stages, Visits, Way};
 use openmsrp::base::clock;
 use openmsrp::client::call::{Call, CallError, Caller, Invite, Transport};
 use openmsrp::wire::msrp::uri::{self, MsrpUri};
@@ -28,10 +31,9 @@ use openmsrp::wire::sdp::{self, Description, Setup};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 use tokio::net::{TcpSocket, lookup_host};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 /// From the connection to the 200 for the binding request.
@@ -45,7 +47,9 @@ const SOURCES_MAX: u64 = 200;
 
 /// What all participants share.
 pub(crate) struct Door {
-    caller: Caller,
+    sip: Sip,
+    /// The one for everybody; `None`: each has its own.
+    shared: Option<Caller>,
     passwords: Passwords,
     names: Names,
     seating: Seating,
@@ -55,7 +59,7 @@ pub(crate) struct Door {
     chatroom: &'static str,
     /// For session ids: different in each run.
     run: u64,
-    engines: Vec<Sender<Order>>,
+    engines: Vec<Desk>,
     /// Participants per source address; `None`: the kernel chooses the address.
     per_source: Option<u64>,
 }
@@ -63,10 +67,38 @@ pub(crate) struct Door {
 /// A participant is in.
 struct Entered {
     call: Call,
-    /// From `due` to the 200 to the INVITE, nanoseconds.
-    invite: u64,
-    /// From `due` to the answer to the binding request.
-    bound: u64,
+    /// When it was how far.
+    way: Way,
+}
+
+/// The way to the server for SIP.
+struct Sip {
+    server: SocketAddr,
+    transport: SipTransport,
+    /// Over TLS: whom to trust.
+    trust: Option<Trust>,
+}
+
+impl Sip {
+    /// Opens a socket or a connection.
+    async fn open(&self) -> Result<Caller, String> {
+        let failed = |e: &io::Error| {
+            let hint = "is the server running, with this port for SIP?";
+            format!("SIP to {}: {}", self.server, explain(e, hint))
+        };
+        let transport = match (&self.trust, self.transport) {
+            (Some(trust), _) => {
+                return match trust.connect(self.server).await {
+                    Ok((stream, local)) => Ok(Caller::secured(stream, local)),
+                    Err(Ok(e)) => Err(failed(&e)),
+                    Err(Err(why)) => Err(format!("SIP over TLS to {}: {why}", self.server)),
+                };
+            }
+            (None, SipTransport::Udp) => Transport::Udp,
+            (None, SipTransport::Tcp | SipTransport::Tls) => Transport::Tcp,
+        };
+        Caller::new(self.server, transport).await.map_err(|e| failed(&e))
+    }
 }
 
 /// Everybody is in.
@@ -76,6 +108,8 @@ pub(crate) struct AllIn {
     pub(crate) invite: Hist,
     /// From INVITE to the answer to the binding request.
     pub(crate) bound: Hist,
+    /// The same in parts.
+    pub(crate) stages: Stages,
 }
 
 impl Door {
@@ -88,16 +122,16 @@ impl Door {
         names: Names,
         server: SocketAddr,
         run: u64,
-        engines: &[Sender<Order>],
+        engines: &[Desk],
     ) -> Result<Self, String> {
         let passwords = Passwords::read(&s.password_file)?;
-        let transport = match s.transport {
-            SipTransport::Udp => Transport::Udp,
-            SipTransport::Tcp => Transport::Tcp,
+        let tls = s.transport == SipTransport::Tls;
+        let trust = if tls { Some(Trust::of(s)?) } else { None };
+        let sip = Sip { server, transport: s.transport, trust };
+        let shared = match s.sip_connections {
+            SipConnections::One => Some(sip.open().await?),
+            SipConnections::Each => None,
         };
-        let caller = Caller::new(server, transport).await.map_err(|e| {
-            format!("SIP to {server}: {}", explain(&e, "is the server running, with this port for SIP?"))
-        })?;
         let seating = Seating {
             rooms: s.rooms,
             participants: s.participants,
@@ -109,7 +143,8 @@ impl Door {
         let per_source = per_source(at_once, server, cpu::ephemeral_ports());
         let chatroom = if s.private_rate > 0.0 { "private-messages" } else { "" };
         Ok(Self {
-            caller,
+            sip,
+            shared,
             passwords,
             names,
             chatroom,
@@ -129,7 +164,12 @@ impl Door {
 pub(crate) async fn join(door: &Arc<Door>, parallel: u32) -> Result<AllIn, String> {
     let total = door.total;
     let line = Line::counting("joining", total);
-    let mut all = AllIn { calls: Vec::new(), invite: Hist::new(Grain::Fine), bound: Hist::new(Grain::Fine) };
+    let mut all = AllIn {
+        calls: Vec::new(),
+        invite: Hist::new(Grain::Fine),
+        bound: Hist::new(Grain::Fine),
+        stages: Stages::default(),
+    };
     let mut under_way = JoinSet::new();
     let mut next = 0;
     while (all.calls.len() as u64) < total {
@@ -139,10 +179,11 @@ pub(crate) async fn join(door: &Arc<Door>, parallel: u32) -> Result<AllIn, Strin
             next += 1;
         }
         match under_way.join_next().await {
-            Some(Ok(Ok(entered))) => {
-                all.invite.record(entered.invite);
-                all.bound.record(entered.bound);
-                all.calls.push(entered.call);
+            Some(Ok(Ok(Entered { call, way }))) => {
+                all.invite.record(way.answered.saturating_sub(way.due));
+                all.bound.record(way.bound.saturating_sub(way.due));
+                all.stages.note(&way);
+                all.calls.push(call);
             }
             Some(Ok(Err(why))) => {
                 drop(line);
@@ -179,18 +220,18 @@ pub(crate) async fn visits(door: &Arc<Door>, v: Visiting) -> Visits {
     if v.rate <= 0.0 {
         return sum;
     }
-    let schedule = Schedule::new(v.start, v.rate);
-    let mut under_way = JoinSet::new();
-    let mut k = 0;
-    loop {
-        let due = schedule.due(k);
-        if due >= v.interval.to {
-            break;
+    let mut due = match due_visits(Schedule::new(v.start, v.rate), v.interval.to) {
+        Ok(due) => due,
+        Err(e) => {
+            sum.failed = 1;
+            sum.first_failure = Some(format!("no visitor came, there is no thread for them: {e}"));
+            return sum;
         }
-        tokio::time::sleep(clock::now().until(clock::Now(due))).await;
+    };
+    let mut under_way = JoinSet::new();
+    while let Some((k, due)) = due.recv().await {
         let (door, number) = (Arc::clone(door), v.first + k as u32);
         under_way.spawn(async move { (due, door.visit(number, due, v).await) });
-        k += 1;
         while let Some(Ok((due, result))) = under_way.try_join_next() {
             note(&mut sum, v.interval, due, result);
         }
@@ -203,7 +244,24 @@ pub(crate) async fn visits(door: &Arc<Door>, v: Visiting) -> Visits {
     sum
 }
 
-fn note(sum: &mut Visits, interval: Interval, due: u64, result: Result<(u64, u64), String>) {
+/// Tells each visit when it is due, from a thread of its own: the runtime's timers know milliseconds only, which
+/// would be part of every join. Ends at `end`, or when nobody listens any more. Whoever listens late finds all of
+/// them: it is an open loop.
+fn due_visits(schedule: Schedule, end: u64) -> io::Result<mpsc::UnboundedReceiver<(u64, u64)>> {
+    let (tell, due) = mpsc::unbounded_channel();
+    let work = move || {
+        for (k, at) in (0..).map(|k| (k, schedule.due(k))).take_while(|(_, at)| *at < end) {
+            std::thread::sleep(clock::now().until(clock::Now(at)));
+            if tell.send((k, at)).is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new().name("visits".into()).spawn(work)?;
+    Ok(due)
+}
+
+fn note(sum: &mut Visits, interval: Interval, due: u64, result: Result<Way, String>) {
     if let Err(why) = &result
         && sum.first_failure.is_none()
     {
@@ -216,11 +274,7 @@ fn note(sum: &mut Visits, interval: Interval, due: u64, result: Result<(u64, u64
     }
     sum.begun += 1;
     match result {
-        Ok((invite, bound)) => {
-            sum.entered += 1;
-            sum.invite.record(invite);
-            sum.bound.record(bound);
-        }
+        Ok(way) => sum.entered(&way, interval),
         Err(_) => sum.failed += 1,
     }
 }
@@ -249,25 +303,28 @@ pub(crate) async fn leave(calls: Vec<Call>) -> usize {
 }
 
 impl Door {
-    /// One visit: in, stay, out. Returns the times to the 200 and to the binding.
-    async fn visit(&self, number: u32, due: u64, v: Visiting) -> Result<(u64, u64), String> {
+    /// One visit: in, stay, out. Returns how long it took to get in.
+    async fn visit(&self, number: u32, due: u64, v: Visiting) -> Result<Way, String> {
         let seat = self.seating.visitor(number);
-        let Entered { call, invite, bound } =
-            self.join_one(seat, self.total + u64::from(number), due).await?;
+        let Entered { call, way } = self.join_one(seat, self.total + u64::from(number), due).await?;
         let end = (clock::now() + v.stay).min(clock::Now(v.interval.to));
         tokio::time::sleep(clock::now().until(end)).await;
         let engine = &self.engines[seat.room as usize % self.engines.len()];
         // A thread that has ended has nothing to forget.
-        let _ = engine.send(Order::Leaving(number));
+        let _ = engine.give(Order::Leaving(number));
         // An answer that never comes is the server's affair, and no visit's.
         let _ = tokio::time::timeout(BIND_WAIT, call.bye()).await;
-        let _ = engine.send(Order::Gone(number));
-        Ok((invite, bound))
+        let _ = engine.give(Order::Gone(number));
+        Ok(way)
     }
 
     async fn join_one(&self, seat: Seat, number: u64, due: u64) -> Result<Entered, String> {
         let (room, from) = (self.names.room(seat.room), self.names.participant(number));
-        let source = self.source_of(number);
+        let caller = match &self.shared {
+            Some(caller) => caller.clone(),
+            None => self.sip.open().await?,
+        };
+        let source = self.source_of(number, &caller);
         let host = match source {
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),
@@ -289,13 +346,14 @@ impl Door {
         });
         let request = Invite { room: &room, from: &from, display_name: "", offer: &offer };
         let caller = match self.passwords.account(&from)? {
-            Some(account) => &self.caller.clone().with_account(account),
-            None => &self.caller,
+            Some(account) => caller.with_account(account),
+            None => caller,
         };
+        let ready = clock::now().0;
         let call = caller.invite(&request).await.map_err(|e| refusal(&room, &from, &e))?;
-        let invite = clock::now().0.saturating_sub(due);
+        let answered = clock::now().0;
         match self.enter(seat, &call, source, local, from, room.clone(), due).await {
-            Ok(()) => Ok(Entered { call, invite, bound: clock::now().0.saturating_sub(due) }),
+            Ok(bound) => Ok(Entered { call, way: Way { due, ready, answered, bound } }),
             Err(why) => {
                 call.bye().await;
                 Err(format!("{room}, participant {}: {why}", seat.member))
@@ -313,7 +371,7 @@ impl Door {
         from: String,
         room: String,
         invited: u64,
-    ) -> Result<(), String> {
+    ) -> Result<u64, String> {
         let remote = path_of(&call.answer)?;
         let target = target_of(&remote).await?;
         let source = self.per_source.map(|_| source);
@@ -321,7 +379,7 @@ impl Door {
         let (bound, wait) = oneshot::channel();
         let order = Order::Bind(Box::new(Grant { seat, socket, local, remote, from, room, invited, bound }));
         let engine = seat.room as usize % self.engines.len();
-        self.engines[engine].send(order).map_err(|_| "the harness's thread has ended".to_owned())?;
+        self.engines[engine].give(order)?;
         match tokio::time::timeout(BIND_WAIT, wait).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err("the harness's thread has ended".into()),
@@ -329,13 +387,13 @@ impl Door {
         }
     }
 
-    fn source_of(&self, number: u64) -> IpAddr {
+    fn source_of(&self, number: u64, caller: &Caller) -> IpAddr {
         match self.per_source {
             // 127.0.0.2 and on: the first one is everybody's.
             Some(per_source) => {
                 Ipv4Addr::new(127, 0, 0, 2 + (number / per_source % SOURCES_MAX) as u8).into()
             }
-            None => self.caller.local_addr().ip(),
+            None => caller.local_addr().ip(),
         }
     }
 }
@@ -346,7 +404,11 @@ fn path_of(answer: &str) -> Result<String, String> {
         Description::parse(answer.as_bytes()).map_err(|e| format!("the answer cannot be read: {e}"))?;
     let chat = description.chat().map_err(|e| format!("the answer has no chat: {e}"))?;
     if chat.secure {
-        return Err("the server wants TLS, which the harness does not speak: offer MSRP over TCP".into());
+        return Err(format!(
+            "the server answers with MSRP over TLS ({}), which the harness does not speak; it offered MSRP over TCP \
+             (TCP/MSRP), let the server take that",
+            chat.path
+        ));
     }
     Ok(chat.path.clone())
 }

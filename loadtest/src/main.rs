@@ -5,7 +5,7 @@
 //! - [`args`], [`scenario`]: the command line, and what is to be tested.
 //! - [`course`]: the course of a test; [`search`]: which rate is next.
 //! - [`session`]: one harness at one server; [`coordinate`]: several.
-//! - [`join`]: INVITE and connection of every participant, and visitors who come and go.
+//! - [`join`]: INVITE and connection of every participant, and visitors who come and go; [`secure`]: SIP over TLS.
 //! - [`engine`]: one thread, one epoll loop; [`conn`]: one MSRP connection; [`voice`]: what
 //!   publishers write.
 //! - [`score`]: what comes in is read, judged and timed; [`stamp`]: the texts; [`oracle`], [`visitor`]: the
@@ -33,6 +33,7 @@ mod report;
 mod scenario;
 mod score;
 mod search;
+mod secure;
 mod session;
 mod stamp;
 mod sys;

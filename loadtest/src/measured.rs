@@ -5,7 +5,7 @@ use crate::hist::{Grain, Hist};
 use crate::oracle::Findings;
 use crate::pace::{Interval, Meter};
 use crate::score::{Count, Troubles};
-use crate::visitor::Visits;
+use crate::visitor::{Stages, Visits};
 use serde::{Deserialize, Serialize};
 
 /// See the module's text.
@@ -104,6 +104,7 @@ pub(crate) struct Joining {
     pub(crate) invite: Hist,
     /// From INVITE to the answer to the binding request.
     pub(crate) bound: Hist,
+    pub(crate) stages: Stages,
     /// Microseconds of CPU that the server took meanwhile.
     pub(crate) server_cpu_us: Option<f64>,
     /// The server's resident memory before.
@@ -119,6 +120,7 @@ impl Default for Joining {
             seconds: 0.0,
             invite: Hist::new(Grain::Fine),
             bound: Hist::new(Grain::Fine),
+            stages: Stages::default(),
             server_cpu_us: None,
             rss_before: None,
             rss_joined: None,
@@ -133,6 +135,7 @@ impl Joining {
         self.seconds = self.seconds.max(other.seconds);
         self.invite.add(&other.invite);
         self.bound.add(&other.bound);
+        self.stages.add(&other.stages);
     }
 }
 

@@ -68,7 +68,7 @@ impl Interval {
     }
 
     /// The slice that holds `time`.
-    fn slice_of(&self, time: u64) -> Option<usize> {
+    pub(crate) fn slice_of(&self, time: u64) -> Option<usize> {
         self.holds(time).then(|| ((time - self.from) / self.slice_ns()) as usize)
     }
 }

@@ -4,27 +4,27 @@
 //! waking for visitors, and at each slice of time to read the server's CPU time and memory.
 
 use crate::cpu::{self, CpuTime};
-use crate::engine::{Engine, Order, Plan, Setup};
+use crate::engine::{Desk, Engine, Order, Plan, Setup};
 use crate::join::{self, Door, Visiting};
 use crate::live::{self, Live};
 use crate::measured::{Joining, Measured};
 use crate::oracle::Shape;
 use crate::pace::Interval;
 use crate::report::{Sample, Sampled};
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, SipConnections};
 use crate::score::Names;
-use crate::sys;
+use crate::sys::{self, Bell};
 use crate::voice::VoiceKind;
 use openmsrp::base::clock::{self, Now};
 use openmsrp::client::call::Call;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 use tokio::net::lookup_host;
 use tokio::sync::oneshot;
 
-/// Open files of the harness besides its participants.
+/// Open files of the harness besides those of its participants.
 const OTHER_FILES: u64 = 64;
 /// From the order to the first message.
 pub(crate) const START_WAIT: Duration = Duration::from_millis(50);
@@ -33,7 +33,7 @@ const ENDED: &str = "a thread of the harness has ended";
 /// Everybody is in.
 pub(crate) struct Session {
     scenario: Scenario,
-    engines: Vec<Sender<Order>>,
+    engines: Vec<Desk>,
     lives: Vec<Arc<Live>>,
     door: Arc<Door>,
     calls: Vec<Call>,
@@ -63,7 +63,7 @@ impl Session {
         let after = s.server_pid.map(cpu::time_of).transpose()?;
         for engine in &engines {
             let (done, quiet) = oneshot::channel();
-            engine.send(Order::Quiet(done)).map_err(|_| ENDED)?;
+            engine.give(Order::Quiet(done))?;
             quiet.await.map_err(|_| ENDED)?;
         }
         let joining = Joining {
@@ -71,6 +71,7 @@ impl Session {
             seconds,
             invite: all.invite,
             bound: all.bound,
+            stages: all.stages,
             server_cpu_us: after.zip(before).map(|(a, b)| a.since(b).total() as f64),
             rss_before,
             rss_joined: resident(s)?,
@@ -117,7 +118,7 @@ impl Session {
                 sleep: s.sleep,
             };
             let (done, outcome) = oneshot::channel();
-            engine.send(Order::Run(Box::new(plan), done)).map_err(|_| ENDED)?;
+            engine.give(Order::Run(Box::new(plan), done))?;
             waiting.push(outcome);
         }
         let visiting = Visiting {
@@ -149,7 +150,7 @@ impl Session {
 }
 
 /// The threads' orders, and where each tells what goes on.
-type Threads = (Vec<Sender<Order>>, Vec<Arc<Live>>);
+type Threads = (Vec<Desk>, Vec<Arc<Live>>);
 
 fn start_engines(s: &Scenario, names: &Names, run: u64) -> Result<Threads, String> {
     let cores = s.thread_cores();
@@ -176,6 +177,7 @@ fn start_engines(s: &Scenario, names: &Names, run: u64) -> Result<Threads, Strin
         };
         let live = Arc::new(Live::default());
         lives.push(Arc::clone(&live));
+        let bell = Bell::new().map_err(|e| format!("eventfd: {e}"))?;
         let engine = Engine::new(Setup {
             names: names.clone(),
             shape,
@@ -185,10 +187,11 @@ fn start_engines(s: &Scenario, names: &Names, run: u64) -> Result<Threads, Strin
             threads,
             prefix: (run >> 32) as u32 ^ thread as u32,
             live,
+            bell: bell.clone(),
         })
         .map_err(|e| format!("epoll: {e}"))?;
         let (sender, orders) = channel();
-        engines.push(sender);
+        engines.push(Desk::new(sender, bell));
         let work = move || {
             if let Some(core) = core
                 && let Err(e) = sys::pin_to(core)
@@ -250,7 +253,8 @@ fn resident(s: &Scenario) -> Result<Option<u64>, String> {
 
 fn check_open_files(s: &Scenario) -> Result<(), String> {
     let limit = sys::raise_open_files().map_err(|e| format!("cannot raise the limit on open files: {e}"))?;
-    let needed = s.total() + s.visitors_at_once() + OTHER_FILES;
+    let each = if s.sip_connections == SipConnections::Each { 2 } else { 1 };
+    let needed = (s.total() + s.visitors_at_once()) * each + OTHER_FILES;
     if limit < needed {
         return Err(format!(
             "{} participants need {needed} open files, the hard limit is {limit}; raise it (ulimit -Hn {needed} \

@@ -6,8 +6,10 @@
 
 #![allow(unsafe_code)]
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Readable, or something is wrong (errors and hang-ups show as readable too).
@@ -21,6 +23,8 @@ pub(crate) const WRITABLE: u32 = libc::EPOLLOUT as u32;
 pub(crate) struct Epoll {
     fd: OwnedFd,
     events: Vec<libc::epoll_event>,
+    /// Whether the kernel waits for less than milliseconds (Linux 5.11).
+    exact: bool,
 }
 
 impl Epoll {
@@ -30,7 +34,8 @@ impl Epoll {
         let raw = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         // SAFETY: the call above made this descriptor, nobody else knows it.
         let fd = unsafe { OwnedFd::from_raw_fd(raw) };
-        Ok(Self { fd, events: vec![libc::epoll_event { events: 0, u64: 0 }; events.clamp(1, 65_536)] })
+        let events = vec![libc::epoll_event { events: 0, u64: 0 }; events.clamp(1, 65_536)];
+        Ok(Self { fd, events, exact: true })
     }
 
     /// Watches `socket` for reading; events carry `key`.
@@ -54,11 +59,25 @@ impl Epoll {
     /// Waits; zero asks without waiting. Returns how many events [`Epoll::event`] can tell.
     pub(crate) fn wait(&mut self, timeout: Duration) -> usize {
         let max = libc::c_int::try_from(self.events.len()).unwrap_or(libc::c_int::MAX);
+        if self.exact {
+            let exact = libc::timespec {
+                tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
+                tv_nsec: timeout.subsec_nanos().into(),
+            };
+            let (fd, events) = (self.fd.as_raw_fd(), self.events.as_mut_ptr());
+            // SAFETY: the array is valid for `max` events, the time lives through the call, no mask is given.
+            let n = unsafe { libc::epoll_pwait2(fd, events, max, &raw const exact, std::ptr::null()) };
+            if n >= 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ENOSYS) {
+                // An error can only be EINTR here: no events.
+                return usize::try_from(n).unwrap_or(0);
+            }
+            self.exact = false;
+        }
         // Whole milliseconds, rounded up: a wait that is too short would spin.
         let ms = libc::c_int::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(libc::c_int::MAX);
         // SAFETY: the array is valid for `max` events.
         let n = unsafe { libc::epoll_wait(self.fd.as_raw_fd(), self.events.as_mut_ptr(), max, ms) };
-        // An error can only be EINTR here: no events.
+        // As above.
         usize::try_from(n).unwrap_or(0)
     }
 
@@ -66,6 +85,38 @@ impl Epoll {
     pub(crate) fn event(&self, i: usize) -> (u32, u32) {
         let e = self.events[i];
         (e.events, e.u64 as u32)
+    }
+}
+
+/// Ends the wait of another thread: whoever watches it for reading wakes when it is rung.
+#[derive(Clone)]
+pub(crate) struct Bell(Arc<File>);
+
+impl Bell {
+    /// A new one, silent.
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: takes no pointers.
+        let raw = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+        // SAFETY: the call above made this descriptor, nobody else knows it.
+        Ok(Self(Arc::new(unsafe { OwnedFd::from_raw_fd(raw) }.into())))
+    }
+
+    /// Rings it; once is as good as often.
+    pub(crate) fn ring(&self) {
+        // It can only be full, and rings then.
+        let _ = (&*self.0).write(&1u64.to_ne_bytes());
+    }
+
+    /// Silences it.
+    pub(crate) fn silence(&self) {
+        // It can only be silent already.
+        let _ = (&*self.0).read(&mut [0; 8]);
+    }
+}
+
+impl AsFd for Bell {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

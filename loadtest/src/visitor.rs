@@ -5,7 +5,7 @@
 //! the end cannot be told from what came after it left, and is not counted.
 //!
 //! Touches only its own tables; time is an argument. Bounded: one entry for each visitor that is in, and one
-//! number in it for each publisher of the room.
+//! number in it for each publisher of the room; a histogram for each slice of time.
 
 use crate::hist::{Grain, Hist};
 use crate::oracle::Findings;
@@ -14,10 +14,63 @@ use crate::stamp::Stamp;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
+/// What a join is made of, each part from the end of the one before.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Stages {
+    /// From when the INVITE was due to when it was handed over: the connection for SIP, where each has its own, with
+    /// its TLS handshake; and what the harness was late.
+    pub(crate) ready: Hist,
+    /// From there to the 200.
+    pub(crate) answered: Hist,
+    /// To the answer to the binding request: the MSRP connection is in it.
+    pub(crate) bound: Hist,
+    /// To the first message; of visitors.
+    pub(crate) heard: Hist,
+}
+
+impl Default for Stages {
+    fn default() -> Self {
+        let empty = || Hist::new(Grain::Fine);
+        Self { ready: empty(), answered: empty(), bound: empty(), heard: empty() }
+    }
+}
+
+/// When a participant was how far on its way in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way {
+    /// The INVITE was due.
+    pub(crate) due: u64,
+    /// It was handed over.
+    pub(crate) ready: u64,
+    /// Its 200 was there.
+    pub(crate) answered: u64,
+    /// The binding was answered.
+    pub(crate) bound: u64,
+}
+
+impl Stages {
+    /// Somebody came in.
+    pub(crate) fn note(&mut self, way: &Way) {
+        self.ready.record(way.ready.saturating_sub(way.due));
+        self.answered.record(way.answered.saturating_sub(way.ready));
+        self.bound.record(way.bound.saturating_sub(way.answered));
+    }
+
+    /// Adds what others measured.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.ready.add(&other.ready);
+        self.answered.add(&other.answered);
+        self.bound.add(&other.bound);
+        self.heard.add(&other.heard);
+    }
+}
+
 /// One visit, from the side of the connection.
 #[derive(Debug)]
 pub(crate) struct Visit {
     invited: u64,
+    /// When the binding was answered.
+    bound: Option<u64>,
     greeted: bool,
     last: HashMap<u16, u32>,
 }
@@ -25,7 +78,12 @@ pub(crate) struct Visit {
 impl Visit {
     /// A visit whose INVITE was due at `invited`.
     pub(crate) fn new(invited: u64) -> Self {
-        Self { invited, greeted: false, last: HashMap::new() }
+        Self { invited, bound: None, greeted: false, last: HashMap::new() }
+    }
+
+    /// The binding was answered.
+    pub(crate) fn bound(&mut self, now: u64) {
+        self.bound = Some(now);
     }
 
     /// A copy came; returns how many before it are missing, and `None` if it should not have come now.
@@ -66,6 +124,24 @@ pub(crate) struct Visits {
     pub(crate) bound: Hist,
     /// … to the first message.
     pub(crate) first: Hist,
+    /// The same in parts.
+    pub(crate) stages: Stages,
+    /// By slice of the interval: when they came in.
+    pub(crate) slices: Vec<JoinSlice>,
+}
+
+/// Those who came in within a slice of time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct JoinSlice {
+    pub(crate) entered: u64,
+    /// From when the INVITE was due to the binding.
+    pub(crate) bound: Hist,
+}
+
+impl Default for JoinSlice {
+    fn default() -> Self {
+        Self { entered: 0, bound: Hist::new(Grain::Middle) }
+    }
 }
 
 impl Default for Visits {
@@ -81,6 +157,8 @@ impl Default for Visits {
             invite: empty(),
             bound: empty(),
             first: empty(),
+            stages: Stages::default(),
+            slices: Vec::new(),
         }
     }
 }
@@ -100,6 +178,8 @@ impl Visits {
             visit.greeted = true;
             if interval.holds(visit.invited) {
                 self.first.record(now.saturating_sub(visit.invited));
+                // What comes before the answer has been under way before it.
+                self.stages.heard.record(now.saturating_sub(visit.bound.unwrap_or(now)));
             }
         }
         let Some(missing) = visit.receive(stamp, findings) else { return false };
@@ -119,6 +199,30 @@ impl Visits {
         self.invite.add(&other.invite);
         self.bound.add(&other.bound);
         self.first.add(&other.first);
+        self.stages.add(&other.stages);
+        if self.slices.len() < other.slices.len() {
+            self.slices.resize_with(other.slices.len(), JoinSlice::default);
+        }
+        for (a, b) in self.slices.iter_mut().zip(&other.slices) {
+            a.entered += b.entered;
+            a.bound.add(&b.bound);
+        }
+    }
+
+    /// Somebody whose INVITE was due in `interval` came in.
+    pub(crate) fn entered(&mut self, way: &Way, interval: Interval) {
+        self.entered += 1;
+        self.invite.record(way.answered.saturating_sub(way.due));
+        self.bound.record(way.bound.saturating_sub(way.due));
+        self.stages.note(way);
+        // Who came in after the end is counted, but belongs to no slice.
+        if let Some(at) = interval.slice_of(way.bound) {
+            if self.slices.len() <= at {
+                self.slices.resize_with(at + 1, JoinSlice::default);
+            }
+            self.slices[at].entered += 1;
+            self.slices[at].bound.record(way.bound.saturating_sub(way.due));
+        }
     }
 }
 
@@ -154,6 +258,26 @@ mod tests {
     fn a_repeated_copy_and_a_late_one_are_told_apart() {
         let (visits, findings) = judged("a7 a7 a9 a8 a10");
         assert_eq!((findings.duplicates, findings.out_of_order, visits.copies, visits.lost), (1, 1, 3, 1));
+    }
+
+    #[test]
+    fn the_parts_of_a_join_add_up_to_the_whole_and_stand_where_it_was_done() {
+        let interval = Interval { from: 0, to: 1_000_000_000 };
+        let mut visits = Visits::default();
+        for due in [10_000_000, 600_000_000] {
+            let way = Way { due, ready: due + 1_000, answered: due + 5_000, bound: due + 7_000 };
+            visits.entered(&way, interval);
+        }
+        // Came in after the end: counted, in no slice.
+        let late = Way { due: 999_000_000, ready: 999_001_000, answered: 999_005_000, bound: 1_200_000_000 };
+        visits.entered(&late, interval);
+        let mut sum = Visits::default();
+        sum.add(&visits);
+        let middle = |h: &Hist| h.us(0.5).round();
+        let s = &sum.stages;
+        assert_eq!([&s.ready, &s.answered, &s.bound, &sum.bound].map(middle), [1.0, 4.0, 2.0, 7.0]);
+        assert_eq!(sum.slices.iter().map(|s| s.entered).collect::<Vec<_>>(), [1, 0, 1]);
+        assert_eq!(sum.entered, 3);
     }
 
     #[test]

@@ -15,8 +15,8 @@ mod incoming;
 mod within;
 
 use super::account::{Account, Proofs, RoomPassword};
-use super::call::{CallError, Invite, Step, Transport};
-use super::sip::{Incoming, Line, NOBODY, is_sip_uri, list, quote, uri};
+use super::call::{CallError, Invite, Step};
+use super::sip::{Incoming, Line, NOBODY, is_sip_uri, is_sips, list, quote, uri};
 use crate::base::clock::Now;
 use crate::base::entropy::Entropy;
 use crate::base::id::Token;
@@ -37,6 +37,44 @@ const SUBSCRIBE_SECONDS: u64 = 3600;
 /// What asks that the others do not learn who calls (RFC 3323 §4.2, RFC 3325 §9.3).
 const PRIVATE: &str = "Privacy: id\r\n";
 const ALLOW: &str = "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, NOTIFY, UPDATE\r\n";
+
+/// How messages travel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Way {
+    /// Datagrams: what is not answered is repeated.
+    Udp,
+    /// A connection.
+    Tcp,
+    /// A connection that is secured.
+    Tls,
+}
+
+impl Way {
+    /// As it stands in a Via.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+        }
+    }
+
+    /// As it stands in our Contact; UDP is the default. For TLS the parameter is deprecated (RFC 3261 §26.2.2), yet it
+    /// is what tells the servers there are to come back on this connection: `sips` would demand TLS on every hop of
+    /// a dialog that was begun without (RFC 5630 §5.1.1.2), and TCP would have them open a connection in the clear.
+    fn uri_parameter(self) -> &'static str {
+        match self {
+            Self::Udp => "",
+            Self::Tcp => ";transport=tcp",
+            Self::Tls => ";transport=tls",
+        }
+    }
+
+    /// Whether nothing is lost on the way, so that nothing is repeated (RFC 3261 §17).
+    fn is_reliable(self) -> bool {
+        self != Self::Udp
+    }
+}
 
 /// What the server says to an INVITE that it accepts.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -174,7 +212,7 @@ impl Transaction {
 pub(super) struct Agent {
     /// Our end of the flow as it stands in Via and Contact: `host:port`.
     host: String,
-    transport: Transport,
+    way: Way,
     entropy: Entropy,
     dialogs: HashMap<Token, Dialog>,
     transactions: HashMap<Token, Transaction>,
@@ -185,10 +223,10 @@ pub(super) struct Agent {
 }
 
 impl Agent {
-    pub(super) fn new(host: String, transport: Transport, entropy: Entropy) -> Self {
+    pub(super) fn new(host: String, way: Way, entropy: Entropy) -> Self {
         Self {
             host,
-            transport,
+            way,
             entropy,
             dialogs: HashMap::new(),
             transactions: HashMap::new(),
@@ -454,7 +492,7 @@ impl Agent {
         let octets = self.render(id, asked.method, cseq, branch, &extra, &asked.body);
         self.out.push_back(octets.clone());
         let expires = now + RESPONSE_WAIT;
-        let repeat = (self.transport == Transport::Udp).then(|| now + T1);
+        let repeat = (!self.way.is_reliable()).then(|| now + T1);
         let transaction = Transaction {
             dialog: id,
             asked,
@@ -471,7 +509,8 @@ impl Agent {
         }
     }
 
-    /// Our own URI: the user part of the caller's address at this socket.
+    /// Our own URI: the user part of the caller's address at this socket; `sips` in dialogs with `sips` (RFC 3261
+    /// §8.1.1.8).
     fn contact(&self, id: Token) -> String {
         let user = self.dialogs.get(&id).map_or("", |d| {
             let address = uri(&d.from);
@@ -479,7 +518,10 @@ impl Agent {
             rest.split_once('@').map_or("", |(user, _)| user)
         });
         let at = if user.is_empty() { "" } else { "@" };
-        format!("sip:{user}{at}{}{}", self.host, self.transport.uri_parameter())
+        if self.dialogs.get(&id).is_some_and(|d| is_sips(&d.room)) {
+            return format!("sips:{user}{at}{}", self.host);
+        }
+        format!("sip:{user}{at}{}{}", self.host, self.way.uri_parameter())
     }
 
     fn render(&self, id: Token, method: &str, cseq: u32, branch: Token, extra: &str, body: &str) -> Vec<u8> {
@@ -491,7 +533,7 @@ impl Agent {
             "{method} {target} SIP/2.0\r\nVia: SIP/2.0/{} {};branch=z9hG4bK{branch};rport\r\n\
              Max-Forwards: 70\r\n{routes}From: {};tag={}\r\nTo: <{}>{to_tag}\r\nCall-ID: {id}\r\n\
              CSeq: {cseq} {method}\r\nUser-Agent: openmsrp/{}\r\n{extra}Content-Length: {}\r\n\r\n{body}",
-            self.transport.name(),
+            self.way.name(),
             self.host,
             d.from,
             d.local_tag,
@@ -529,7 +571,7 @@ impl Agent {
                 "{method} {target} SIP/2.0\r\nVia: SIP/2.0/{} {};branch=z9hG4bK{};rport\r\n\
                  Max-Forwards: 70\r\n{routes}From: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {cseq} {method}\r\n\
                  Content-Length: 0\r\n\r\n",
-                self.transport.name(),
+                self.way.name(),
                 self.host,
                 self.entropy.token(),
                 header("From"),

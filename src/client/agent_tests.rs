@@ -1,7 +1,7 @@
 //! The user agent by value: every octet in and out, and a clock that is a number.
 
-use super::agent::{Agent, Answer, Manner, News};
-use super::call::{CallError, Invite, Transport};
+use super::agent::{Agent, Answer, Manner, News, Way};
+use super::call::{CallError, Invite};
 use super::sip::{Incoming, Line, param};
 use crate::base::clock::Now;
 use crate::base::entropy::Entropy;
@@ -16,8 +16,8 @@ fn at(milliseconds: u64) -> Now {
     Now(0) + Duration::from_millis(milliseconds)
 }
 
-fn agent(transport: Transport) -> Agent {
-    Agent::new("192.0.2.1:5062".to_string(), transport, Entropy::from_seed(1))
+fn agent(way: Way) -> Agent {
+    Agent::new("192.0.2.1:5062".to_string(), way, Entropy::from_seed(1))
 }
 
 fn sent(agent: &mut Agent) -> Vec<String> {
@@ -88,7 +88,7 @@ fn code(message: &str) -> u16 {
 
 #[test]
 fn an_invite_says_who_calls_whom_and_how_to_answer() {
-    let mut a = agent(Transport::Tcp);
+    let mut a = agent(Way::Tcp);
     let (_, text) = invite(&mut a);
     assert!(text.starts_with(
         "INVITE sip:lobby@chat.example.com SIP/2.0\r\nVia: SIP/2.0/TCP 192.0.2.1:5062;branch=z9hG4bK"
@@ -100,8 +100,27 @@ fn an_invite_says_who_calls_whom_and_how_to_answer() {
 }
 
 #[test]
+fn over_tls_the_contact_leads_back_to_the_connection() {
+    let mut a = agent(Way::Tls);
+    let (_, text) = invite(&mut a);
+    assert!(text.contains("\r\nVia: SIP/2.0/TLS 192.0.2.1:5062;branch="), "{text}");
+    assert!(text.contains("\r\nContact: <sip:alice@192.0.2.1:5062;transport=tls>\r\n"), "{text}");
+    a.wake(at(31_000));
+    assert_eq!(sent(&mut a), [""; 0]);
+}
+
+#[test]
+fn who_calls_a_sips_address_can_be_reached_by_one() {
+    let mut a = agent(Way::Tls);
+    let ask = Invite { room: "sips:lobby@x.example", from: "sips:al@x.example", display_name: "", offer: "" };
+    a.invite(at(0), &ask, &Manner::default()).unwrap();
+    let text = sent(&mut a).remove(0);
+    assert!(text.contains("\r\nContact: <sips:al@192.0.2.1:5062>\r\n"), "{text}");
+}
+
+#[test]
 fn over_udp_an_invite_is_repeated_until_a_first_sign_of_life() {
-    let mut a = agent(Transport::Udp);
+    let mut a = agent(Way::Udp);
     let (_, invite) = invite(&mut a);
     let mut repeated = Vec::new();
     for tick in 0..60 {
@@ -117,7 +136,7 @@ fn over_udp_an_invite_is_repeated_until_a_first_sign_of_life() {
 
 #[test]
 fn over_tcp_nothing_is_repeated() {
-    let mut a = agent(Transport::Tcp);
+    let mut a = agent(Way::Tcp);
     invite(&mut a);
     a.wake(at(31_000));
     assert_eq!(sent(&mut a), [""; 0]);
@@ -125,7 +144,7 @@ fn over_tcp_nothing_is_repeated() {
 
 #[test]
 fn a_call_without_any_response_fails_after_32_seconds() {
-    let mut a = agent(Transport::Udp);
+    let mut a = agent(Way::Udp);
     let (id, _) = invite(&mut a);
     a.wake(at(31_999));
     assert_eq!(news(&mut a), []);
@@ -136,7 +155,7 @@ fn a_call_without_any_response_fails_after_32_seconds() {
 
 #[test]
 fn a_call_that_only_rings_is_cancelled_after_three_minutes() {
-    let mut a = agent(Transport::Tcp);
+    let mut a = agent(Way::Tcp);
     let (id, invite) = invite(&mut a);
     a.receive(at(1000), answer(&invite, "180 Ringing", "", "").as_bytes());
     a.wake(at(180_999));
@@ -155,7 +174,7 @@ fn a_call_that_only_rings_is_cancelled_after_three_minutes() {
 
 #[test]
 fn an_answer_is_acknowledged_at_its_contact_along_its_route_each_time_it_comes() {
-    let mut a = agent(Transport::Udp);
+    let mut a = agent(Way::Udp);
     let (id, invite) = invite(&mut a);
     let extra = format!("Record-Route: <sip:p1;lr>, <sip:p2;lr>\r\nRecord-Route: <sip:p3;lr>\r\n{CONTACT}");
     let ok = answer(&invite, "200 OK", &extra, "v=0\r\nanswer\r\n");
@@ -175,7 +194,7 @@ fn an_answer_is_acknowledged_at_its_contact_along_its_route_each_time_it_comes()
 
 #[test]
 fn a_second_answer_of_a_fork_is_acknowledged_and_ended() {
-    let mut a = agent(Transport::Udp);
+    let mut a = agent(Way::Udp);
     let (_, invite) = standing(&mut a);
     let other = answer(&invite, "200 OK", CONTACT, "v=0\r\n").replace("tag=srv", "tag=other");
     a.receive(at(20), other.as_bytes());
@@ -186,7 +205,7 @@ fn a_second_answer_of_a_fork_is_acknowledged_and_ended() {
 
 #[test]
 fn a_refusal_is_acknowledged_and_told_in_words() {
-    let mut a = agent(Transport::Udp);
+    let mut a = agent(Way::Udp);
     let (id, invite) = invite(&mut a);
     let warning = "Warning: 399 example.com \"The room is closed\"\r\nRoom-Refusal: locked\r\n";
     let no = answer(&invite, "403 Forbidden", warning, "");
@@ -208,7 +227,7 @@ fn a_refusal_is_acknowledged_and_told_in_words() {
 
 #[test]
 fn an_answer_without_description_is_no_call() {
-    let mut a = agent(Transport::Udp);
+    let mut a = agent(Way::Udp);
     let (id, invite) = invite(&mut a);
     a.receive(at(5), answer(&invite, "200 OK", CONTACT, "").as_bytes());
     let out = sent(&mut a);
@@ -219,7 +238,7 @@ fn an_answer_without_description_is_no_call() {
 
 #[test]
 fn bye_is_sent_at_the_contact_and_the_dialog_forgotten() {
-    let mut a = agent(Transport::Udp);
+    let mut a = agent(Way::Udp);
     let (id, invite) = standing(&mut a);
     a.end(at(100), id);
     a.end(at(101), id);
@@ -234,7 +253,7 @@ fn bye_is_sent_at_the_contact_and_the_dialog_forgotten() {
 
 #[test]
 fn a_bye_that_nobody_answers_is_given_up() {
-    let mut a = agent(Transport::Udp);
+    let mut a = agent(Way::Udp);
     let (id, _) = standing(&mut a);
     a.end(at(0), id);
     let mut copies = sent(&mut a).len();
@@ -249,7 +268,7 @@ fn a_bye_that_nobody_answers_is_given_up() {
 
 #[test]
 fn the_server_may_end_a_call_and_say_why() {
-    let mut a = agent(Transport::Udp);
+    let mut a = agent(Way::Udp);
     let (id, invite) = standing(&mut a);
     let reason = "Reason: SIP;cause=200;text=\"Kicked by moderator\"\r\n";
     a.receive(at(100), request(&invite, "BYE", 7, reason, "").as_bytes());
@@ -261,7 +280,7 @@ fn the_server_may_end_a_call_and_say_why() {
 
 #[test]
 fn requests_within_a_call_are_answered() {
-    let mut a = agent(Transport::Udp);
+    let mut a = agent(Way::Udp);
     let (_, invite) = standing(&mut a);
     let table = [
         ("INVITE", "v=0\r\n", 488),
@@ -287,7 +306,7 @@ fn requests_within_a_call_are_answered() {
 #[test]
 fn requests_outside_of_any_call_are_answered() {
     // CONF-10
-    let mut a = agent(Transport::Udp);
+    let mut a = agent(Way::Udp);
     let (_, invite) = standing(&mut a);
     let foreign = |m: &str| m.replace("tag=srv", "tag=foreign");
     for (method, expected) in [("BYE", 481), ("NOTIFY", 481), ("INVITE", 481)] {
@@ -310,7 +329,7 @@ fn requests_outside_of_any_call_are_answered() {
 
 #[test]
 fn a_call_that_was_given_up_is_ended_when_it_is_answered() {
-    let mut a = agent(Transport::Udp);
+    let mut a = agent(Way::Udp);
     let (id, invite) = invite(&mut a);
     a.end(at(1), id);
     assert_eq!(sent(&mut a), [""; 0]);
@@ -323,7 +342,7 @@ fn a_call_that_was_given_up_is_ended_when_it_is_answered() {
 #[test]
 fn a_subscription_brings_documents_even_before_it_is_answered_and_is_renewed() {
     // CONF-10
-    let mut a = agent(Transport::Udp);
+    let mut a = agent(Way::Udp);
     let (call, _) = standing(&mut a);
     let feed = a.subscribe(at(0), call, None).unwrap();
     let subscribe = sent(&mut a).remove(0);
@@ -352,7 +371,7 @@ fn a_subscription_brings_documents_even_before_it_is_answered_and_is_renewed() {
 
 #[test]
 fn a_subscription_is_ended_by_asking_for_no_time() {
-    let mut a = agent(Transport::Tcp);
+    let mut a = agent(Way::Tcp);
     let (call, _) = standing(&mut a);
     let feed = a.subscribe(at(0), call, None).unwrap();
     let subscribe = sent(&mut a).remove(0);
@@ -368,7 +387,7 @@ fn a_subscription_is_ended_by_asking_for_no_time() {
 
 #[test]
 fn a_refused_subscription_leaves_the_call_alone() {
-    let mut a = agent(Transport::Udp);
+    let mut a = agent(Way::Udp);
     let (call, invite) = standing(&mut a);
     let feed = a.subscribe(at(0), call, None).unwrap();
     let subscribe = sent(&mut a).remove(0);
@@ -381,7 +400,7 @@ fn a_refused_subscription_leaves_the_call_alone() {
 
 #[test]
 fn a_lost_connection_ends_everything() {
-    let mut a = agent(Transport::Tcp);
+    let mut a = agent(Way::Tcp);
     let (call, _) = standing(&mut a);
     let (opening, _) = invite(&mut a);
     a.lost("reset");
@@ -394,7 +413,7 @@ fn a_lost_connection_ends_everything() {
 
 #[test]
 fn a_refused_datagram_fails_only_what_had_no_response() {
-    let mut a = agent(Transport::Udp);
+    let mut a = agent(Way::Udp);
     standing(&mut a);
     let (opening, _) = invite(&mut a);
     a.refused("refused");
@@ -404,7 +423,7 @@ fn a_refused_datagram_fails_only_what_had_no_response() {
 
 #[test]
 fn an_address_that_is_none_is_not_called() {
-    let mut a = agent(Transport::Udp);
+    let mut a = agent(Way::Udp);
     let bad = "sip:x\r\nEvil: y";
     let mut call = |room, from| {
         let ask = Invite { room, from, display_name: "", offer: "" };

@@ -1,7 +1,7 @@
 //! The SIP side of joining: calls to rooms over one socket.
 //!
 //! ```text
-//!  Caller ──Command──▶ driver task ──▶ Agent (sans-IO) ──▶ one UDP socket or TCP connection
+//!  Caller ──Command──▶ driver task ──▶ Agent (sans-IO) ──▶ one UDP socket, TCP or TLS connection
 //!  Call, RosterFeed ◀──oneshot / mpsc──┘
 //! ```
 //!
@@ -14,22 +14,23 @@
 //! RFC 3261 §17 is small enough to stand beside it.
 //!
 //! Touches: the socket to the server, the monotonic clock. Bounds: a roster feed holds
-//! `DOCUMENTS_WAITING_MAX` documents, a TCP message `STREAM_BYTES_MAX`; everything else grows only by
-//! what the owner asks for. A TCP connection that is lost takes its calls with it.
+//! `DOCUMENTS_WAITING_MAX` documents, a message on a connection `STREAM_BYTES_MAX`; everything else grows only by
+//! what the owner asks for. A connection that is lost takes its calls with it.
 //! Proved by: `agent_tests.rs` by value, `call_tests.rs` against a scripted server on loopback.
 
 mod driver;
 
 pub use super::account::Account;
 use super::account::RoomPassword;
-use super::agent::{Agent, Answer, INVITE_WAIT, Manner, RESPONSE_WAIT};
+use super::agent::{Agent, Answer, INVITE_WAIT, Manner, RESPONSE_WAIT, Way};
 use crate::base::entropy::Entropy;
 use crate::base::id::Token;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use driver::{Driver, Flow, udp_socket};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 
@@ -48,24 +49,6 @@ pub enum Transport {
     Udp,
     /// One connection for all calls.
     Tcp,
-}
-
-impl Transport {
-    /// As it stands in a Via.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Udp => "UDP",
-            Self::Tcp => "TCP",
-        }
-    }
-
-    /// As it stands in a URI; UDP is the default.
-    pub(super) fn uri_parameter(self) -> &'static str {
-        match self {
-            Self::Udp => "",
-            Self::Tcp => ";transport=tcp",
-        }
-    }
 }
 
 /// Why a call or a subscription did not come about.
@@ -161,7 +144,7 @@ pub struct Invite<'a> {
     pub offer: &'a str,
 }
 
-/// One SIP endpoint (one UDP socket, or one TCP connection to the server) that makes many calls.
+/// One SIP endpoint (one UDP socket, or one connection to the server) that makes many calls.
 ///
 /// Clones share the socket. It works on in the background until the last clone and the last call are
 /// dropped and the BYEs are answered.
@@ -231,24 +214,33 @@ impl Caller {
     /// # Errors
     /// What the system says about the socket, or about the connection.
     pub async fn new(server: SocketAddr, transport: Transport) -> io::Result<Self> {
-        let (flow, local) = match transport {
+        match transport {
             Transport::Udp => {
                 let socket = udp_socket(server)?;
                 let local = socket.local_addr()?;
-                (Flow::Udp { socket, datagram: vec![0; 64 * 1024].into() }, local)
+                let flow = Flow::Udp { socket, datagram: vec![0; 64 * 1024].into() };
+                Ok(Self::start(flow, local, Way::Udp))
             }
             Transport::Tcp => {
                 let stream = TcpStream::connect(server).await?;
                 stream.set_nodelay(true)?;
                 let local = stream.local_addr()?;
-                let (read, write) = stream.into_split();
-                (Flow::Tcp { read, write, unread: BytesMut::new(), unsent: BytesMut::new() }, local)
+                Ok(Self::start(Flow::stream(Box::new(stream)), local, Way::Tcp))
             }
-        };
+        }
+    }
+
+    /// Makes calls over a connection that is secured already (SIP over TLS, RFC 3261 §26.2): whom to trust was its
+    /// maker's affair. `local`: its end here. Must be called within a tokio runtime.
+    pub fn secured(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, local: SocketAddr) -> Self {
+        Self::start(Flow::stream(Box::new(stream)), local, Way::Tls)
+    }
+
+    fn start(flow: Flow, local: SocketAddr, way: Way) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let agent = Agent::new(local.to_string(), transport, Entropy::from_system());
+        let agent = Agent::new(local.to_string(), way, Entropy::from_system());
         tokio::spawn(Driver::new(agent, flow).run(receiver));
-        Ok(Self { commands: sender, local, manner: Manner::default() })
+        Self { commands: sender, local, manner: Manner::default() }
     }
 
     /// Our end of the socket: an address at which the server's host can see this one.

@@ -159,9 +159,13 @@ pub(super) fn quoted_text(value: &str) -> Option<String> {
 
 /// Whether `uri` may stand in a request line and between angle brackets.
 pub(super) fn is_sip_uri(uri: &str) -> bool {
-    let scheme = uri.get(..4).is_some_and(|s| s.eq_ignore_ascii_case("sip:"))
-        || uri.get(..5).is_some_and(|s| s.eq_ignore_ascii_case("sips:"));
+    let scheme = uri.get(..4).is_some_and(|s| s.eq_ignore_ascii_case("sip:")) || is_sips(uri);
     scheme && uri.len() < 1024 && uri.bytes().all(|b| b.is_ascii_graphic() && !b"<>\"".contains(&b))
+}
+
+/// Whether `uri` demands TLS on every hop (RFC 3261 §26.2.2).
+pub(super) fn is_sips(uri: &str) -> bool {
+    uri.get(..5).is_some_and(|s| s.eq_ignore_ascii_case("sips:"))
 }
 
 /// A display name as a quoted string; control characters are left out.

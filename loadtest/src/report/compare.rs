@@ -115,6 +115,9 @@ const METRICS: &[Metric] = &[
     ("latency p99.9", Unit::Us, false, |r| (r.latency_us.count > 0).then_some(r.latency_us.p999)),
     ("server CPU us per delivery", Unit::Plain, false, |r| r.server_cpu_us_per_delivery),
     ("server memory, highest", Unit::Octets, false, |r| r.server_rss_max.map(|b| b as f64)),
+    ("visits: came in per second", Unit::Plain, true, |r| r.visits.as_ref().map(|v| v.entered_per_s)),
+    ("visits: INVITE to 200 p50", Unit::Us, false, |r| r.visits.as_ref().map(|v| v.stages.answered_us.p50)),
+    ("visits: 200 to bound p50", Unit::Us, false, |r| r.visits.as_ref().map(|v| v.stages.bound_us.p50)),
     ("visits: INVITE to bound p99", Unit::Us, false, |r| r.visits.as_ref().map(|v| v.bound_us.p99)),
     ("visits: to first message p99", Unit::Us, false, |r| r.visits.as_ref().map(|v| v.first_message_us.p99)),
 ];

@@ -239,8 +239,38 @@ fn run_part(t: &mut String, run: &Run) {
         |v| format!("{v:.1} MiB"),
         &[("resident", 4, false, run, |m| m.server_rss.map(|b| b as f64 / 1_048_576.0))],
     ));
+    visits(t, run);
     classes(t, run);
     rooms(t, run);
+}
+
+/// Who came and went.
+fn visits(t: &mut String, run: &Run) {
+    let Some(v) = &run.visits else { return };
+    let _ = writeln!(
+        t,
+        "<p><b>Visitors</b>: {} begun, {} came in ({:.1} a second; from {:.1} to {:.1} over time), {} failed.{}</p>",
+        thousands(v.begun),
+        thousands(v.entered),
+        v.entered_per_s,
+        v.entered_per_s_least,
+        v.entered_per_s_most,
+        thousands(v.failed),
+        v.server_cpu_us_per_join
+            .map_or(String::new(), |c| format!(" All of the server's CPU time by join: {c:.0} us."))
+    );
+    t.push_str(&over_time(
+        "Joins per second",
+        false,
+        |v| format!("{v:.0}"),
+        &[("joins", 1, false, run, |m| m.joins_per_s)],
+    ));
+    t.push_str(&over_time(
+        "Join time, from when the INVITE was due to bound",
+        true,
+        time,
+        &[("p99", 2, false, run, |m| m.join_p99_us), ("p50", 1, false, run, |m| m.join_p50_us)],
+    ));
 }
 
 fn classes(t: &mut String, run: &Run) {
@@ -253,6 +283,7 @@ fn classes(t: &mut String, run: &Run) {
         rows.push((format!("join: INVITE to 200 ({} failed)", v.failed), v.entered, 0, v.invite_us));
         rows.push(("join: INVITE to bound".into(), v.entered, 0, v.bound_us));
         rows.push(("join: INVITE to first message".into(), v.entered, 0, v.first_message_us));
+        rows.extend(v.stages.parts().map(|(_, what, q)| (format!("of it: {what}"), v.entered, 0, *q)));
     }
     t.push_str("<table><thead><tr><th>latency by kind</th><th>sent</th><th>lost</th><th>measured</th><th>p50</th><th>p90</th><th>p99</th><th>p99.9</th><th>max</th></tr></thead><tbody>\n");
     for (name, sent, lost, q) in rows {
@@ -392,10 +423,14 @@ fn search_part(t: &mut String, s: &Search) {
 
 fn joined(t: &mut String, r: &Report) {
     let j = &r.joined;
+    let part = |(_, what, q): (&str, &str, &Quantiles)| {
+        format!(" {}: p50 {}, p99 {}.", escape(what), time(q.p50), time(q.p99))
+    };
+    let parts: String = j.stages.parts().map(part).collect();
     let _ = writeln!(
         t,
         "<h2>Joining, before the load</h2>\n<p>{} participants in {:.2} s: {} a second. INVITE to 200: p50 {}, p99 {}. INVITE to \
-         bound: p50 {}, p99 {}.{}{}</p>",
+         bound: p50 {}, p99 {}.{}{}</p>\n<p>In parts:{parts}</p>",
         thousands(j.participants),
         j.seconds,
         thousands(j.per_s as u64),

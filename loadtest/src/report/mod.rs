@@ -14,6 +14,7 @@ use crate::hist::Hist;
 use crate::measured::{Joining, Measured};
 use crate::pace::{CLASSES, VISITORS};
 use crate::scenario::Scenario;
+use crate::visitor::Stages;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -56,6 +57,43 @@ impl Quantiles {
     }
 }
 
+/// A join in parts, each from the end of the one before.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default)]
+pub(crate) struct StagesReport {
+    /// From when the INVITE was due to when it was handed over: a connection of its own for SIP, with its TLS
+    /// handshake, is in it, and what the harness was late.
+    pub(crate) ready_us: Quantiles,
+    /// INVITE to 200.
+    pub(crate) answered_us: Quantiles,
+    /// 200 to the answer to the binding request, the MSRP connection included.
+    pub(crate) bound_us: Quantiles,
+    /// From there to the first message; of visitors only.
+    pub(crate) heard_us: Quantiles,
+}
+
+impl StagesReport {
+    fn of(s: &Stages) -> Self {
+        Self {
+            ready_us: Quantiles::of(&s.ready),
+            answered_us: Quantiles::of(&s.answered),
+            bound_us: Quantiles::of(&s.bound),
+            heard_us: Quantiles::of(&s.heard),
+        }
+    }
+
+    /// Each that was measured, with its names for a narrow and for a wide place.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (&'static str, &'static str, &Quantiles)> {
+        [
+            ("- ready", "due to INVITE sent (SIP connection, TLS)", &self.ready_us),
+            ("- answer", "INVITE to 200", &self.answered_us),
+            ("- binding", "200 to bound (MSRP connection)", &self.bound_us),
+            ("- message", "bound to first message", &self.heard_us),
+        ]
+        .into_iter()
+        .filter(|(_, _, q)| q.count > 0)
+    }
+}
+
 /// What the joining before the load took.
 #[derive(Serialize, Deserialize, Clone, Debug, Default)]
 pub(crate) struct Joined {
@@ -66,6 +104,8 @@ pub(crate) struct Joined {
     pub(crate) invite_us: Quantiles,
     /// From INVITE to the answer to the binding request.
     pub(crate) bound_us: Quantiles,
+    #[serde(default)]
+    pub(crate) stages: StagesReport,
     pub(crate) server_cpu_us_per_join: Option<f64>,
     /// The server's resident memory before.
     pub(crate) server_rss_before: Option<u64>,
@@ -85,6 +125,7 @@ impl Joined {
             per_s: j.participants as f64 / j.seconds.max(1e-9),
             invite_us: Quantiles::of(&j.invite),
             bound_us: Quantiles::of(&j.bound),
+            stages: StagesReport::of(&j.stages),
             server_cpu_us_per_join: j.server_cpu_us.map(|us| us / each),
             server_rss_before: j.rss_before,
             server_rss_joined: j.rss_joined,
@@ -170,6 +211,18 @@ pub(crate) struct VisitReport {
     pub(crate) invite_us: Quantiles,
     pub(crate) bound_us: Quantiles,
     pub(crate) first_message_us: Quantiles,
+    /// The same in parts.
+    #[serde(default)]
+    pub(crate) stages: StagesReport,
+    /// Joins a second in the slice of time with the fewest, and in that with the most.
+    #[serde(default)]
+    pub(crate) entered_per_s_least: f64,
+    #[serde(default)]
+    pub(crate) entered_per_s_most: f64,
+    /// All CPU time of the server in the interval, by join: what a join and its leaving cost where nothing else is
+    /// going on.
+    #[serde(default)]
+    pub(crate) server_cpu_us_per_join: Option<f64>,
     pub(crate) copies: u64,
     pub(crate) lost: u64,
 }
@@ -186,6 +239,13 @@ pub(crate) struct Moment {
     pub(crate) max_us: f64,
     pub(crate) server_cpu_cores: Option<f64>,
     pub(crate) server_rss: Option<u64>,
+    /// Visitors who came in, and how long that took from when the INVITE was due to the binding; `null` without any.
+    #[serde(default)]
+    pub(crate) joins_per_s: Option<f64>,
+    #[serde(default)]
+    pub(crate) join_p50_us: Option<f64>,
+    #[serde(default)]
+    pub(crate) join_p99_us: Option<f64>,
 }
 
 /// One run of the load.
@@ -266,6 +326,8 @@ impl Run {
             sampled.server.filter(|_| copies > 0.0).map(|c| us(c) as f64 * scale / copies)
         };
         let spoken = m.sent() > 0;
+        let over_time = over_time(m, sampled, seconds, s.visits > 0.0);
+        let visits = (s.visits > 0.0).then(|| visit_report(m, sampled, seconds, &over_time));
         Self {
             ok: m.wrong() == 0 && (m.findings.delivered > 0 || !spoken),
             rate,
@@ -290,9 +352,9 @@ impl Run {
             latency_histogram: main.pairs(),
             classes: classes(m),
             rooms: Rooms::of(&meter.rooms),
-            visits: (s.visits > 0.0).then(|| visit_report(m, seconds)),
+            visits,
             slice_s: slice_s(m),
-            over_time: over_time(m, sampled, seconds),
+            over_time,
             server_cpu_us_per_delivery: per_delivery(CpuTime::total),
             server_cpu_user_us_per_delivery: per_delivery(|c| c.user),
             server_cpu_system_us_per_delivery: per_delivery(|c| c.system),
@@ -347,8 +409,9 @@ fn classes(m: &Measured) -> BTreeMap<String, Class> {
     CLASSES.iter().enumerate().filter_map(of).collect()
 }
 
-fn visit_report(m: &Measured, seconds: f64) -> VisitReport {
+fn visit_report(m: &Measured, sampled: &Sampled, seconds: f64, over_time: &[Moment]) -> VisitReport {
     let v = &m.visits;
+    let each = || over_time.iter().filter_map(|m| m.joins_per_s);
     VisitReport {
         begun: v.begun,
         entered: v.entered,
@@ -358,6 +421,13 @@ fn visit_report(m: &Measured, seconds: f64) -> VisitReport {
         invite_us: Quantiles::of(&v.invite),
         bound_us: Quantiles::of(&v.bound),
         first_message_us: Quantiles::of(&v.first),
+        stages: StagesReport::of(&v.stages),
+        entered_per_s_least: each().reduce(f64::min).unwrap_or(0.0),
+        entered_per_s_most: each().fold(0.0, f64::max),
+        server_cpu_us_per_join: sampled
+            .server
+            .filter(|_| v.entered > 0)
+            .map(|cpu| sampled.cores(cpu) * 1e6 * seconds / v.entered as f64),
         copies: v.copies,
         lost: v.lost,
     }
@@ -367,13 +437,15 @@ fn slice_s(m: &Measured) -> f64 {
     m.meter.interval().slice_ns() as f64 / 1e9
 }
 
-fn over_time(m: &Measured, sampled: &Sampled, seconds: f64) -> Vec<Moment> {
+fn over_time(m: &Measured, sampled: &Sampled, seconds: f64, visits: bool) -> Vec<Moment> {
     let slice = slice_s(m);
     let moment = |(i, s): (usize, &crate::pace::Slice)| {
         let at_s = i as f64 * slice;
         // The last one may be shorter.
         let length = slice.min(seconds - at_s).max(1e-9);
         let looked = sampled.slices.get(i).copied().unwrap_or_default();
+        let came = m.visits.slices.get(i);
+        let join = |q: f64| came.filter(|c| c.entered > 0).map(|c| c.bound.us(q));
         Moment {
             at_s,
             messages_per_s: s.sent as f64 / length,
@@ -383,6 +455,9 @@ fn over_time(m: &Measured, sampled: &Sampled, seconds: f64) -> Vec<Moment> {
             max_us: s.latency.max_us(),
             server_cpu_cores: looked.cores,
             server_rss: looked.rss,
+            joins_per_s: visits.then(|| came.map_or(0.0, |c| c.entered as f64 / length)),
+            join_p50_us: join(0.5),
+            join_p99_us: join(0.99),
         }
     };
     m.meter.slices.iter().enumerate().map(moment).collect()

@@ -14,6 +14,12 @@ pub(crate) fn text(r: &Report) -> String {
     }
     row("verdict", verdict(r));
     row("joined", joined(&r.joined));
+    let parts =
+        r.joined.stages.parts().map(|(_, what, q)| format!("{what} p50 {} p99 {}", time(q.p50), time(q.p99)));
+    let parts: Vec<_> = parts.collect();
+    if !parts.is_empty() {
+        row("", parts.join(", "));
+    }
     for (i, run) in r.shown() {
         if r.runs.len() > 1 {
             row(&format!("-- run {}", i + 1), run.load());
@@ -124,13 +130,25 @@ fn oracle(run: &Run) -> String {
 }
 
 fn visit_rows(v: &VisitReport, row: &mut impl FnMut(&str, String)) {
-    row(
-        "visits",
-        format!("{} begun, {} came in ({:.1}/s), {} failed", v.begun, v.entered, v.entered_per_s, v.failed),
+    let mut came = format!(
+        "{} begun, {} came in ({:.1}/s; from {:.1} to {:.1}/s over time), {} failed",
+        thousands(v.begun),
+        thousands(v.entered),
+        v.entered_per_s,
+        v.entered_per_s_least,
+        v.entered_per_s_most,
+        v.failed
     );
+    if let Some(cpu) = v.server_cpu_us_per_join {
+        let _ = write!(came, ", {cpu:.0} us of all the server's CPU each");
+    }
+    row("visits", came);
     row("to 200", quantiles(&v.invite_us));
     row("to bound", quantiles(&v.bound_us));
     row("to message", quantiles(&v.first_message_us));
+    for (name, _, q) in v.stages.parts() {
+        row(name, quantiles(q));
+    }
 }
 
 fn server(run: &Run) -> Option<String> {

@@ -1,7 +1,7 @@
 //! Every key of a scenario, once: its name, what it may be, what it says. Files, flags, `--print-config`, help and
 //! error messages all come from this table.
 
-use super::{Report, Scenario, SipTransport};
+use super::{Report, Scenario, SipConnections, SipTransport};
 use crate::stamp::{TEXT_BYTES_MAX, TEXT_BYTES_MIN};
 use std::fmt;
 
@@ -195,10 +195,29 @@ impl Field for Vec<usize> {
 
 impl Field for SipTransport {
     fn get(&self) -> Option<Value> {
-        Some(Value::Text(if *self == Self::Udp { "udp" } else { "tcp" }.into()))
+        let word = match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        };
+        Some(Value::Text(word.into()))
     }
     fn set(&mut self, value: Value) {
-        *self = if value == Value::Text("tcp".into()) { Self::Tcp } else { Self::Udp };
+        let Value::Text(text) = value else { return };
+        *self = match text.as_str() {
+            "tcp" => Self::Tcp,
+            "tls" => Self::Tls,
+            _ => Self::Udp,
+        };
+    }
+}
+
+impl Field for SipConnections {
+    fn get(&self) -> Option<Value> {
+        Some(Value::Text(if *self == Self::One { "one" } else { "each" }.into()))
+    }
+    fn set(&mut self, value: Value) {
+        *self = if value == Value::Text("each".into()) { Self::Each } else { Self::One };
     }
 }
 
@@ -246,7 +265,11 @@ keys! {
     "server" {
         server: Text, "SIP address of the server, as HOST:PORT";
         domain: Text, "Domain of the rooms: room N is sip:roomN@DOMAIN";
-        transport: Word(&["udp", "tcp"]), "How the INVITEs travel";
+        transport: Word(&["udp", "tcp", "tls"]), "How the INVITEs travel";
+        sip_connections: Word(&["one", "each"]), "For SIP: one socket or connection for everybody, or each participant has its own, made when it joins";
+        tls_ca: Text, "With tls: file of the certificates (PEM) that the server's must go back to, on every worker; otherwise those the machine trusts";
+        tls_server_name: Text, "With tls: the name that the server's certificate must be for; otherwise the host of `server`";
+        tls_insecure: Flag, "With tls: take any certificate";
         password_file: Text, "File with a line USER:PASSWORD for each participant, *:PASSWORD for all others; on every worker";
         room_prefix: Text, "What the user part of a room's address begins with";
         server_pid: Whole(1, 4_194_304), "Process of the server on this machine: its CPU time and memory are measured";

@@ -21,10 +21,21 @@ const TABLE_ENTRIES_MAX: u64 = 100_000_000;
 /// How SIP travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SipTransport {
-    /// One socket, datagrams.
+    /// Datagrams.
     Udp,
-    /// One connection.
+    /// A connection.
     Tcp,
+    /// A connection that is secured.
+    Tls,
+}
+
+/// How many ways to the server there are for SIP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SipConnections {
+    /// One for all participants, as a proxy or a gateway has.
+    One,
+    /// One for each, as phones have.
+    Each,
 }
 
 /// Values of Failure-Report.
@@ -54,6 +65,10 @@ pub(crate) struct Scenario {
     pub(crate) server: String,
     pub(crate) domain: String,
     pub(crate) transport: SipTransport,
+    pub(crate) sip_connections: SipConnections,
+    pub(crate) tls_ca: String,
+    pub(crate) tls_server_name: String,
+    pub(crate) tls_insecure: bool,
     pub(crate) password_file: String,
     pub(crate) room_prefix: String,
     pub(crate) server_pid: Option<u32>,
@@ -94,6 +109,10 @@ impl Default for Scenario {
             server: String::new(),
             domain: "localhost".into(),
             transport: SipTransport::Udp,
+            sip_connections: SipConnections::One,
+            tls_ca: String::new(),
+            tls_server_name: String::new(),
+            tls_insecure: false,
             password_file: String::new(),
             room_prefix: "room".into(),
             server_pid: None,
@@ -317,6 +336,7 @@ impl Scenario {
                 "server is missing: the SIP address of the server, as in --server 127.0.0.1:5060".into()
             );
         }
+        self.check_tls()?;
         if self.total() > PARTICIPANTS_MAX {
             return Err(format!("{} participants are too many: at most {PARTICIPANTS_MAX}", self.total()));
         }
@@ -342,6 +362,26 @@ impl Scenario {
         }
         if self.active() * u64::from(self.publishers) > TABLE_ENTRIES_MAX {
             return Err("too many publishers: every receiver keeps count of each, publishers × participants × rooms must stay below 100,000,000".into());
+        }
+        Ok(())
+    }
+}
+
+impl Scenario {
+    fn check_tls(&self) -> Result<(), String> {
+        let given = [
+            ("tls_ca", !self.tls_ca.is_empty()),
+            ("tls_server_name", !self.tls_server_name.is_empty()),
+            ("tls_insecure", self.tls_insecure),
+        ];
+        let first = given.iter().find(|(_, given)| *given).map(|(name, _)| name);
+        if let Some(name) = first.filter(|_| self.transport != SipTransport::Tls) {
+            return Err(format!("{name} says something about TLS, which only transport = \"tls\" uses"));
+        }
+        if self.tls_insecure && !self.tls_ca.is_empty() {
+            return Err(
+                "tls_ca and tls_insecure = true exclude each other: check certificates, or take any".into()
+            );
         }
         Ok(())
     }
@@ -382,7 +422,10 @@ mod tests {
             ("\n\nrooms = 0", "line 3: rooms must be a whole number from 1 to 1000000, not 0"),
             ("rooms = 1.5", "line 1: rooms must be a whole number from 1 to 1000000, not 1.5"),
             ("rooms = \"two\"", "line 1: rooms must be a whole number from 1 to 1000000, not text \"two\""),
-            ("transport = \"tls\"", "line 1: transport must be one of \"udp\", \"tcp\", not text \"tls\""),
+            (
+                "transport = \"ws\"",
+                "line 1: transport must be one of \"udp\", \"tcp\", \"tls\", not text \"ws\"",
+            ),
             ("saturate = 1", "line 1: saturate must be true or false, not 1"),
             ("rate = nan", "line 1: rate must be a number from 0 to 10000000, not NaN"),
             ("cores = [\"a\"]", "line 1: cores must be a list of whole numbers up to 1023"),
@@ -421,6 +464,17 @@ mod tests {
         assert!(scenario("publishers = 0").unwrap_err().contains("nobody to send"));
         assert!(scenario("publishers = 0\nrate = 0").is_ok());
         assert!(scenario("participants = 2\nprivate_rate = 1").unwrap_err().contains("three"));
+    }
+
+    #[test]
+    fn keys_of_tls_are_for_tls_and_do_not_contradict_each_other() {
+        assert!(
+            scenario("transport = \"tls\"\ntls_ca = \"ca.pem\"\ntls_server_name = \"a.example\"").is_ok()
+        );
+        assert!(scenario("tls_insecure = true").unwrap_err().starts_with("tls_insecure"));
+        assert!(scenario("transport = \"tcp\"\ntls_ca = \"x\"").unwrap_err().starts_with("tls_ca"));
+        let both = "transport = \"tls\"\ntls_ca = \"x\"\ntls_insecure = true";
+        assert!(scenario(both).unwrap_err().contains("exclude each other"));
     }
 
     #[test]

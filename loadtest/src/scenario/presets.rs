@@ -11,6 +11,7 @@ pub(crate) const PRESETS: &[(&str, &str)] = &[
     ("private", include_str!("../../presets/private.toml")),
     ("slow-receivers", include_str!("../../presets/slow-receivers.toml")),
     ("join-storm", include_str!("../../presets/join-storm.toml")),
+    ("joins", include_str!("../../presets/joins.toml")),
     ("churn", include_str!("../../presets/churn.toml")),
     ("idle", include_str!("../../presets/idle.toml")),
     ("mixed-day", include_str!("../../presets/mixed-day.toml")),

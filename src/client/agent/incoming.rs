@@ -7,7 +7,7 @@ use super::{
 use crate::base::clock::Now;
 use crate::base::id::Token;
 use crate::client::account::realm;
-use crate::client::call::{CallError, Transport};
+use crate::client::call::CallError;
 use crate::client::sip::{Incoming, is_nobody, is_sip_uri, list, param, quoted_text, uri};
 use bytes::Bytes;
 use std::time::Duration;
@@ -121,7 +121,7 @@ impl Agent {
             Err(_) if closing => self.close(id, true, &CallError::Closed),
             Err(error) => self.close(id, true, &error),
         }
-        if self.transport == Transport::Tcp {
+        if self.way.is_reliable() {
             self.transactions.remove(&branch);
         } else if let Some(t) = self.transactions.get_mut(&branch) {
             t.progress = Progress::Completed;

@@ -19,7 +19,7 @@ fn header<'a>(message: &'a str, name: &str) -> &'a str {
 
 #[test]
 fn the_password_of_a_room_goes_to_that_room_only_and_stays_when_a_request_is_sent_again() {
-    let mut a = agent(Transport::Udp);
+    let mut a = agent(Way::Udp);
     let manner = Manner { room_password: RoomPassword::new("se same"), ..known(true) };
     let (id, first) = invite_as(&mut a, &manner);
     a.receive(at(10), answer(&first, "401 Unauthorized", CHALLENGE, "").as_bytes());
@@ -40,7 +40,7 @@ fn the_password_of_a_room_goes_to_that_room_only_and_stays_when_a_request_is_sen
 fn a_challenged_invite_is_sent_again_with_proof() {
     // SIP-AUTH-03
     for (status, answers) in [("401 Unauthorized", "Authorization"), ("407 Proxy", "Proxy-Authorization")] {
-        let mut a = agent(Transport::Udp);
+        let mut a = agent(Way::Udp);
         let (id, first) = invite_as(&mut a, &known(false));
         assert!(!first.contains("Authorization"));
         let challenge = if status.starts_with("407") {
@@ -81,7 +81,7 @@ fn a_challenged_invite_is_sent_again_with_proof() {
 #[test]
 fn a_wrong_password_is_told_and_not_tried_again() {
     // SIP-AUTH-03
-    let mut a = agent(Transport::Tcp);
+    let mut a = agent(Way::Tcp);
     let (id, mut last) = invite_as(&mut a, &known(false));
     let mut asked = 1;
     for nonce in 1..10 {
@@ -102,12 +102,12 @@ fn a_wrong_password_is_told_and_not_tried_again() {
 
 #[test]
 fn without_a_password_a_challenge_ends_the_call_and_says_so() {
-    let mut a = agent(Transport::Tcp);
+    let mut a = agent(Way::Tcp);
     let (id, first) = invite(&mut a);
     a.receive(at(10), answer(&first, "401 Unauthorized", CHALLENGE, "").as_bytes());
     let wanted = CallError::PasswordWanted { realm: "chat.example.com".to_string() };
     assert_eq!(news(&mut a), [News::Failed(id, wanted)]);
-    let mut a = agent(Transport::Tcp);
+    let mut a = agent(Way::Tcp);
     let (id, first) = invite_as(&mut a, &known(false));
     a.receive(
         at(10),
@@ -119,7 +119,7 @@ fn without_a_password_a_challenge_ends_the_call_and_says_so() {
 #[test]
 fn subscriptions_refers_offers_and_hangups_are_proved_too() {
     // SIP-AUTH-03
-    let mut a = agent(Transport::Tcp);
+    let mut a = agent(Way::Tcp);
     let (call, first) = invite_as(&mut a, &known(false));
     a.receive(at(1), answer(&first, "200 OK", CONTACT, "v=0\r\n").as_bytes());
     sent(&mut a);
@@ -153,12 +153,12 @@ fn subscriptions_refers_offers_and_hangups_are_proved_too() {
 
 #[test]
 fn who_hides_says_nothing_of_themselves_unless_it_has_to_be_proved() {
-    let mut a = agent(Transport::Tcp);
+    let mut a = agent(Way::Tcp);
     let (_, text) = invite_as(&mut a, &Manner { anonymous: true, ..Manner::default() });
     assert!(header(&text, "From").starts_with("\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag="));
     assert_eq!(header(&text, "Privacy"), "id");
     assert!(!text.contains("alice") && !text.contains("Al "), "{text}");
-    let mut a = agent(Transport::Tcp);
+    let mut a = agent(Way::Tcp);
     let (call, text) = invite_as(&mut a, &known(true));
     assert!(header(&text, "From").starts_with("\"Al \\\"x\\\"\" <sip:alice@example.com>;tag="));
     assert_eq!(header(&text, "Privacy"), "id");
@@ -176,7 +176,7 @@ fn who_hides_says_nothing_of_themselves_unless_it_has_to_be_proved() {
 
 #[test]
 fn who_hid_is_revealed_by_a_new_offer() {
-    let mut a = agent(Transport::Udp);
+    let mut a = agent(Way::Udp);
     let (call, first) = invite_as(&mut a, &known(true));
     a.receive(at(1), answer(&first, "200 OK", CONTACT, "v=0\r\n").as_bytes());
     sent(&mut a);
@@ -220,7 +220,7 @@ fn report(invite: &str, cseq: u32, id: &str, state: &str, fragment: &str) -> Str
 
 #[test]
 fn somebody_is_brought_in_or_taken_out_step_by_step() {
-    let mut a = agent(Transport::Tcp);
+    let mut a = agent(Way::Tcp);
     let (call, invite) = standing(&mut a);
     a.refer(at(2), call, 5, "sip:dave@example.com;x=y?Subject=z", false).unwrap();
     a.refer(at(2), call, 6, "sip:bob@example.com", true).unwrap();
@@ -257,7 +257,7 @@ fn somebody_is_brought_in_or_taken_out_step_by_step() {
 
 #[test]
 fn a_refer_that_is_refused_or_unheard_of_is_told_and_the_call_goes_on() {
-    let mut a = agent(Transport::Udp);
+    let mut a = agent(Way::Udp);
     let (call, _) = standing(&mut a);
     assert!(matches!(a.refer(at(2), call, 1, "bob", true), Err(CallError::BadAddress(_))));
     a.refer(at(2), call, 2, "sip:bob@example.com", true).unwrap();

@@ -11,9 +11,10 @@ use bytes::{Buf, Bytes, BytesMut};
 use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use tokio::io::AsyncReadExt;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::UdpSocket;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 
 /// Receive buffer of the UDP socket: answers to thousands of calls may come at once.
@@ -97,7 +98,7 @@ impl Driver {
                     }
                 }
             }
-            Flow::Tcp { unread, .. } => loop {
+            Flow::Stream { unread, .. } => loop {
                 match frame(unread) {
                     Framed::Partial => break,
                     Framed::Whole(from, to) => {
@@ -119,7 +120,7 @@ impl Driver {
             let sent = self.flow.send(&message).await;
             first_error = first_error.and(sent);
         }
-        first_error.and(self.flow.flush())
+        first_error.and(self.flow.flush().await)
     }
 
     /// Whether an error of the socket is the end of it. Over UDP it is an ICMP message about one datagram.
@@ -130,7 +131,7 @@ impl Driver {
                 self.tell();
                 false
             }
-            Flow::Tcp { .. } => {
+            Flow::Stream { .. } => {
                 self.agent.lost(&format!("the connection to the server broke: {error}"));
                 true
             }
@@ -257,24 +258,34 @@ async fn sleep_until(deadline: Option<Now>) {
     }
 }
 
+/// A connection, whether others can read it or not.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
 /// The one way to the server.
 pub(super) enum Flow {
     Udp { socket: UdpSocket, datagram: Box<[u8]> },
-    Tcp { read: OwnedReadHalf, write: OwnedWriteHalf, unread: BytesMut, unsent: BytesMut },
+    Stream { stream: Box<dyn Stream>, unread: BytesMut, unsent: BytesMut },
 }
 
 impl Flow {
-    /// Waits until there is something to take, or room for what waits to be sent. Cancel safe.
+    pub(super) fn stream(stream: Box<dyn Stream>) -> Self {
+        Self::Stream { stream, unread: BytesMut::new(), unsent: BytesMut::new() }
+    }
+
+    /// Waits until there is something to take; what waits to be sent goes out meanwhile. Cancel safe.
     async fn ready(&mut self) -> io::Result<()> {
         match self {
             Self::Udp { socket, .. } => socket.readable().await,
-            Self::Tcp { read, write, unread, unsent } => {
+            Self::Stream { stream, unread, unsent } => {
                 // Never wait to write without reading: the server may do the same.
-                let read = tokio::select! {
-                    read = read.read_buf(unread) => read?,
-                    writable = write.writable(), if !unsent.is_empty() => return writable,
-                };
-                if read == 0 {
+                let read = std::future::poll_fn(|context| {
+                    if let Poll::Ready(Err(e)) = push(stream, unsent, context) {
+                        return Poll::Ready(Err(e));
+                    }
+                    pin!(stream.read_buf(unread)).poll(context)
+                });
+                if read.await? == 0 {
                     return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed it"));
                 }
                 Ok(())
@@ -285,7 +296,7 @@ impl Flow {
     async fn send(&mut self, message: &[u8]) -> io::Result<()> {
         match self {
             Self::Udp { socket, .. } => socket.send(message).await.map(drop),
-            Self::Tcp { unsent, .. } => {
+            Self::Stream { unsent, .. } => {
                 unsent.extend_from_slice(message);
                 Ok(())
             }
@@ -293,15 +304,27 @@ impl Flow {
     }
 
     /// Writes what has gathered, as far as it goes.
-    fn flush(&mut self) -> io::Result<()> {
-        let Self::Tcp { write, unsent, .. } = self else { return Ok(()) };
-        while !unsent.is_empty() {
-            match write.try_write(unsent) {
-                Ok(written) => unsent.advance(written),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(())
+    async fn flush(&mut self) -> io::Result<()> {
+        let Self::Stream { stream, unsent, .. } = self else { return Ok(()) };
+        std::future::poll_fn(|context| match push(stream, unsent, context) {
+            Poll::Ready(done) => Poll::Ready(done),
+            // The rest goes when `ready` is asked.
+            Poll::Pending => Poll::Ready(Ok(())),
+        })
+        .await
     }
+}
+
+/// Writes what has gathered; pending while some of it, or of what a layer below has taken, waits for room.
+fn push(stream: &mut dyn Stream, unsent: &mut BytesMut, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    let mut stream = Pin::new(stream);
+    while !unsent.is_empty() {
+        match stream.as_mut().poll_write(context, unsent) {
+            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            Poll::Ready(Ok(written)) => unsent.advance(written),
+            Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+            Poll::Pending => return Poll::Pending,
+        }
+    }
+    stream.poll_flush(context)
 }
