@@ -79,6 +79,17 @@ pub enum Effect {
         /// The answer.
         verdict: Result<(), Refusal>,
     },
+    /// A message that the room had taken so far is refused: what follows of it gets this answer.
+    Withdraw {
+        /// Who sends it.
+        endpoint: EndpointId,
+        /// Where its session is.
+        at: ShardId,
+        /// Which message.
+        no: MessageNo,
+        /// Why.
+        why: Refusal,
+    },
     /// The endpoint has another nickname, or none.
     Renamed {
         /// Who.

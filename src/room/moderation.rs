@@ -11,7 +11,6 @@ use super::Room;
 use super::ban::{Ban, Whom};
 use super::effect::Effect;
 use super::order::Order;
-use super::roster::Seat;
 use super::rules::{Mute, Rules, term};
 use crate::base::address::Address;
 use crate::base::clock::Now;
@@ -137,13 +136,17 @@ impl Room {
 
     /// Who may not speak any more does not go on with what they have begun.
     fn silence(&mut self, now: Now, out: &mut Vec<Effect>) {
-        let speaks = |seat: &Seat<'_>| self.rules.may(&self.standing(now, seat), Action::Speak, None).allowed;
-        let open = self.open.keys().map(|(endpoint, _)| *endpoint);
-        let mut silent: Vec<EndpointId> =
-            open.filter(|e| !self.roster.seat(*e).is_some_and(|seat| speaks(&seat))).collect();
-        silent.sort_unstable();
-        silent.dedup();
-        for endpoint in silent {
+        let mut silent = Vec::new();
+        for &(endpoint, no) in self.open.keys() {
+            let Some(seat) = self.roster.seat(endpoint) else { continue };
+            let decision = self.rules.may(&self.standing(now, &seat), Action::Speak, None);
+            if let Err(rule) = decision.check() {
+                silent.push((endpoint, no, seat.at, rule));
+            }
+        }
+        silent.sort_unstable_by_key(|(endpoint, no, ..)| (*endpoint, *no));
+        for (endpoint, no, at, rule) in silent {
+            out.push(Effect::Withdraw { endpoint, at, no, why: Refusal::Denied(rule) });
             self.abort_open(endpoint, out);
         }
     }
@@ -199,9 +202,12 @@ impl Room {
         rules.bans.push(ban);
         let rules = self.rules.clone();
         self.roster.judge(now, &rules);
+        let term = time.map_or(String::new(), |time| format!(" for {}", term(time)));
+        let words = because(&format!("Banned from this room{term}"), reason);
         let mut going: Vec<EndpointId> = self.roster.banned().collect();
         going.sort_unstable();
         for endpoint in going {
+            out.push(Effect::Dismiss { endpoint, words: words.as_str().into() });
             self.remove(now, endpoint, out);
         }
         Ok(())

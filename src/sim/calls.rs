@@ -499,6 +499,9 @@ impl World {
             "Removed from the room" => self.desk.unwanted.contains(&seat.user),
             "Server stops" => self.desk.stops.is_some(),
             "Refused by the room" | "No longer wanted" => true,
+            words if words.starts_with("Taken out") || words.starts_with("Banned") => {
+                self.plan.orders && seat.user != 0
+            }
             _ => false,
         };
         if !right {

@@ -3,6 +3,7 @@
 
 use super::world::Carried;
 use crate::base::entropy::Entropy;
+use crate::base::media::is_command;
 use crate::base::refusal::Refusal;
 use crate::shard::message::ShardMessage;
 use std::collections::VecDeque;
@@ -36,11 +37,15 @@ pub enum Canary {
     GrantTwice,
     /// What is for one goes to all.
     Publish,
+    /// What a rule of the room forbids is said to be done.
+    Forgive,
+    /// What is for the room itself goes to all.
+    PublishOrders,
 }
 
 impl Canary {
     /// Every canary, by the name it is called.
-    pub const ALL: [(&'static str, Self); 13] = [
+    pub const ALL: [(&'static str, Self); 15] = [
         ("lose", Self::Lose),
         ("repeat", Self::Repeat),
         ("swap", Self::Swap),
@@ -54,6 +59,8 @@ impl Canary {
         ("forget-replaces", Self::ForgetReplaces),
         ("grant-twice", Self::GrantTwice),
         ("publish", Self::Publish),
+        ("forgive", Self::Forgive),
+        ("publish-orders", Self::PublishOrders),
     ];
 
     /// The canary of that name.
@@ -78,6 +85,16 @@ impl Canary {
                 if *verdict == Err(Refusal::NicknameTaken) =>
             {
                 *verdict = Ok(());
+            }
+            (Self::Forgive, Carried::Message(ShardMessage::Verdict { verdict, .. }))
+                if matches!(verdict, Err(Refusal::Denied(_))) =>
+            {
+                *verdict = Ok(());
+            }
+            (Self::PublishOrders, Carried::Message(ShardMessage::Post { envelope, .. }))
+                if is_command(&envelope.content_type) =>
+            {
+                envelope.content_type = "text/plain".into();
             }
             (Self::Clip, Carried::Conn { unread, .. }) => {
                 unread.pop();

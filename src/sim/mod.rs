@@ -191,6 +191,7 @@ impl World {
                     if owes {
                         let alive: Vec<bool> =
                             self.links.iter().map(|l| l.at.is_some() && !l.closing).collect();
+                        self.oracle.now = self.now;
                         self.oracle.at_rest(|link| alive[link]);
                         self.nothing_unanswered();
                         self.rosters_are_true();

@@ -18,19 +18,23 @@
 //! | 8 | bounded queues, nothing left in the end | `world.rs` (`write`), `mod.rs` (`nothing_left`), `ShardCore::check` |
 //! | 9 | each request is answered once | `answered`, `all_answered`; SIP: `desk.rs` |
 //! | 10 | rosters count by one, and are true when applied | `desk.rs` (`numbered`), `watch.rs` |
-//! | 11 | who has left causes nothing any more | `first_part`, `watch.rs` (`nobody_is_a_ghost`); nobody is muted yet |
+//! | 11 | who has left, was taken out or is muted causes nothing any more | `first_part`, `was_muted`, `nobody_banned`, `watch.rs` (`nobody_is_a_ghost`) |
 //! | 12 | nobody reads who an anonymous participant is | `desk.rs` (`keeps_secrets`), for SIP and MSRP |
 //! | 13 | history is the order of the room | not: there is no history |
 //!
-//! Besides: nobody is thrown out without reason (`calls.rs`, `may_end`), and no request of ours is refused with a
+//! Besides: orders are obeyed only if a moderator gives them (`answered`), and reach nobody (`copy`); nobody is thrown out
+//! without reason (`calls.rs`, `may_end`), and no request of ours is refused with a
 //! code that has no cause there.
 
+use crate::base::address::Address;
 use crate::base::chunk::Flag;
 use crate::base::clock::Now;
 use crate::base::id::{EndpointId, SessionId};
 use crate::base::limits;
+use crate::room::rules::{Caller, Rules};
 use memchr::memmem;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A message that somebody sends.
@@ -76,6 +80,11 @@ pub(super) enum Purpose {
     Stray,
     /// It wants the nickname of this number.
     Name(usize),
+    /// It is a moderator's command.
+    Order {
+        /// By a moderator.
+        rightly: bool,
+    },
 }
 
 /// Which answers a request asks for.
@@ -147,6 +156,10 @@ pub(super) struct Oracle {
     pub(super) copies: u64,
     /// Up to when shards stood still.
     pub(super) frozen_until: Now,
+    /// What time it is.
+    pub(super) now: Now,
+    /// The rules of each room, from which turn.
+    rules: BTreeMap<usize, Vec<(u64, Arc<Rules>)>>,
     names: BTreeMap<EndpointId, Name>,
     /// Messages begun in a room by a user.
     spoken: BTreeMap<(usize, u64), u64>,
@@ -379,6 +392,11 @@ impl Oracle {
             }
             Purpose::Part { message, last } => self.judged(turn, stay, message, last, code),
             Purpose::Name(n) => self.name_judged(stay, n, request, code),
+            Purpose::Order { rightly: false } if code < 300 => {
+                self.fail(|| {
+                    format!("request {request} is an order of somebody without the right, and was obeyed")
+                });
+            }
             _ => {}
         }
     }
@@ -393,12 +411,47 @@ impl Oracle {
             }
             if said.never && last {
                 self.fail(|| format!("message {message} must be refused and was not"));
+            } else if last && self.was_muted(stay, message) {
+                self.fail(|| format!("message {message} is of somebody who was muted, and was taken"));
             }
             return;
         }
         said.refused = true;
         if said.honest && !over {
             self.fail(|| format!("message {message} of stay {stay} breaks no rule and was refused: {code}"));
+        }
+    }
+
+    /// The home of a room has other rules from this turn on.
+    pub(super) fn ruled(&mut self, turn: u64, room: usize, rules: Arc<Rules>) {
+        self.rules.entry(room).or_default().push((turn, rules));
+    }
+
+    /// The room is over, and its rules with it.
+    pub(super) fn unruled(&mut self, room: usize) {
+        self.rules.remove(&room);
+    }
+
+    /// Whether whoever said a message was muted, without doubt, all the time in which the room can have taken it.
+    fn was_muted(&self, stay: usize, message: u32) -> bool {
+        let (said, user) = (&self.said[message as usize], self.stays[stay].user);
+        let (Some(to), Some(states)) = (said.to.filter(|_| said.exact), self.rules.get(&said.room)) else {
+            return false;
+        };
+        let Ok(address) = Address::parse(&format!("sip:user{user}@example.com")) else { return false };
+        let muted = |rules: &Rules| rules.is_muted(self.now, &address, Some(&address));
+        let before = states.iter().rev().find(|(turn, _)| *turn < said.from);
+        let mut meanwhile = states.iter().filter(|(turn, _)| (said.from..=to).contains(turn));
+        before.is_some_and(|(_, rules)| muted(rules)) && meanwhile.all(|(_, rules)| muted(rules))
+    }
+
+    /// Nobody is in a room whose rules keep them out, once there was time to see to it.
+    fn nobody_banned(&mut self, at: usize) {
+        let stay = &self.stays[at];
+        let Some((_, rules)) = self.rules.get(&stay.room).and_then(|states| states.last()) else { return };
+        let Ok(address) = Address::parse(&format!("sip:user{}@example.com", stay.user)) else { return };
+        if rules.ban(self.now, &Caller::of(&address)).is_some() {
+            self.fail(|| format!("stay {at} of {address} is in a room that has banned them"));
         }
     }
 
@@ -451,6 +504,7 @@ impl Oracle {
             let stay = &self.stays[at];
             let here = stay.link.is_some_and(&alive) && !stay.over && stay.begin.is_some();
             if here {
+                self.nobody_banned(at);
                 self.nothing_missing(at);
                 self.nothing_open(at);
             }

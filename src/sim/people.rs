@@ -163,6 +163,9 @@ impl World {
         if self.dice.people.below(100) < self.plan.restless {
             return self.signals(i);
         }
+        if self.plan.orders && self.dice.people.below(100) < if self.seats[i].user == 0 { 25 } else { 2 } {
+            return self.orders(i);
+        }
         match manner {
             Manner::Renamer if dice < 60 => self.nickname(i),
             Manner::Hammer if dice < 30 => self.refer(i),

@@ -129,6 +129,8 @@ pub(super) struct Plan {
     pub(super) restless: u64,
     /// How many messages each participant may send in a room; 0: as many as they like.
     pub(super) flood: u64,
+    /// User 0, who moderates, keeps order, and others try.
+    pub(super) orders: bool,
 }
 
 impl Plan {
@@ -170,6 +172,7 @@ impl Plan {
             hidden: [0, 0, 3][dice.below(3) as usize],
             restless: [1, 5, 20][dice.below(3) as usize],
             flood: [0, 0, 10, 40][dice.below(4) as usize],
+            orders: dice.below(4) == 0,
         }
     }
 

@@ -8,6 +8,7 @@ use super::plan::Manner;
 use super::world::World;
 use crate::base::chunk::Flag;
 use crate::base::id::{SessionId, ShardId};
+use crate::base::media::COMMAND;
 use crate::wire::msrp::frame::Step;
 use crate::wire::msrp::head::{FailureReport, Head, Kind, Method};
 
@@ -77,7 +78,15 @@ impl World {
             only,
             never: forged,
             // The recipient of a private message may have left.
-            honest: bound && !held && !forged && only.is_none() && manner != Manner::Liar && ends && quiet,
+            // Where order is kept, anybody may have no voice.
+            honest: bound
+                && !held
+                && !forged
+                && only.is_none()
+                && manner != Manner::Liar
+                && ends
+                && quiet
+                && !self.plan.orders,
             from: u64::MAX,
             to: None,
             posted: false,
@@ -104,6 +113,43 @@ impl World {
                 self.part(i, link, piece);
             }
         }
+    }
+
+    /// Asks the room to do something to somebody, or otherwise; only user 0 has the right.
+    pub(super) fn orders(&mut self, i: usize) {
+        let (Some(stay), Some(link)) = (self.seats[i].stay, self.seats[i].link) else { return };
+        if !self.links[link].usable() || self.links[link].up.len() > UNSENT_MAX {
+            return;
+        }
+        let (room, user) = (self.seats[i].room, self.seats[i].user);
+        let others = self.seats.iter().filter(|s| s.room == room && s.user != user);
+        let others: Vec<u64> = others.map(|s| s.user).filter(|u| !self.plan.is_hidden(*u)).collect();
+        if others.is_empty() || self.plan.is_hidden(user) {
+            return;
+        }
+        let whom = others[self.dice.people.below(others.len() as u64) as usize];
+        let time = 1 + self.dice.people.below(20);
+        let order = match self.dice.people.below(10) {
+            0 => format!("mute sip:user{whom}@example.com"),
+            1 | 2 => format!("mute sip:user{whom}@example.com\nfor: {time}\nreason: too loud"),
+            3 => format!("unmute sip:user{whom}@example.com"),
+            4 => format!("kick sip:user{whom}@example.com"),
+            5 => format!("ban sip:user{whom}@example.com\nfor: {time}\nreason: spam"),
+            6 => format!("unban sip:user{whom}@example.com"),
+            7 => format!(
+                "role sip:user{whom}@example.com {}",
+                ["participant", "visitor", "outsider"][time as usize % 3]
+            ),
+            8 => format!("moderate {}", ["on", "off"][time as usize % 2]),
+            _ => format!("subject {time}"),
+        };
+        let to = self.rooms[room].as_str();
+        let body = format!(
+            "From: <sip:user{user}@example.com>\r\nTo: <{to}>\r\n\r\nContent-Type: {COMMAND}\r\n\r\n{order}"
+        );
+        let headers = format!("Message-ID: order{}\r\n", self.oracle.requests.len());
+        let purpose = Purpose::Order { rightly: user == 0 };
+        self.write_request(link, stay, purpose, Asks::Yes, None, &headers, Some(body.as_bytes()), '$');
     }
 
     /// Where the chunk that begins at `at` ends.
@@ -348,6 +394,7 @@ impl World {
         let Some(request) = number.filter(|n| (*n as usize) < self.oracle.requests.len()) else {
             return self.oracle.fail(|| format!("connection {i} got an answer to nothing: {tid:?}"));
         };
+        self.oracle.now = self.now;
         self.oracle.answered(self.turn, i, request, code);
         let r = &self.oracle.requests[request as usize];
         if r.purpose != Purpose::Bind {

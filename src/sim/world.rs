@@ -516,6 +516,16 @@ impl World {
                 self.note_bound(shard, *endpoint);
             }
             FromShard::Renamed { .. } => self.desk.changed_at = self.now,
+            FromShard::Dismissed { endpoint, .. } => self.oracle.left(self.turn, *endpoint),
+            FromShard::Ruled { room, rules } => {
+                self.desk.changed_at = self.now;
+                if let Some(room) = self.rooms.iter().position(|r| r == room) {
+                    match rules {
+                        Some(rules) => self.oracle.ruled(self.turn, room, rules.clone()),
+                        None => self.oracle.unruled(room),
+                    }
+                }
+            }
             FromShard::Lost { endpoint, .. } => {
                 self.desk.present.remove(endpoint);
                 self.desk.changed_at = self.now;

@@ -154,6 +154,8 @@ fn who_is_muted_says_nothing_until_it_is_over_and_is_told_so() {
         assert!(told.contains("\r\nTo: <sip:bob@example.com>\r\n"), "to him alone: {told}");
         let alice_hears = String::from_utf8(w.octets(alice.end)).unwrap();
         assert!(alice_hears.ends_with("#\r\n"), "what he had begun ends: {alice_hears}");
+        w.write(bob.end, &bob.chunk("tid2", "long", "200-*/*", b"and more", '$'));
+        assert_eq!(bob.answers(&mut w).pop().unwrap().1, "403", "and what follows of it is refused");
         assert_eq!(says(&mut w, &bob, 2, "HELLO"), "403");
         assert!(alice.hears(&mut w).is_empty());
         w.later(Duration::from_secs(60));

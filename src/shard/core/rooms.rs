@@ -191,6 +191,9 @@ impl ShardCore {
             Effect::Verdict { endpoint, at, no, verdict } => {
                 self.tell(now, at, ShardMessage::Verdict { endpoint, no, verdict });
             }
+            Effect::Withdraw { endpoint, at, no, why } => {
+                self.tell(now, at, ShardMessage::Verdict { endpoint, no, verdict: Err(why) });
+            }
             Effect::Renamed { endpoint, nickname } => {
                 self.outputs.control.push(FromShard::Renamed { endpoint, nickname });
             }
