@@ -16,6 +16,7 @@ mod within;
 
 use super::account::{Account, Proofs, RoomPassword};
 use super::call::{CallError, Invite, Step};
+use super::sidebar::Sidebar;
 use super::sip::{Incoming, Line, NOBODY, is_sip_uri, is_sips, list, quote, uri};
 use crate::base::clock::Now;
 use crate::base::entropy::Entropy;
@@ -86,6 +87,8 @@ pub(crate) struct Answer {
     pub(crate) identity: Option<String>,
     /// What a Warning header adds.
     pub(crate) warning: Option<String>,
+    /// Where the room wants to be called in this dialog.
+    pub(crate) contact: Option<String>,
 }
 
 /// How a call is made, besides who calls whom.
@@ -96,6 +99,8 @@ pub(super) struct Manner {
     /// The others shall not learn who calls (RFC 3323).
     pub(super) anonymous: bool,
     pub(super) room_password: RoomPassword,
+    /// The call is to open one.
+    pub(super) sidebar: Option<Sidebar>,
 }
 
 /// What the machine tells its owner. Every dialog is named by its Call-ID.
@@ -260,12 +265,18 @@ impl Agent {
     /// Calls a room. The dialog's name, or why this cannot be tried.
     pub(super) fn invite(&mut self, now: Now, ask: &Invite<'_>, manner: &Manner) -> Result<Token, CallError> {
         let from = from_header(ask, manner)?;
+        if let Some(bad) = manner.sidebar.as_ref().and_then(Sidebar::bad) {
+            return Err(CallError::BadAddress(bad.clone()));
+        }
         let privacy = if manner.anonymous { PRIVATE } else { "" };
         let (account, password) = (manner.account.clone(), manner.room_password.clone());
         let id = self.open(Kind::Call, from, privacy, ask.room.to_string(), account, password);
-        let extra =
-            format!("{privacy}{}{ALLOW}Content-Type: application/sdp\r\n", manner.room_password.line());
-        self.send_request(now, id, "INVITE", 0, &extra, ask.offer);
+        let (content, body) = match &manner.sidebar {
+            Some(sidebar) => sidebar.request(ask.offer, &self.entropy.token().to_string()),
+            None => ("Content-Type: application/sdp\r\n".to_string(), ask.offer.to_string()),
+        };
+        let extra = format!("{privacy}{}{ALLOW}{content}", manner.room_password.line());
+        self.send_request(now, id, "INVITE", 0, &extra, &body);
         Ok(id)
     }
 

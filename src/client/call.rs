@@ -23,6 +23,7 @@ mod driver;
 pub use super::account::Account;
 use super::account::RoomPassword;
 use super::agent::{Agent, Answer, INVITE_WAIT, Manner, RESPONSE_WAIT, Way};
+use super::sidebar::Sidebar;
 use crate::base::entropy::Entropy;
 use crate::base::id::Token;
 use bytes::Bytes;
@@ -271,6 +272,13 @@ impl Caller {
         self
     }
 
+    /// The same endpoint for the one call that opens a sidebar, to a factory. The password of the room is none of its.
+    pub(super) fn opening(mut self, sidebar: Sidebar) -> Self {
+        self.manner.sidebar = Some(sidebar);
+        self.manner.room_password = RoomPassword::default();
+        self
+    }
+
     /// Whether calls can prove who makes them.
     pub(super) fn has_account(&self) -> bool {
         self.manner.account.is_some()
@@ -301,6 +309,7 @@ impl Caller {
         Ok(Call {
             answer: answer.sdp,
             identity: answer.identity,
+            contact: answer.contact,
             id: call,
             commands: self.commands.clone(),
             ended: Some(ended),
@@ -316,6 +325,8 @@ pub struct Call {
     pub answer: String,
     /// Who we are there, if the server says so: of anonymous callers the address that others see.
     pub identity: Option<String>,
+    /// Where the room wants to be called in this dialog, if it says so: what the factory made is named there.
+    pub(super) contact: Option<String>,
     id: Token,
     commands: mpsc::UnboundedSender<Command>,
     /// `None` once the call has ended.

@@ -14,6 +14,7 @@
 mod connect;
 mod event;
 mod moderating;
+mod sidebars;
 mod task;
 
 pub use super::call::{Account, Step};
@@ -23,6 +24,7 @@ use super::endpoint::Endpoint;
 use super::receipts::Receipts;
 pub use super::roster::Person;
 use super::roster::Roster;
+use super::sidebar;
 use super::sip::{NOBODY, without_param};
 use super::typing::{OthersTyping, OwnTyping};
 use crate::base::clock::now;
@@ -202,6 +204,7 @@ pub struct Room {
     abilities: Abilities,
     /// Messages from now on are to be counted.
     counting: AtomicBool,
+    room: String,
     address: String,
     anonymous: bool,
 }
@@ -264,12 +267,29 @@ impl Client {
     /// # Errors
     /// Why we are not in the room.
     pub async fn join(&self, join: &Join<'_>) -> Result<(Room, Events), JoinError> {
+        self.join_by(&self.caller, join, false).await
+    }
+
+    /// Joins by a call of this manner; `made`: what is called is a factory.
+    async fn join_by(
+        &self,
+        caller: &Caller,
+        join: &Join<'_>,
+        made: bool,
+    ) -> Result<(Room, Events), JoinError> {
         let mut entropy = Entropy::from_system();
-        let local = local_path(self.caller.local_addr().ip(), &mut entropy);
-        let offer = offer(self.caller.local_addr().ip(), &local, &mut entropy);
+        let local = local_path(caller.local_addr().ip(), &mut entropy);
+        let offer = offer(caller.local_addr().ip(), &local, &mut entropy);
         let invite =
             Invite { room: join.room, from: join.from, display_name: join.display_name, offer: &offer };
-        let call = self.caller.invite(&invite).await.map_err(JoinError::Call)?;
+        let call = caller.invite(&invite).await.map_err(JoinError::Call)?;
+        let room = if made {
+            let contact = call.contact.as_deref().and_then(|contact| sidebar::made(contact, join.room));
+            contact.ok_or_else(|| JoinError::Answer("it does not say what was made".to_string()))?
+        } else {
+            // Those who are there may have come in without it.
+            without_param(join.room, "room-password")
+        };
         let media = usable(&call.answer)?;
         let stream = connect(&media.path).await?;
         let endpoint = Endpoint::new(now(), &local, &media.path, MESSAGE_BYTES_MAX, entropy);
@@ -293,8 +313,8 @@ impl Client {
             endpoint,
             call,
             roster: Roster::default(),
-            // Those who are there may have come in without it.
-            room: without_param(join.room, "room-password"),
+            room: room.clone(),
+            made,
             from: address.clone(),
             name: name.to_string(),
             known: self.caller.has_account().then(|| (join.from.to_string(), join.display_name.to_string())),
@@ -312,15 +332,27 @@ impl Client {
         };
         task.bind().await?;
         tokio::spawn(task.run(receive_commands));
-        let room = Room::new(commands, abilities, address, anonymous);
+        let room = Room::new(commands, abilities, room, address, anonymous);
         Ok((room, Events { events: receive_events }))
     }
 }
 
 impl Room {
-    fn new(commands: mpsc::Sender<Command>, abilities: Abilities, address: String, anonymous: bool) -> Self {
+    fn new(
+        commands: mpsc::Sender<Command>,
+        abilities: Abilities,
+        room: String,
+        address: String,
+        anonymous: bool,
+    ) -> Self {
         let (said, counting) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { commands, said, abilities, counting, address, anonymous }
+        Self { commands, said, abilities, counting, room, address, anonymous }
+    }
+
+    /// The address of the room: what was called, or of a sidebar that we opened what was made.
+    #[must_use]
+    pub fn room(&self) -> &str {
+        &self.room
     }
 
     /// The address that the others see at the beginning: of who is anonymous a made up one.
@@ -477,11 +509,16 @@ pub(crate) struct Script {
 impl Script {
     /// A room that does what the script says, with nicknames and private messages if `able`.
     pub(crate) fn room(able: bool) -> (Room, Events, Self) {
+        Self::room_at("sip:lobby@x", able)
+    }
+
+    /// The same for a room at this address.
+    pub(crate) fn room_at(room: &str, able: bool) -> (Room, Events, Self) {
         let (events, receive_events) = mpsc::channel(8);
         let (commands, receive_commands) = mpsc::channel(8);
         let chatroom = Chatroom { nickname: able, private_messages: able };
         let abilities = Abilities { chatroom, delivery_counts: able, commands: able, control: false };
-        let room = Room::new(commands, abilities, "sip:me@x".to_string(), able);
+        let room = Room::new(commands, abilities, room.to_string(), "sip:me@x".to_string(), able);
         (room, Events { events: receive_events }, Self { commands: receive_commands, events })
     }
 

@@ -27,7 +27,7 @@
 //!
 //! Inside, two machines without sockets, clocks or chance of their own do the work: `agent.rs` for SIP and
 //! `endpoint.rs` for MSRP; `account.rs` proves who we are, `assembly.rs` joins chunks, `roster.rs` knows who is
-//! there, `typing.rs` who is writing, `receipts.rs` who has a private message, `multipart.rs` finds the text of a content.
+//! there, `sidebar.rs` writes and reads what opens sidebars, `typing.rs` who is writing, `receipts.rs` who has a private message, `multipart.rs` finds the text of a content.
 //!
 //! Runs on tokio, one thread is enough. Bounds are named in each file. Proved by the tests beside each
 //! file, against a scripted server on loopback, and by talking to the server of this crate.
@@ -50,5 +50,6 @@ mod endpoint_tests;
 mod multipart;
 mod receipts;
 mod roster;
+mod sidebar;
 mod sip;
 mod typing;

@@ -3,7 +3,7 @@
 //! Touches: nothing. Bounds: what a document can hold (`wire::conference`); a partial document adds to that
 //! at most [`PEOPLE_MAX`]. Proved by: the tests below.
 
-use crate::base::limits::ROOM_PARTICIPANTS_MAX;
+use crate::base::limits::{ROOM_PARTICIPANTS_MAX, ROOM_SIDEBARS_MAX};
 use crate::base::rights::Role;
 use crate::wire::conference::{RosterUpdate, State, UserUpdate};
 
@@ -44,6 +44,8 @@ pub(super) enum Change {
         before: Option<Role>,
     },
     Muted(Person),
+    /// All sidebars that there are now, by address.
+    Sidebars(Vec<String>),
 }
 
 /// What is to be done about a document.
@@ -61,6 +63,7 @@ pub(super) struct Roster {
     people: Vec<Person>,
     subject: String,
     locked: bool,
+    sidebars: Vec<String>,
 }
 
 impl Roster {
@@ -90,6 +93,12 @@ impl Roster {
             self.locked = locked;
             changes.push(Change::Locked(locked));
         }
+        // They are told in whole documents only (RFC 4575 §4.5).
+        let sidebars = &update.sidebars[..update.sidebars.len().min(ROOM_SIDEBARS_MAX)];
+        if update.state == State::Full && sidebars != self.sidebars {
+            self.sidebars = sidebars.to_vec();
+            changes.push(Change::Sidebars(self.sidebars.clone()));
+        }
         if update.state == State::Deleted {
             changes.extend(self.people.drain(..).map(Change::Left));
             return Verdict::Changes(changes);
@@ -107,7 +116,7 @@ impl Roster {
             }
         }
         if first {
-            changes.retain(|c| matches!(c, Change::Subject(_) | Change::Locked(_)));
+            changes.retain(|c| matches!(c, Change::Subject(_) | Change::Locked(_) | Change::Sidebars(_)));
             changes.push(Change::Here(self.people.clone()));
         }
         Verdict::Changes(changes)
@@ -332,6 +341,27 @@ mod tests {
         assert_eq!(changes(&mut r, &locked(3, State::Full, Some(true))), []);
         assert_eq!(changes(&mut r, &locked(4, State::Full, None)), [Change::Locked(false)]);
         assert_eq!(changes(&mut r, &locked(5, State::Partial, Some(true))), [Change::Locked(true)]);
+    }
+
+    #[test]
+    fn sidebars_are_told_when_a_whole_document_lists_others() {
+        // FOCUS-10
+        let mut r = Roster::default();
+        let with = |version, state, all: &[&str]| RosterUpdate {
+            sidebars: all.iter().map(|s| (*s).to_string()).collect(),
+            ..document(version, state, vec![])
+        };
+        let told = |all: &[&str]| Change::Sidebars(all.iter().map(|s| (*s).to_string()).collect());
+        let first = changes(&mut r, &with(1, State::Full, &["sip:s@x"]));
+        assert_eq!(first, [told(&["sip:s@x"]), Change::Here(vec![])]);
+        assert_eq!(changes(&mut r, &with(2, State::Partial, &[])), []);
+        assert_eq!(changes(&mut r, &with(3, State::Full, &["sip:s@x"])), []);
+        assert_eq!(changes(&mut r, &with(4, State::Full, &["sip:t@x"])), [told(&["sip:t@x"])]);
+        assert_eq!(changes(&mut r, &with(5, State::Full, &[])), [told(&[])]);
+        let many: Vec<String> = (0..=ROOM_SIDEBARS_MAX).map(|n| format!("sip:{n}@x")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(changes(&mut r, &with(6, State::Full, &many)), [told(&many[..ROOM_SIDEBARS_MAX])]);
+        assert_eq!(changes(&mut r, &with(7, State::Full, &many)), []);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What the client library can do in a room, with the real server, on two shards, with SIP over UDP and over TCP.
 
+mod sidebars;
+
 use super::standard::everywhere;
 use super::{Server, WAIT};
 use openmsrp::client::call::Transport;

@@ -330,6 +330,8 @@ impl Talk {
                 self.changed(&who);
                 format!("{} may {} now", name(&who.name), if who.muted { "not speak" } else { "speak" })
             }
+            // The caller knows sidebars.
+            Event::Sidebars(_) | Event::AskedToSidebar { .. } => return None,
             Event::Message(message) if message.of_room => notice(&message),
             Event::Message(message) => {
                 self.heard(&message);

@@ -309,6 +309,7 @@ impl Answer {
             sdp: String::from_utf8(message.body.clone()).unwrap_or_default(),
             identity: identities.next().map(str::to_string),
             warning: warning(message),
+            contact: message.header("Contact").map(uri).filter(|u| is_sip_uri(u)).map(str::to_string),
         }
     }
 }

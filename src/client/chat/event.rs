@@ -39,6 +39,15 @@ pub enum Event {
     },
     /// Somebody may say nothing now, or may again: `who.muted`.
     Muted(Person),
+    /// The sidebars that the room has now, by address: told at the beginning if there are any, and when they change.
+    Sidebars(Vec<String>),
+    /// Somebody asks us to a sidebar of the room: [`Client::join`](super::Client::join) enters it.
+    AskedToSidebar {
+        /// Its address.
+        sidebar: String,
+        /// What the room says to it: who asks. May hold any character.
+        text: String,
+    },
     /// Somebody said something.
     Message(Message),
     /// The switch took a message of ours, gave us the nickname, or did what we asked for as a moderator.

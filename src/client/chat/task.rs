@@ -10,6 +10,7 @@ use crate::client::endpoint::{Endpoint, News};
 use crate::client::multipart::declared;
 use crate::client::receipts::Receipts;
 use crate::client::roster::{Change, Roster, Verdict};
+use crate::client::sidebar;
 use crate::client::typing::{OthersTyping, OwnTyping};
 use crate::wire::conference::{self, COMPOSING_MEDIA_TYPE, Composing, NOTICE_MEDIA_TYPE};
 use crate::wire::cpim;
@@ -41,6 +42,8 @@ pub(super) struct Task {
     pub(super) call: Call,
     pub(super) roster: Roster,
     pub(super) room: String,
+    /// The factory made it, so that the call went to another address.
+    pub(super) made: bool,
     /// Who speaks: address and name.
     pub(super) from: String,
     pub(super) name: String,
@@ -100,7 +103,8 @@ impl Task {
     }
 
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        let mut subscribing: Option<Subscribing> = Some(Box::pin(self.call.subscription(None)));
+        let mut subscribing: Option<Subscribing> =
+            Some(Box::pin(self.call.subscription(self.made.then(|| self.room.clone()))));
         let mut feed: Option<RosterFeed> = None;
         loop {
             let input = self.next(&mut commands, &mut subscribing, &mut feed).await;
@@ -199,8 +203,7 @@ impl Task {
             Command::Order { number, media_type, body } => self.order(number, media_type, &body),
             Command::Reveal { number } => self.call.reveal(number, &self.offer),
             Command::List { number, directory } if self.lists.len() < LISTS_MAX => {
-                let domain = || self.room.split('@').nth(1).and_then(|rest| rest.split([';', '?']).next());
-                let own = || format!("sip:rooms@{}", domain().unwrap_or_default());
+                let own = || format!("sip:rooms@{}", sidebar::domain(&self.room).unwrap_or_default());
                 let asked = self.call.subscription(Some(directory.unwrap_or_else(own)));
                 self.lists.spawn(async move { list(number, asked).await });
             }
@@ -299,6 +302,7 @@ impl Task {
                         Change::Locked(locked) => Event::Locked(locked),
                         Change::Role { who, role, before } => Event::Role { who, role, before },
                         Change::Muted(who) => Event::Muted(who),
+                        Change::Sidebars(all) => Event::Sidebars(all),
                     };
                     self.tell(event);
                 }
@@ -366,7 +370,12 @@ impl Task {
             content: Bytes::copy_from_slice(message.content),
             not_understood: message.require.iter().map(|r| (*r).to_string()).collect(),
         };
-        stopped.into_iter().chain([Event::Message(said)]).collect()
+        let asked = said.text().filter(|_| said.of_room);
+        let asked = asked.as_deref().and_then(sidebar::asked).map(|(address, text)| Event::AskedToSidebar {
+            sidebar: address.to_string(),
+            text: text.to_string(),
+        });
+        stopped.into_iter().chain([asked.unwrap_or(Event::Message(said))]).collect()
     }
 
     fn person(&self, address: &str, said: &str) -> Person {
