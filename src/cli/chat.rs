@@ -3,7 +3,9 @@
 //! Touches: standard streams, signals, the environment variables `USER`, `OPENMSRP_PASSWORD` and
 //! `OPENMSRP_ROOM_PASSWORD`, name resolution, what the client library touches. Bounds: those of `client::chat`. Proved by: the tests of this folder; by hand for the look.
 
+mod aside;
 mod order;
+mod parts;
 mod password;
 mod pipe;
 mod prompt;
@@ -17,6 +19,7 @@ use crate::base::entropy::Entropy;
 use crate::client::call::{CallError, Transport};
 use crate::client::chat::{Account, Client, Events, Join, JoinError, Room};
 use clap::{Parser, ValueEnum};
+use parts::{Door, Parts, To};
 use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -37,7 +40,7 @@ At a terminal: type and press Enter, /help tells the rest.
 
 In a pipe: each line of input is sent as a message, each message that comes is printed as a line `name: text`; who
 joins and leaves, and what became of what was asked, goes to standard error. A line may begin with /msg NAME TEXT,
-/nick NAME, /invite ADDRESS and the like there too; // begins one that is to begin with /.
+/nick NAME, /sidebar NAME and the like there too, and what comes in a sidebar begins with its number, as [1]; // begins one that is to begin with /.
 
 A server that asks for your password gets it from --password-file, or from the environment variable
 OPENMSRP_PASSWORD; a room that wants one of whoever comes in, from --room-password-file or OPENMSRP_ROOM_PASSWORD. At
@@ -156,21 +159,21 @@ async fn chat(args: &Args) -> Result<(), String> {
     };
     let found = resolve(args.server.as_deref().unwrap_or(domain)).await?;
     let (client, server) = reach(&found, args.transport).await?;
-    let client = if args.anonymous { client.anonymous() } else { client };
     let join = Join { room: &room, from: &from, display_name: nick };
-    let joined = enter(client, &join, user, given).await;
-    let (room, events) = joined.map_err(|e| explain(&e, server, args.transport))?;
-    let mut talk = if args.anonymous { Talk::hidden(nick) } else { Talk::new(nick) };
+    let joined = enter(client, args.anonymous, &join, user, given).await;
+    let (room, events, client) = joined.map_err(|e| explain(&e, server, args.transport))?;
+    let talk = if args.anonymous { Talk::hidden(nick) } else { Talk::new(nick) };
+    let mut parts = Parts::new(talk, door(client, room.room().to_string(), from.clone()));
     let greeting = greet(args, &room);
     if args.nick.is_some() && room.has_nicknames() {
-        for shown in talk.ask(&room, Wish::Nickname(Some(nick))).await {
+        for shown in parts.ask(&room, Wish::Nickname(Some(nick))).await {
             if let Shown::Trouble(why) = shown {
                 eprintln!("openmsrp chat: no nickname: {why}");
             }
         }
     }
     if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
-        return match terminal::run(room, events, talk, greeting, !args.no_typing).await {
+        return match terminal::run(room, events, parts, greeting, !args.no_typing).await {
             Ok(None) => Ok(()),
             Ok(Some(why)) => Err(format!("out of the room: {why}")),
             Err(e) => Err(format!("the terminal failed: {e}; try it in a pipe: openmsrp chat … | cat")),
@@ -183,7 +186,7 @@ async fn chat(args: &Args) -> Result<(), String> {
     }
     let input = tokio::io::BufReader::new(tokio::io::stdin());
     let linger = Duration::from_secs(args.linger);
-    match pipe::run(room, events, talk, input, tokio::io::stdout(), tokio::io::stderr(), linger).await {
+    match pipe::run(room, events, parts, input, tokio::io::stdout(), tokio::io::stderr(), linger).await {
         Ok(()) => Ok(()),
         Err(pipe::Trouble::Undelivered(1)) => {
             Err("something was not delivered or not done, see above".to_string())
@@ -214,13 +217,15 @@ struct Passwords {
     room: Option<String>,
 }
 
-/// Joins with the passwords given, or with those that are typed when the server or the room wants them.
+/// Joins with the passwords given, or with those that are typed when the server or the room wants them. With it comes the
+/// client that has them, and does not hide.
 async fn enter(
     mut client: Client,
+    anonymous: bool,
     join: &Join<'_>,
     user: &str,
     given: Passwords,
-) -> Result<(Room, Events), JoinError> {
+) -> Result<(Room, Events, Client), JoinError> {
     let account = |password: &str| {
         Account::new(user, password)
             .map_err(|why| JoinError::Session(format!("no password can be sent: {why}")))
@@ -236,8 +241,9 @@ async fn enter(
     }
     let (mut may_ask, mut may_ask_of_room) = (given.own.is_none(), given.room.is_none());
     loop {
-        let error = match client.join(join).await {
-            Ok(joined) => return Ok(joined),
+        let calling = if anonymous { client.clone().anonymous() } else { client.clone() };
+        let error = match calling.join(join).await {
+            Ok((room, events)) => return Ok((room, events, client)),
             Err(error) => error,
         };
         let own = matches!(error, JoinError::Call(CallError::PasswordWanted { .. }));
@@ -254,6 +260,25 @@ async fn enter(
             None => return Err(error),
         };
     }
+}
+
+/// What lets us into sidebars of a room: with what let us into the room, but its password.
+fn door(client: Client, room: String, from: String) -> Door {
+    let client = client.with_room_password("");
+    Box::new(move |entry| {
+        let (client, room, from) = (client.clone(), room.clone(), from.clone());
+        let client = if entry.hidden { client.anonymous() } else { client };
+        Box::pin(async move {
+            let join = Join { room: &room, from: &from, display_name: &entry.name };
+            match &entry.to {
+                To::Known(sidebar) => client.join(&Join { room: sidebar, ..join }).await,
+                To::New(whom) => {
+                    let whom: Vec<&str> = whom.iter().map(String::as_str).collect();
+                    client.open_sidebar(&join, &whom, None).await
+                }
+            }
+        })
+    })
 }
 
 /// The token of a room that wants a password, and none was given (docs/extensions.md).

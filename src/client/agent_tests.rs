@@ -185,7 +185,8 @@ fn an_answer_is_acknowledged_at_its_contact_along_its_route_each_time_it_comes()
         assert!(ack.contains("Route: <sip:p3;lr>\r\nRoute: <sip:p2;lr>\r\nRoute: <sip:p1;lr>\r\n"), "{ack}");
         assert!(ack.contains("\r\nCSeq: 1 ACK\r\n") && ack.contains(";tag=srv\r\n"), "{ack}");
     }
-    let answer = Answer { sdp: "v=0\r\nanswer\r\n".to_string(), ..Answer::default() };
+    let contact = Some("sip:focus@192.0.2.9:5070".to_string());
+    let answer = Answer { sdp: "v=0\r\nanswer\r\n".to_string(), contact, ..Answer::default() };
     assert_eq!(news(&mut a), [News::Answered(id, answer)]);
     assert!(a.is_quiet());
     a.wake(at(60_000));

@@ -95,7 +95,7 @@ mod tests {
             body.starts_with("--b1\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n\r\n--b1\r\n"),
             "{body}"
         );
-        let list = body.split("\r\n\r\n").nth(2).unwrap().split("\r\n--b1--").next().unwrap();
+        let list = body.split("\r\n\r\n").nth(3).unwrap().split("\r\n--b1--").next().unwrap();
         let listed = recipients(list.as_bytes()).unwrap();
         assert_eq!(listed.iter().map(|r| r.uri.as_str()).collect::<Vec<_>>(), ["sip:bob@x", "sip:a&b@x"]);
         // Who asks nobody yet sends no list.

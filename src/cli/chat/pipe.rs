@@ -4,8 +4,9 @@
 //! line that waits for the list of people ([`PEOPLE_WAIT`] at most), input is not read.
 //! Proved by: `tests` of this file, against streams in memory.
 
+use super::parts::Parts;
 use super::shown::{message_line, one_line};
-use super::talk::{Shown, Talk};
+use super::talk::Shown;
 use super::wish::{Wish, help};
 use crate::client::chat::{Event, Events, Room};
 use std::io;
@@ -35,7 +36,7 @@ pub(super) enum Trouble {
 pub(super) async fn run(
     room: Room,
     mut events: Events,
-    mut talk: Talk,
+    mut parts: Parts,
     mut input: impl AsyncBufRead + Unpin,
     output: impl AsyncWrite + Unpin,
     errors: impl AsyncWrite + Unpin,
@@ -52,9 +53,9 @@ pub(super) async fn run(
     tokio::pin!(patience);
     let lingering = tokio::time::sleep(linger);
     tokio::pin!(lingering);
-    loop {
-        let done = !input_open && typed.is_none() && talk.unanswered() == 0;
-        let may_read = input_open && typed.is_none() && talk.unanswered() < UNANSWERED_MAX;
+    let closed = loop {
+        let done = !input_open && typed.is_none() && parts.unanswered() == 0;
+        let may_read = input_open && typed.is_none() && parts.unanswered() < UNANSWERED_MAX;
         tokio::select! {
             read = input.read_until(b'\n', &mut line), if may_read => {
                 // An interrupted read left in the line what it had: 0 says that the input is over, not
@@ -68,32 +69,41 @@ pub(super) async fn run(
                 lingering.set(tokio::time::sleep(linger));
             }
             event = events.next() => {
-                let waited = talk.unanswered() > 0;
+                let waited = parts.unanswered() > 0;
                 match event {
-                    Some(Event::Closed { why }) => return Err(Trouble::Closed(one_line(&why))),
-                    None => return Err(Trouble::Closed("the room is gone".to_string())),
-                    Some(event) => page.show(talk.happened(event)).await?,
+                    Some(Event::Closed { why }) => break Some(one_line(&why)),
+                    None => break Some("the room is gone".to_string()),
+                    Some(event) => page.show(parts.happened(event)).await?,
                 }
-                if waited && talk.unanswered() == 0 {
+                if waited && parts.unanswered() == 0 {
+                    lingering.set(tokio::time::sleep(linger));
+                }
+            }
+            all = parts.next() => {
+                page.show(all).await?;
+                if parts.unanswered() == 0 {
                     lingering.set(tokio::time::sleep(linger));
                 }
             }
             () = &mut patience, if patient && typed.is_some() => patient = false,
-            () = &mut lingering, if done => break,
-            _ = &mut interrupted => break,
+            () = &mut lingering, if done => break None,
+            _ = &mut interrupted => break None,
         }
-        if let Some(line) = typed.take_if(|line| !patient || !talk.is_too_early(line)) {
+        if let Some(line) =
+            typed.take_if(|line| !parts.must_wait(line) && (!patient || !parts.is_too_early(line)))
+        {
             match Wish::read(&line) {
                 Wish::Quit => input_open = false,
                 Wish::Help(topic) => page.tell(help(topic)).await?,
-                wish => page.show(talk.ask(&room, wish).await).await?,
+                wish => page.show(parts.ask(&room, wish).await).await?,
             }
         }
-    }
-    room.leave().await;
-    match page.undelivered {
-        0 => Ok(()),
-        n => Err(Trouble::Undelivered(n)),
+    };
+    parts.leave(Some(room)).await;
+    match (closed, page.undelivered) {
+        (Some(why), _) => Err(Trouble::Closed(why)),
+        (None, 0) => Ok(()),
+        (None, n) => Err(Trouble::Undelivered(n)),
     }
 }
 
@@ -111,14 +121,20 @@ struct Page<O, E> {
 impl<O: AsyncWrite + Unpin, E: AsyncWrite + Unpin> Page<O, E> {
     async fn show(&mut self, all: impl IntoIterator<Item = Shown>) -> Result<(), Trouble> {
         for shown in all {
+            let (begin, shown) = match shown {
+                Shown::Aside(number, shown) => (format!("[{number}] "), *shown),
+                shown => (String::new(), shown),
+            };
             match shown {
-                Shown::Message(message) => write(&mut self.output, &message_line(&message)).await?,
-                // Whoever feeds a pipe knows what it holds.
-                Shown::Own(_) => {}
-                Shown::Status(text) | Shown::Trouble(text) => self.tell(&text).await?,
+                Shown::Message(message) => {
+                    write(&mut self.output, &format!("{begin}{}", message_line(&message))).await?;
+                }
+                // Whoever feeds a pipe knows what it holds. A sidebar has none of its own.
+                Shown::Own(_) | Shown::Aside(..) => {}
+                Shown::Status(text) | Shown::Trouble(text) => self.tell(&format!("{begin}{text}")).await?,
                 Shown::Undelivered(text) => {
                     self.undelivered += 1;
-                    self.tell(&text).await?;
+                    self.tell(&format!("{begin}{text}")).await?;
                 }
             }
         }
@@ -139,6 +155,8 @@ async fn write(stream: &mut (impl AsyncWrite + Unpin), line: &str) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::chat::parts::tests::nowhere;
+    use crate::cli::chat::talk::Talk;
     use crate::client::chat::{Message, Person, Script};
     use bytes::Bytes;
 
@@ -151,7 +169,15 @@ mod tests {
         runtime.block_on(async {
             let (room, events, other) = Script::room(true);
             let (mut output, mut errors) = (Vec::new(), Vec::new());
-            let talk = run(room, events, Talk::new("Me"), input, &mut output, &mut errors, linger);
+            let talk = run(
+                room,
+                events,
+                Parts::new(Talk::new("Me"), nowhere()),
+                input,
+                &mut output,
+                &mut errors,
+                linger,
+            );
             let (result, ()) = tokio::join!(talk, script(other));
             (result, String::from_utf8(output).unwrap(), String::from_utf8(errors).unwrap())
         })

@@ -18,7 +18,7 @@ use crate::client::command::is_network;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Recipients of one line: fewer than the answers that may wait while we send.
-const RECIPIENTS_MAX: usize = 64;
+pub(super) const RECIPIENTS_MAX: usize = 64;
 
 /// Messages that were accepted and may still be counted, or reported to have failed: as many as the library
 /// tells of. Beyond, they have no text any more.
@@ -40,6 +40,8 @@ pub(super) enum Shown {
     Trouble(String),
     /// What we wanted to say and somebody did not get.
     Undelivered(String),
+    /// Any of these, in the sidebar of this number.
+    Aside(u32, Box<Shown>),
 }
 
 /// What was asked of the room and is not answered yet.
@@ -53,6 +55,8 @@ enum Asked {
     },
     Nickname(Option<String>),
     BringIn(String),
+    /// To ask somebody of the room to the sidebar that this is.
+    AskIn(String),
     TakeOut(String),
     Reveal,
     List,
@@ -121,19 +125,34 @@ impl Talk {
         let names = match &wish {
             Wish::Tell { to: names, .. } | Wish::TakeOut(names) => names,
             Wish::Order(order) => order.names(),
+            Wish::Aside(aside) => aside.names(),
             _ => return false,
         };
         self.here.is_none() && names.iter().any(named)
+    }
+
+    /// Everybody who is here, as far as it is known.
+    pub(super) fn here(&self) -> &[Person] {
+        self.here.as_deref().unwrap_or_default()
+    }
+
+    /// The name with which to go elsewhere from here, and whether in hiding.
+    pub(super) fn seen_as(&self) -> (String, bool) {
+        match &self.hidden_name {
+            Some(hidden) => (hidden.clone(), true),
+            None => (self.own_name().to_string(), false),
+        }
     }
 
     fn own_name(&self) -> &str {
         self.nickname.as_ref().unwrap_or(&self.display_name)
     }
 
-    /// Does what a line asks for, and tells what to show of it. To help and to quit is the caller's.
+    /// Does what a line asks for, and tells what to show of it. To help, to quit and
+    /// sidebars are the caller's.
     pub(super) async fn ask(&mut self, room: &Room, wish: Wish<'_>) -> Vec<Shown> {
         match wish {
-            Wish::Help(_) | Wish::Quit => Vec::new(),
+            Wish::Help(_) | Wish::Quit | Wish::Aside(_) => Vec::new(),
             Wish::Who => {
                 let text = self.here.as_deref().map(people_and_addresses);
                 vec![Shown::Status(
@@ -145,14 +164,7 @@ impl Talk {
                     .map_or("/help tells what can".to_string(), |line| format!("write it as: {line}"));
                 vec![Shown::Undelivered(format!("{} cannot be done so; {how}", name(word)))]
             }
-            Wish::Say(text) => {
-                let own = format!("{}: {}", self.own_name(), one_line(text));
-                // If it was not taken we are out, which an event tells.
-                if let Ok(number) = room.say(text).await {
-                    self.asked.insert(number, Asked::Said(beginning(text)));
-                }
-                vec![Shown::Own(own)]
-            }
+            Wish::Say(text) => vec![self.say(room, text).await],
             Wish::Tell { to, text } => self.tell(room, &to, text).await,
             Wish::BringIn(all) => self.bring_in(room, &all).await,
             Wish::TakeOut(all) => self.take_out(room, &all).await,
@@ -167,6 +179,25 @@ impl Talk {
                 Err(why) => Shown::Trouble(why.to_string()),
             }],
             Wish::Nickname(wished) => self.ask_for_nickname(room, wished).await,
+        }
+    }
+
+    /// Says something to everybody.
+    pub(super) async fn say(&mut self, room: &Room, text: &str) -> Shown {
+        let own = format!("{}: {}", self.own_name(), one_line(text));
+        // If it was not taken we are out, which an event tells.
+        if let Ok(number) = room.say(text).await {
+            self.asked.insert(number, Asked::Said(beginning(text)));
+        }
+        Shown::Own(own)
+    }
+
+    /// Asks people to the sidebar that this is.
+    pub(super) async fn ask_in(&mut self, room: &Room, whom: &[Person]) {
+        for who in whom {
+            if let Ok(number) = room.bring_in(&who.address).await {
+                self.asked.insert(number, Asked::AskIn(name(&who.name)));
+            }
         }
     }
 
@@ -276,14 +307,14 @@ impl Talk {
 
     /// Whom a recipient as typed means. What looks like an address is one, whatever anybody calls himself;
     /// a name must be that of one person only, in whatever case.
-    fn whom(&self, typed: &str) -> Result<Person, String> {
+    pub(super) fn whom(&self, typed: &str) -> Result<Person, String> {
         if is_address(typed) {
             let address = with_scheme(typed);
             return Ok(Person { name: address.clone(), address, ..Person::default() });
         }
         let folded = typed.to_lowercase();
-        let here = self.here.as_deref().unwrap_or_default();
-        let found: Vec<&Person> = here.iter().filter(|p| name(&p.name).to_lowercase() == folded).collect();
+        let found: Vec<&Person> =
+            self.here().iter().filter(|p| name(&p.name).to_lowercase() == folded).collect();
         match found[..] {
             [one] => Ok(one.clone()),
             [] => Err(format!("nobody here is called {}; /who tells who is here", name(typed))),
@@ -350,7 +381,9 @@ impl Talk {
                 Asked::Nickname(nickname) => self.named(nickname),
                 Asked::Command { done, .. } => format!("done: {done}"),
                 // Not asked by MSRP.
-                Asked::BringIn(_) | Asked::TakeOut(_) | Asked::Reveal | Asked::List => return None,
+                Asked::BringIn(_) | Asked::AskIn(_) | Asked::TakeOut(_) | Asked::Reveal | Asked::List => {
+                    return None;
+                }
             },
             Event::Received { message, count } => self.received(message, count)?,
             Event::Notified { message, who, delivered } => {
@@ -434,6 +467,8 @@ impl Talk {
     fn step(&mut self, number: u64, step: &Step) -> Option<Shown> {
         let (text, done) = match self.asked.get(&number)? {
             Asked::BringIn(whom) => words::coming(whom, step),
+            Asked::AskIn(_) if !step.last => return None,
+            Asked::AskIn(whom) => words::asking(whom, step),
             Asked::TakeOut(whom) => words::going(whom, step),
             _ => return None,
         };
@@ -463,6 +498,7 @@ impl Talk {
     fn failed(&mut self, number: u64, error: &CallError) -> Option<Shown> {
         match self.asked.remove(&number)? {
             Asked::BringIn(whom) => Some(Shown::Undelivered(words::not_referred(&whom, false, error))),
+            Asked::AskIn(whom) => Some(Shown::Undelivered(words::not_asked(&whom, error))),
             Asked::TakeOut(whom) => Some(Shown::Undelivered(words::not_referred(&whom, true, error))),
             Asked::Reveal => Some(Shown::Undelivered(words::not_revealed(error))),
             Asked::List => Some(Shown::Trouble(words::not_listed(error))),
@@ -497,9 +533,8 @@ impl Talk {
             Some(Asked::Nickname(_)) => {
                 Shown::Trouble(format!("the room refused the nickname: you are still {own} ({why})"))
             }
-            Some(Asked::BringIn(_) | Asked::TakeOut(_) | Asked::Reveal | Asked::List) | None => {
-                Shown::Undelivered(format!("{what}: something said earlier: {reason}"))
-            }
+            Some(Asked::BringIn(_) | Asked::AskIn(_) | Asked::TakeOut(_) | Asked::Reveal | Asked::List)
+            | None => Shown::Undelivered(format!("{what}: something said earlier: {reason}")),
         }
     }
 }

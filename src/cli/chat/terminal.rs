@@ -4,9 +4,10 @@
 //! `talk.rs` and `prompt.rs`. Proved by: the tests of `wish.rs` and `prompt.rs` for what is typed, of `talk.rs`
 //! and `shown.rs` for what is printed; the look by hand.
 
+use super::parts::Parts;
 use super::prompt::{Line, Typed, fitting};
 use super::shown::{message_lines, one_line};
-use super::talk::{Shown, Talk};
+use super::talk::Shown;
 use super::wish::{Wish, help};
 use crate::client::chat::{Event, Events, Room};
 use crossterm::event::{Event as Input, read};
@@ -86,12 +87,17 @@ impl Screen {
     }
 
     fn show(&self, shown: &Shown) -> io::Result<()> {
-        match shown {
-            Shown::Message(message) => self.print(&message_lines(message)),
-            Shown::Own(line) => self.print(line),
-            Shown::Status(text) => self.print(&format!("* {text}")),
-            Shown::Trouble(text) | Shown::Undelivered(text) => self.print(&format!("! {text}")),
-        }
+        self.print(&as_text(shown))
+    }
+}
+
+fn as_text(shown: &Shown) -> String {
+    match shown {
+        Shown::Message(message) => message_lines(message),
+        Shown::Own(line) => line.clone(),
+        Shown::Status(text) => format!("* {text}"),
+        Shown::Trouble(text) | Shown::Undelivered(text) => format!("! {text}"),
+        Shown::Aside(number, shown) => format!("[{number}] {}", as_text(shown)),
     }
 }
 
@@ -115,7 +121,7 @@ fn keys() -> io::Result<mpsc::Receiver<io::Result<Input>>> {
 pub(super) async fn run(
     room: Room,
     mut events: Events,
-    mut talk: Talk,
+    mut parts: Parts,
     greeting: Vec<Shown>,
     tell_typing: bool,
 ) -> io::Result<Option<String>> {
@@ -131,7 +137,7 @@ pub(super) async fn run(
         tokio::select! {
             input = keys.recv() => match input {
                 Some(Ok(input)) => {
-                    if on_input(&mut screen, &mut talk, &room, input, tell_typing).await? {
+                    if on_input(&mut screen, &mut parts, &room, input, tell_typing).await? {
                         break None;
                     }
                 }
@@ -142,14 +148,23 @@ pub(super) async fn run(
                 Some(Event::Closed { why }) => break Some(one_line(&why)),
                 None => break Some("the room is gone".to_string()),
                 Some(event) => {
-                    let shown = talk.happened(event);
-                    screen.beside = talk.writing();
+                    let shown = parts.happened(event);
+                    screen.beside = parts.writing();
                     match shown {
                         Some(shown) => screen.show(&shown)?,
                         None => screen.draw()?,
                     }
                 }
             },
+            all = parts.next() => {
+                screen.beside = parts.writing();
+                if all.is_empty() {
+                    screen.draw()?;
+                }
+                for shown in all {
+                    screen.show(&shown)?;
+                }
+            }
             _ = terminate.recv() => break None,
             _ = hang_up.recv() => break None,
         }
@@ -157,14 +172,14 @@ pub(super) async fn run(
     // The prompt goes; what was said stays.
     screen.put("\r\u{1b}[J")?;
     drop(screen);
-    room.leave().await;
+    parts.leave(Some(room)).await;
     Ok(closed)
 }
 
 /// Does what a key asks for; whether it asks to leave.
 async fn on_input(
     screen: &mut Screen,
-    talk: &mut Talk,
+    parts: &mut Parts,
     room: &Room,
     input: Input,
     tell_typing: bool,
@@ -194,20 +209,20 @@ async fn on_input(
         Typed::Leave => return Ok(true),
         Typed::Line(line) => {
             screen.draw()?;
-            return do_line(screen, talk, room, line.trim_end()).await;
+            return do_line(screen, parts, room, line.trim_end()).await;
         }
     }
     Ok(false)
 }
 
 /// Does what a line asks for; whether it asks to leave.
-async fn do_line(screen: &mut Screen, talk: &mut Talk, room: &Room, line: &str) -> io::Result<bool> {
+async fn do_line(screen: &mut Screen, parts: &mut Parts, room: &Room, line: &str) -> io::Result<bool> {
     match Wish::read(line) {
         Wish::Say("") => room.typing(false),
         Wish::Quit => return Ok(true),
         Wish::Help(topic) => screen.print(help(topic))?,
         wish => {
-            for shown in talk.ask(room, wish).await {
+            for shown in parts.ask(room, wish).await {
                 screen.show(&shown)?;
             }
         }

@@ -2,6 +2,7 @@
 //!
 //! Touches: nothing. Bounds: the line's. Proved by: the tests below.
 
+use super::aside::Aside;
 use super::order::{MODERATORS_HELP, Order};
 
 /// What can be typed, for people. No line is longer than 80 columns.
@@ -17,6 +18,14 @@ const HELP: &str = "\
 /invite ADDRESS ...    let the room call sip:dave@example.com, or several
 /list                  the public rooms; /list ADDRESS asks another server's
                        list: sip:rooms@example.com
+
+/sidebar NAME[,NAME]   talk aside with some who are here, in a sidebar
+/join 1                enter sidebar 1, to which you are asked
+/in 1 TEXT             say something in it; what names no sidebar is said to
+                       the room
+/ask 1 NAME[,NAME]     ask more people of the room to it
+/leave 1               leave it
+/sidebars              which there are, and who is in yours
 
 /help moderators       what moderators can do: /kick, /ban, /mute, /subject ...
 /help                  this text
@@ -59,6 +68,8 @@ pub(super) enum Wish<'a> {
     Reveal,
     /// The public rooms, of a list at this address or of the room's own domain.
     List(Option<&'a str>),
+    /// Something in or about a sidebar.
+    Aside(Aside<'a>),
     /// Something that moderators do.
     Order(Order<'a>),
     Who,
@@ -102,7 +113,10 @@ impl<'a> Wish<'a> {
                 Some((to, text)) => Self::Tell { to, text },
                 None => Self::Unknown(word),
             },
-            _ => Order::read(word, rest).map_or(Self::Unknown(word), Self::Order),
+            _ => match Aside::read(word, rest) {
+                Some(aside) => Self::Aside(aside),
+                None => Order::read(word, rest).map_or(Self::Unknown(word), Self::Order),
+            },
         }
     }
 }
@@ -116,7 +130,7 @@ fn recipients(rest: &str) -> Option<(Vec<String>, &str)> {
 }
 
 /// `NAME[,NAME]`, and nothing else.
-fn names(rest: &str) -> Option<Vec<String>> {
+pub(super) fn names(rest: &str) -> Option<Vec<String>> {
     let (all, after) = listed(rest)?;
     after.is_empty().then_some(all)
 }
@@ -198,6 +212,9 @@ mod tests {
             ("/reveal", Wish::Reveal),
             ("/list", Wish::List(None)),
             ("/list sip:rooms@example.com", Wish::List(Some("sip:rooms@example.com"))),
+            ("/in 1 psst ", Wish::Aside(Aside::Say(1, "psst"))),
+            ("/in psst", Wish::Unknown("/in")),
+            ("/sidebars", Wish::Aside(Aside::List)),
             ("/dance", Wish::Unknown("/dance")),
             ("/msgbob psst", Wish::Unknown("/msgbob")),
         ];
@@ -213,6 +230,8 @@ mod tests {
         }
         assert_eq!(usage("/mute"), Some("/mute NAME[,NAME] [TERM] [REASON]"));
         assert_eq!(usage("/msg"), Some("/msg NAME[,NAME] TEXT"));
+        assert_eq!(usage("/in"), Some("/in 1 TEXT"));
+        assert_eq!(usage("/sidebar"), Some("/sidebar NAME[,NAME]"));
         assert_eq!((usage("/dance"), usage("/")), (None, None));
     }
 

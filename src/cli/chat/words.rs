@@ -7,7 +7,7 @@ pub(super) mod moderators;
 use super::password;
 use super::shown::one_line;
 use crate::client::call::CallError;
-use crate::client::chat::{ListedRoom, Step};
+use crate::client::chat::{JoinError, ListedRoom, Step};
 
 /// Why a message was not delivered: to `whom` in private, or to everybody. `later`: the room had taken it, so it
 /// was refused by whom it was for.
@@ -66,6 +66,37 @@ pub(super) fn coming(whom: &str, step: &Step) -> (String, Option<bool>) {
     };
     let why = with_code(text, step.code, &step.phrase);
     (format!("{whom} does not come: {why}"), Some(false))
+}
+
+/// What became of asking somebody of the room to a sidebar; whether it is done, or has failed.
+pub(super) fn asking(whom: &str, step: &Step) -> (String, Option<bool>) {
+    match step.code {
+        200..=299 => (format!("{whom} is asked"), Some(true)),
+        _ => (format!("{whom} is not asked: {}", with_code("", step.code, &step.phrase)), Some(false)),
+    }
+}
+
+/// Why somebody is not asked to a sidebar: in the words of the server, if it has any.
+pub(super) fn not_asked(whom: &str, error: &CallError) -> String {
+    format!("{whom} is not asked: {}", refused(error))
+}
+
+/// Why there is no sidebar, or we are not in it: in the words of the server, if it has any.
+pub(super) fn not_entered(error: &JoinError) -> String {
+    match error {
+        JoinError::Call(error) => refused(error),
+        other => one_line(&other.to_string()),
+    }
+}
+
+fn refused(error: &CallError) -> String {
+    match error {
+        CallError::Refused { code, warning: Some(warning), .. } => with_code(&one_line(warning), *code, ""),
+        CallError::Refused { code: 404, phrase, .. } => {
+            with_code("the server knows no such sidebar, or opens none", 404, phrase)
+        }
+        other => one_line(&other.to_string()),
+    }
 }
 
 /// How far a removal is; whether it is done, or has failed, if it is over.

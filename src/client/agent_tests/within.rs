@@ -196,6 +196,7 @@ fn who_hid_is_revealed_by_a_new_offer() {
         sdp: "v=0\r\n".to_string(),
         identity: Some("sip:alice@example.com".to_string()),
         warning: Some("all see you".to_string()),
+        contact: Some("sip:focus@192.0.2.9:5070".to_string()),
     };
     assert_eq!(news(&mut a), [News::Revised(call, 3, Ok(revised))]);
     // The 200 repeated is acknowledged again, and nothing else.
