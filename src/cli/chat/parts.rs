@@ -346,7 +346,11 @@ impl Parts {
         let why = match event {
             Some(Event::Closed { why }) => one_line(&why),
             None => "it is gone".to_string(),
-            Some(event) => return within(number, inside.talk.happened(event)),
+            Some(event) => {
+                // Its first list may be older than our being in it.
+                let premature = matches!(&event, Event::Here(all) if all.is_empty());
+                return within(number, inside.talk.happened(event).filter(|_| !premature));
+            }
         };
         sidebar.inside = None;
         within(number, vec![Shown::Trouble(format!("you are out of it: {why}"))])

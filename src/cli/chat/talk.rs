@@ -41,7 +41,7 @@ pub(super) enum Shown {
     /// What we wanted to say and somebody did not get.
     Undelivered(String),
     /// Any of these, in the sidebar of this number.
-    Aside(u32, Box<Shown>),
+    Aside(u32, Box<Self>),
 }
 
 /// What was asked of the room and is not answered yet.
