@@ -40,7 +40,8 @@ At a terminal: type and press Enter, /help tells the rest.
 
 In a pipe: each line of input is sent as a message, each message that comes is printed as a line `name: text`; who
 joins and leaves, and what became of what was asked, goes to standard error. A line may begin with /msg NAME TEXT,
-/nick NAME, /sidebar NAME and the like there too, and what comes in a sidebar begins with its number, as [1]; // begins one that is to begin with /.
+/nick NAME, /sidebar NAME and the like there too; // begins one that is to begin with /. What comes in a sidebar begins
+with its number, as [1].
 
 A server that asks for your password gets it from --password-file, or from the environment variable
 OPENMSRP_PASSWORD; a room that wants one of whoever comes in, from --room-password-file or OPENMSRP_ROOM_PASSWORD. At

@@ -200,14 +200,12 @@ impl Parts {
         }
     }
 
-    /// Leaves the room, if it is not over, and all sidebars.
-    pub(super) async fn leave(mut self, room: Option<Room>) {
+    /// Leaves the room and all sidebars.
+    pub(super) async fn leave(mut self, room: Room) {
         for inside in self.sidebars.into_iter().filter_map(|s| s.inside) {
             self.leaving.spawn(inside.room.leave());
         }
-        if let Some(room) = room {
-            room.leave().await;
-        }
+        room.leave().await;
         while self.leaving.join_next().await.is_some() {}
     }
 

@@ -56,6 +56,7 @@ pub(super) async fn run(
     let closed = loop {
         let done = !input_open && typed.is_none() && parts.unanswered() == 0;
         let may_read = input_open && typed.is_none() && parts.unanswered() < UNANSWERED_MAX;
+        let waited = parts.unanswered() > 0;
         tokio::select! {
             read = input.read_until(b'\n', &mut line), if may_read => {
                 // An interrupted read left in the line what it had: 0 says that the input is over, not
@@ -69,7 +70,6 @@ pub(super) async fn run(
                 lingering.set(tokio::time::sleep(linger));
             }
             event = events.next() => {
-                let waited = parts.unanswered() > 0;
                 match event {
                     Some(Event::Closed { why }) => break Some(one_line(&why)),
                     None => break Some("the room is gone".to_string()),
@@ -81,7 +81,7 @@ pub(super) async fn run(
             }
             all = parts.next() => {
                 page.show(all).await?;
-                if parts.unanswered() == 0 {
+                if waited && parts.unanswered() == 0 {
                     lingering.set(tokio::time::sleep(linger));
                 }
             }
@@ -99,7 +99,7 @@ pub(super) async fn run(
             }
         }
     };
-    parts.leave(Some(room)).await;
+    parts.leave(room).await;
     match (closed, page.undelivered) {
         (Some(why), _) => Err(Trouble::Closed(why)),
         (None, 0) => Ok(()),

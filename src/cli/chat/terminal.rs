@@ -172,7 +172,7 @@ pub(super) async fn run(
     // The prompt goes; what was said stays.
     screen.put("\r\u{1b}[J")?;
     drop(screen);
-    parts.leave(Some(room)).await;
+    parts.leave(room).await;
     Ok(closed)
 }
 

@@ -214,6 +214,6 @@ fn sidebars_are_bounded_and_left_with_the_room() {
                 assert_eq!(script.heard().await, None);
             }
         };
-        tokio::join!(parts.leave(Some(room)), all);
+        tokio::join!(parts.leave(room), all);
     });
 }
