@@ -55,7 +55,7 @@ pub(crate) fn command() -> Command {
     Command::new("openmsrp-loadtest")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Joins real participants to MSRP chat rooms and measures how the server serves them")
-        .after_help("Exit code 0: all is well; 1: something was lost, doubled, changed, reordered or got worse; 2: there is no result.")
+        .after_help("Exit code 0: all is well; 1: something was lost, doubled, changed, reordered or got worse; 2: there is no result, or it could not be written; 130: stopped by Ctrl-C.")
         .subcommand_required(true)
         .subcommand(test("run", "Run a scenario, once or more often"))
         .subcommand(test("search", "Find the highest rate that meets the objective"))

@@ -6,6 +6,7 @@
 //!     ─── what time is it? ──▶ ◀── now ───   ROUNDS times; the quickest answer counts
 //!     ──── join: scenario, rooms ───▶ ◀─── joined
 //!     ──── run: start (its clock) ──▶ ◀─── measured     as often as needed
+//!     ──── stop ────────────────────▶          to end a join or a run that is under way
 //!     ──── leave ───────────────────▶ ◀─── left
 //! ```
 //!
@@ -17,6 +18,7 @@
 //! line by [`LINE_BYTES_MAX`], each wait for an answer by a time.
 
 use crate::cpu::{self, CpuTime};
+use crate::halt::Halt;
 use crate::live::Line;
 use crate::measured::{Joining, Measured};
 use crate::pace::Interval;
@@ -26,6 +28,7 @@ use crate::score::Names;
 use crate::session::{Session, sample};
 use openmsrp::base::clock::{self, Now};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -33,7 +36,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 /// Both sides must be of one mind about the lines.
-const PROTOCOL: u32 = 1;
+const PROTOCOL: u32 = 2;
 /// Octets of a line: the histograms of a large run are some hundred kilooctets.
 const LINE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// How often a worker is asked for the time.
@@ -57,6 +60,7 @@ enum Order {
     Time,
     Join { scenario: String, first_room: u32, first_user: u64 },
     Run { name: String, start: u64, rate: Option<f64> },
+    Stop,
     Leave,
 }
 
@@ -75,6 +79,8 @@ enum Answer {
 struct Link {
     read: BufReader<OwnedReadHalf>,
     write: OwnedWriteHalf,
+    /// What has come of a line.
+    line: Vec<u8>,
 }
 
 impl Link {
@@ -82,7 +88,7 @@ impl Link {
         // Without it answers are late, and clocks less well known; nothing else depends on it.
         let _ = stream.set_nodelay(true);
         let (read, write) = stream.into_split();
-        Self { read: BufReader::new(read), write }
+        Self { read: BufReader::new(read), write, line: Vec::new() }
     }
 
     async fn say(&mut self, what: &impl Serialize) -> Result<(), String> {
@@ -91,14 +97,14 @@ impl Link {
         self.write.write_all(line.as_bytes()).await.map_err(|e| e.to_string())
     }
 
-    /// The next line; `None` when the other side has gone.
+    /// The next line; `None` when the other side has gone. Cancel safe.
     async fn hear<T: DeserializeOwned>(&mut self) -> Result<Option<T>, String> {
-        let mut line = Vec::new();
         let mut limited = (&mut self.read).take(LINE_BYTES_MAX);
-        let got = limited.read_until(b'\n', &mut line).await.map_err(|e| e.to_string())?;
-        if got == 0 {
+        limited.read_until(b'\n', &mut self.line).await.map_err(|e| e.to_string())?;
+        if self.line.is_empty() {
             return Ok(None);
         }
+        let line = std::mem::take(&mut self.line);
         serde_json::from_slice(&line).map(Some).map_err(|e| format!("a line that cannot be read: {e}"))
     }
 }
@@ -116,8 +122,25 @@ struct Worker {
 
 impl Worker {
     async fn ask(&mut self, order: &Order, wait: Duration) -> Result<Answer, String> {
+        self.ask_until(order, wait, None).await
+    }
+
+    /// Gives an order and waits for the answer; tells the worker to stop when `halt` is called.
+    async fn ask_until(
+        &mut self,
+        order: &Order,
+        wait: Duration,
+        halt: Option<&Halt>,
+    ) -> Result<Answer, String> {
         let both = async {
             self.link.say(order).await?;
+            if let Some(halt) = halt {
+                tokio::select! {
+                    answer = self.link.hear() => return answer,
+                    () = halt.called() => {}
+                }
+                self.link.say(&Order::Stop).await?;
+            }
             self.link.hear().await
         };
         match timeout(wait, both).await {
@@ -215,7 +238,7 @@ impl Workers {
     ///
     /// # Errors
     /// A worker failed or has gone.
-    pub(crate) async fn join(&mut self, s: &Scenario) -> Result<(), String> {
+    pub(crate) async fn join(&mut self, s: &Scenario, halt: &Halt) -> Result<(), String> {
         let before = s.server_pid.map(cpu::time_of).transpose()?;
         let rss_before = s.server_pid.map(cpu::resident_of).transpose()?;
         let shares = deal(s, self.workers.len() as u32);
@@ -225,7 +248,7 @@ impl Workers {
                 let first_user = i as u64 * USERS_EACH;
                 let order = Order::Join { scenario: share.print(), first_room, first_user };
                 async move {
-                    match worker.ask(&order, JOIN_WAIT).await? {
+                    match worker.ask_until(&order, JOIN_WAIT, Some(halt)).await? {
                         Answer::Joined(joining) => Ok(*joining),
                         _ => Err(worker.odd()),
                     }
@@ -253,6 +276,7 @@ impl Workers {
         s: &Scenario,
         name: String,
         rate: Option<f64>,
+        halt: &Halt,
     ) -> Result<(Measured, Sampled), String> {
         let start = clock::now() + START_WAIT;
         let from = start + Duration::from_secs_f64(s.warmup);
@@ -264,17 +288,18 @@ impl Workers {
             let there = u64::try_from(i128::from(start.0) + worker.offset).unwrap_or(0);
             let order = Order::Run { name: name.clone(), start: there, rate };
             async move {
-                match worker.ask(&order, wait).await? {
+                match worker.ask_until(&order, wait, Some(halt)).await? {
                     Answer::Ran { measured, cpu, seconds } => Ok((*measured, cpu, seconds)),
                     _ => Err(worker.odd()),
                 }
             }
         });
-        let (parts, sampled) = tokio::join!(all(work.collect()), sample(s.server_pid, interval));
-        let mut sampled = sampled?;
-        let mut sum = Measured::new(interval);
+        // A worker that is lost ends it for all: the first failure is what is told.
+        let watched = async { sample(s.server_pid, interval, halt).await };
+        let (parts, mut sampled) = tokio::try_join!(all(work.collect()), watched)?;
+        let mut sum = Measured::empty(interval);
         let mut used = 0.0;
-        for (measured, cpu, seconds) in parts? {
+        for (measured, cpu, seconds) in parts {
             sum.add(&measured);
             used += cpu.total() as f64 / seconds.max(1e-9);
         }
@@ -330,7 +355,7 @@ fn deal(s: &Scenario, workers: u32) -> Vec<(Scenario, u32)> {
     (0..workers).map(one).collect()
 }
 
-/// Does all of it at the same time; the first failure counts, once all are done.
+/// Does all of it at the same time; the first failure ends it.
 async fn all<T, F: Future<Output = Result<T, String>>>(work: Vec<F>) -> Result<Vec<T>, String> {
     let mut work: Vec<_> = work.into_iter().map(|w| (Box::pin(w), None)).collect();
     std::future::poll_fn(|context| {
@@ -338,15 +363,16 @@ async fn all<T, F: Future<Output = Result<T, String>>>(work: Vec<F>) -> Result<V
         for (future, result) in &mut work {
             if result.is_none() {
                 match future.as_mut().poll(context) {
-                    std::task::Poll::Ready(done) => *result = Some(done),
-                    std::task::Poll::Pending => ready = false,
+                    Poll::Ready(Ok(done)) => *result = Some(done),
+                    Poll::Ready(Err(why)) => return Poll::Ready(Err(why)),
+                    Poll::Pending => ready = false,
                 }
             }
         }
-        if ready { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        if ready { Poll::Ready(Ok(())) } else { Poll::Pending }
     })
-    .await;
-    work.into_iter().filter_map(|(_, result)| result).collect()
+    .await?;
+    Ok(work.into_iter().filter_map(|(_, result)| result).collect())
 }
 
 /// Works for the coordinator at this address until it goes.
@@ -361,33 +387,65 @@ pub(crate) async fn worker(coordinator: &str) -> Result<(), String> {
     let name = format!("{}, process {}", cpu::host(), std::process::id());
     link.say(&Answer::Hello { protocol: PROTOCOL, name }).await?;
     let mut session = None;
-    while let Some(order) = link.hear().await? {
-        let answer = follow(order, &mut session).await.unwrap_or_else(Answer::Failed);
-        link.say(&answer).await?;
-    }
+    let keyboard = Halt::by_keyboard();
+    let served = serve(&mut link, &mut session, &keyboard).await;
     // The coordinator may have gone in the middle.
     if let Some(session) = &mut session {
         session.end().await;
     }
-    Ok(())
+    served
 }
 
-async fn follow(order: Order, session: &mut Option<Session>) -> Result<Answer, String> {
+/// Follows orders until the coordinator goes; an order that is under way then is given up.
+async fn serve(link: &mut Link, session: &mut Option<Session>, keyboard: &Halt) -> Result<(), String> {
+    let stopped = || Err("stopped; the coordinator knows by the end of the connection".to_owned());
+    loop {
+        let order = tokio::select! {
+            order = link.hear() => order?,
+            () = keyboard.called() => return stopped(),
+        };
+        let order = match order {
+            None => return Ok(()),
+            // What was to be stopped was done already; no answer is waited for.
+            Some(Order::Stop) => continue,
+            Some(order) => order,
+        };
+        let (caller, halt) = Halt::pair();
+        let mut work = std::pin::pin!(follow(order, session, &halt));
+        let answer = loop {
+            tokio::select! {
+                answer = &mut work => break answer.unwrap_or_else(Answer::Failed),
+                heard = link.hear() => match heard? {
+                    Some(Order::Stop) => caller.call(),
+                    // Another worker was lost: the test is over.
+                    Some(Order::Leave) => return Ok(()),
+                    Some(_) => return Err("the coordinator gives orders before the last one is done".into()),
+                    None => return Err("the coordinator has gone in the middle of a test".into()),
+                },
+                () = keyboard.called() => return stopped(),
+            }
+        };
+        link.say(&answer).await?;
+    }
+}
+
+async fn follow(order: Order, session: &mut Option<Session>, halt: &Halt) -> Result<Answer, String> {
     match order {
-        Order::Time => Ok(Answer::Time(clock::now().0)),
+        // `Stop` never comes here: `serve` has taken it.
+        Order::Time | Order::Stop => Ok(Answer::Time(clock::now().0)),
         Order::Join { scenario, first_room, first_user } => {
             let mut s = Scenario::default();
             s.lay(read(&scenario)?)?;
             s.check()?;
             let names = Names { first_room, first_user, ..s.names() };
-            let begun = Session::begin(&s, names).await?;
+            let begun = Session::begin(&s, names, halt).await?;
             let joining = begun.joining.clone();
             *session = Some(begun);
             Ok(Answer::Joined(Box::new(joining)))
         }
         Order::Run { name, start, rate } => {
             let session = session.as_mut().ok_or("nobody has joined")?;
-            let (measured, sampled) = session.run(name, Now(start), rate).await?;
+            let (measured, sampled) = session.run(name, Now(start), rate, halt).await?;
             Ok(Answer::Ran { measured: Box::new(measured), cpu: sampled.harness, seconds: sampled.seconds })
         }
         Order::Leave => {

@@ -2,12 +2,16 @@
 
 use crate::args::Job;
 use crate::coordinate::{self, Workers};
+use crate::halt::Halt;
 use crate::measured::{Joining, Measured};
 use crate::report::{Attempt, Joined, Report, Run, Sampled, Search, median};
 use crate::scenario::Scenario;
 use crate::search::{Bracket, Next, most};
 use crate::session::{START_WAIT, Session};
 use openmsrp::base::clock;
+
+/// Why a test was cut short that somebody stopped.
+pub(crate) const STOPPED: &str = "stopped";
 
 /// Who makes the load.
 enum Crew {
@@ -18,10 +22,10 @@ enum Crew {
 }
 
 impl Crew {
-    async fn join(&mut self, s: &Scenario) -> Result<(), String> {
+    async fn join(&mut self, s: &Scenario, halt: &Halt) -> Result<(), String> {
         match self {
-            Self::Here(session) => **session = Session::begin(s, s.names()).await?,
-            Self::There(workers) => workers.join(s).await?,
+            Self::Here(session) => **session = Session::begin(s, s.names(), halt).await?,
+            Self::There(workers) => workers.join(s, halt).await?,
         }
         Ok(())
     }
@@ -46,40 +50,57 @@ impl Crew {
         s: &Scenario,
         name: String,
         rate: Option<f64>,
+        halt: &Halt,
     ) -> Result<(Measured, Sampled), String> {
         match self {
-            Self::Here(session) => session.run(name, clock::now() + START_WAIT, rate).await,
-            Self::There(workers) => workers.run(s, name, rate).await,
+            Self::Here(session) => session.run(name, clock::now() + START_WAIT, rate, halt).await,
+            Self::There(workers) => workers.run(s, name, rate, halt).await,
         }
     }
 }
 
-/// Does the whole test.
+/// Does the whole test. When it is stopped, or goes wrong after a run was measured, the report has what there is and
+/// says why there is no more.
 ///
 /// # Errors
 /// Why there is no result: what was wrong, what to do.
 pub(crate) async fn run(job: &Job) -> Result<Report, String> {
-    let s = &job.scenario;
+    let (s, halt) = (&job.scenario, &Halt::by_keyboard());
     let mut crew = match &job.workers {
-        None => Crew::Here(Box::new(Session::begin(s, s.names()).await?)),
+        None => Crew::Here(Box::new(Session::begin(s, s.names(), halt).await?)),
         Some((listen, count)) => {
-            let mut workers = coordinate::gather(listen, *count, s).await?;
-            workers.join(s).await?;
+            let come = coordinate::gather(listen, *count, s);
+            let mut workers = tokio::select! {
+                come = come => come?,
+                () = halt.called() => return Err("stopped while workers were waited for".into()),
+            };
+            workers.join(s, halt).await?;
             Crew::There(Box::new(workers))
         }
     };
     let joined = Joined::of(crew.joining());
     let mut runs = Vec::new();
-    let search = if job.search { Some(search(s, &mut crew, &mut runs).await?) } else { None };
-    if search.is_none() {
-        for i in 1..=s.runs {
-            again(s, &mut crew, runs.last()).await?;
-            runs.push(once(s, &mut crew, format!("run {i} of {}", s.runs), None).await?);
-        }
+    let mut found = None;
+    let mut done = if job.search {
+        search(s, &mut crew, &mut runs, halt).await.map(|search| found = Some(search))
+    } else {
+        repeat(s, &mut crew, &mut runs, halt).await
+    };
+    if halt.is_called() {
+        done = Err(STOPPED.into());
     }
-    crew.leave().await?;
+    // Who cannot be told to leave is gone already.
+    done = done.and(crew.leave().await);
+    runs.retain(|run| run.seconds > 0.0);
+    let cut = match done {
+        Ok(()) => None,
+        Err(why) if runs.is_empty() => return Err(format!("{why}: nothing was measured")),
+        Err(why) => Some(why),
+    };
     let mut report = Report::new(s, joined, runs);
-    report.search = search;
+    report.ok &= cut.is_none();
+    report.cut_short = cut;
+    report.search = found;
     report.note.clone_from(&job.note);
     if let Crew::There(workers) = &crew {
         report.workers = workers.infos();
@@ -87,22 +108,40 @@ pub(crate) async fn run(job: &Job) -> Result<Report, String> {
     Ok(report)
 }
 
-async fn once(s: &Scenario, crew: &mut Crew, name: String, rate: Option<f64>) -> Result<Run, String> {
-    let (measured, sampled) = crew.run(s, name, rate).await?;
+/// Runs the load as often as the scenario says, or until it is stopped.
+async fn repeat(s: &Scenario, crew: &mut Crew, runs: &mut Vec<Run>, halt: &Halt) -> Result<(), String> {
+    for i in 1..=s.runs {
+        again(s, crew, runs.last(), halt).await?;
+        runs.push(once(s, crew, format!("run {i} of {}", s.runs), None, halt).await?);
+        if halt.is_called() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn once(
+    s: &Scenario,
+    crew: &mut Crew,
+    name: String,
+    rate: Option<f64>,
+    halt: &Halt,
+) -> Result<Run, String> {
+    let (measured, sampled) = crew.run(s, name, rate, halt).await?;
     let asked = if rate.is_none() && s.saturate { None } else { Some(rate.unwrap_or(s.rate)) };
     Ok(Run::new(s, asked, &measured, &sampled))
 }
 
 /// Joins everybody anew if the run before has used them up: connections that are gone, or that stopped reading.
-async fn again(s: &Scenario, crew: &mut Crew, last: Option<&Run>) -> Result<(), String> {
+async fn again(s: &Scenario, crew: &mut Crew, last: Option<&Run>, halt: &Halt) -> Result<(), String> {
     if last.is_some_and(|r| r.connections_lost > 0 || r.lost > 0 || s.slow_receivers > 0) {
         crew.leave().await?;
-        crew.join(s).await?;
+        crew.join(s, halt).await?;
     }
     Ok(())
 }
 
-async fn search(s: &Scenario, crew: &mut Crew, runs: &mut Vec<Run>) -> Result<Search, String> {
+async fn search(s: &Scenario, crew: &mut Crew, runs: &mut Vec<Run>, halt: &Halt) -> Result<Search, String> {
     let objective_us = s.objective_ms * 1e3;
     let mut bracket = Bracket::new(s.search_from, s.search_precision);
     let mut attempts = Vec::new();
@@ -113,13 +152,19 @@ async fn search(s: &Scenario, crew: &mut Crew, runs: &mut Vec<Run>) -> Result<Se
         };
         let (mut tried, mut verdicts) = (Vec::new(), Vec::new());
         for i in 1..=s.runs {
-            again(s, crew, runs.last()).await?;
-            let run =
-                once(s, crew, format!("{rate:.2} per room and second, run {i} of {}", s.runs), Some(rate))
-                    .await?;
+            again(s, crew, runs.last(), halt).await?;
+            let name = format!("{rate:.2} per room and second, run {i} of {}", s.runs);
+            let run = once(s, crew, name, Some(rate), halt).await?;
+            if halt.is_called() {
+                // What was cut short says nothing about the rate.
+                break;
+            }
             verdicts.push(run.ok && run.quantile(s.objective_quantile) <= objective_us);
             runs.push(run.clone());
             tried.push(run);
+        }
+        if halt.is_called() {
+            break "it was stopped".to_owned();
         }
         let met = most(&verdicts);
         let of = |f: &dyn Fn(&Run) -> f64| median(tried.iter().map(f).collect());

@@ -74,6 +74,8 @@ pub(crate) enum Order {
     Leaving(u32),
     /// This visitor has hung up.
     Gone(u32),
+    /// End the run now; what is under way may still arrive.
+    Stop,
     /// Tell when nothing has come for a while.
     Quiet(oneshot::Sender<()>),
     /// Run the plan.
@@ -141,6 +143,8 @@ pub(crate) struct Engine {
     /// Connections with something new to send.
     dirty: Vec<u32>,
     live_next: u64,
+    /// When the run ends, as planned or sooner.
+    end: u64,
 }
 
 const NOBODY: u32 = u32::MAX;
@@ -173,6 +177,7 @@ impl Engine {
             score,
             dirty: Vec::new(),
             live_next: 0,
+            end: u64::MAX,
         })
     }
 
@@ -209,6 +214,11 @@ impl Engine {
                     self.conns[key as usize].close("hung up");
                     self.vacant.push(key);
                 }
+            }
+            Order::Stop => {
+                let now = now();
+                self.end = self.end.min(now);
+                self.score.meter.cut(now);
             }
             // Only given when no run is under way, so `serve` has taken them.
             Order::Quiet(_) | Order::Run(..) => {}
@@ -332,6 +342,7 @@ impl Engine {
         let earlier = self.score.first_fault.take();
         self.score = Score::new(terms(&self.setup, plan.run, plan.window, plan.interval));
         self.score.first_fault = earlier;
+        self.end = plan.interval.to;
         while now() < plan.start {
             self.turn(Duration::from_millis(1));
         }
@@ -362,15 +373,22 @@ impl Engine {
     /// late harness, or a server that does not read, look quick.
     fn load(&mut self, plan: &Plan, orders: &Receiver<Order>, tally: &mut Tally) {
         let order = shuffled(self.score.flows());
-        let end = plan.interval.to;
         let mut due: Vec<_> = Kind::ALL
             .into_iter()
             .filter(|kind| plan.rates[*kind as usize] > 0.0 && !order.is_empty())
             .map(|kind| (kind, Schedule::new(plan.start, plan.rates[kind as usize]), 0u64))
             .collect();
-        let deadline = end.saturating_add(u64::try_from(plan.drain.as_nanos()).unwrap_or(u64::MAX));
+        let drain = u64::try_from(plan.drain.as_nanos()).unwrap_or(u64::MAX);
         let mut time = now();
-        while time < end || time < deadline && due.iter().any(|(_, schedule, k)| schedule.due(*k) < end) {
+        loop {
+            // It may have been ended meanwhile.
+            let end = self.end;
+            let deadline = end.saturating_add(drain);
+            let more =
+                time < end || time < deadline && due.iter().any(|(_, schedule, k)| schedule.due(*k) < end);
+            if !more {
+                break;
+            }
             let mut sent = time < end && self.send_free(time, tally);
             let mut next = end.max(time);
             for (kind, schedule, k) in &mut due {
@@ -393,7 +411,7 @@ impl Engine {
             self.show(time);
         }
         for (_, schedule, k) in due {
-            tally.not_sent += (k..).take_while(|k| schedule.due(*k) < end).count() as u64;
+            tally.not_sent += (k..).take_while(|k| schedule.due(*k) < self.end).count() as u64;
         }
     }
 
@@ -415,7 +433,7 @@ impl Engine {
         let asked = now();
         let events = self.turn(Duration::from_nanos(wait_ns));
         let after = now();
-        if plan.interval.holds(began) {
+        if plan.interval.holds(began) && began < self.end {
             tally.reads += self.score.reads - reads;
             if events == 0 {
                 tally.idle_ns += after - if sent { asked } else { began };
@@ -436,7 +454,9 @@ impl Engine {
             + self.score.troubles.bad
             + self.score.troubles.closed
             + self.score.troubles.refused;
-        self.setup.live.tell(self.score.sent(), found.delivered, wrong, latest.unwrap_or_default());
+        let delivered = found.delivered + self.score.visits.copies;
+        let wrong = wrong + self.score.visits.lost;
+        self.setup.live.tell(self.score.sent(), delivered, wrong, latest.unwrap_or_default());
     }
 
     /// Queues the next message of `flow`, due at `due`, unless its connection is gone or clogged.

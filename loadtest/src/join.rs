@@ -15,6 +15,7 @@
 use crate::conn::Grant;
 use crate::cpu;
 use crate::engine::{Desk, Order};
+use crate::halt::Halt;
 use crate::hist::{Grain, Hist};
 use crate::live::Line;
 use crate::pace::{Interval, Schedule};
@@ -161,7 +162,7 @@ impl Door {
 ///
 /// # Errors
 /// What was wrong and what to do. All calls are ended then.
-pub(crate) async fn join(door: &Arc<Door>, parallel: u32) -> Result<AllIn, String> {
+pub(crate) async fn join(door: &Arc<Door>, parallel: u32, halt: &Halt) -> Result<AllIn, String> {
     let total = door.total;
     let line = Line::counting("joining", total);
     let mut all = AllIn {
@@ -178,7 +179,11 @@ pub(crate) async fn join(door: &Arc<Door>, parallel: u32) -> Result<AllIn, Strin
             under_way.spawn(async move { door.join_one(seat, next, clock::now().0).await });
             next += 1;
         }
-        match under_way.join_next().await {
+        let done = tokio::select! {
+            done = under_way.join_next() => done,
+            () = halt.called() => Some(Ok(Err("stopped while participants came in: nothing was measured".into()))),
+        };
+        match done {
             Some(Ok(Ok(Entered { call, way }))) => {
                 all.invite.record(way.answered.saturating_sub(way.due));
                 all.bound.record(way.bound.saturating_sub(way.due));
@@ -215,7 +220,7 @@ pub(crate) struct Visiting {
 }
 
 /// Lets visitors come and go until the interval ends; an open loop: each is due when it is due.
-pub(crate) async fn visits(door: &Arc<Door>, v: Visiting) -> Visits {
+pub(crate) async fn visits(door: &Arc<Door>, v: Visiting, halt: &Halt) -> Visits {
     let mut sum = Visits::default();
     if v.rate <= 0.0 {
         return sum;
@@ -229,9 +234,14 @@ pub(crate) async fn visits(door: &Arc<Door>, v: Visiting) -> Visits {
         }
     };
     let mut under_way = JoinSet::new();
-    while let Some((k, due)) = due.recv().await {
-        let (door, number) = (Arc::clone(door), v.first + k as u32);
-        under_way.spawn(async move { (due, door.visit(number, due, v).await) });
+    loop {
+        let next = tokio::select! {
+            next = due.recv() => next,
+            () = halt.called() => None,
+        };
+        let Some((k, due)) = next else { break };
+        let (door, number, halt) = (Arc::clone(door), v.first + k as u32, halt.clone());
+        under_way.spawn(async move { (due, door.visit(number, due, v, &halt).await) });
         while let Some(Ok((due, result))) = under_way.try_join_next() {
             note(&mut sum, v.interval, due, result);
         }
@@ -304,11 +314,14 @@ pub(crate) async fn leave(calls: Vec<Call>) -> usize {
 
 impl Door {
     /// One visit: in, stay, out. Returns how long it took to get in.
-    async fn visit(&self, number: u32, due: u64, v: Visiting) -> Result<Way, String> {
+    async fn visit(&self, number: u32, due: u64, v: Visiting, halt: &Halt) -> Result<Way, String> {
         let seat = self.seating.visitor(number);
         let Entered { call, way } = self.join_one(seat, self.total + u64::from(number), due).await?;
         let end = (clock::now() + v.stay).min(clock::Now(v.interval.to));
-        tokio::time::sleep(clock::now().until(end)).await;
+        tokio::select! {
+            () = tokio::time::sleep(clock::now().until(end)) => {}
+            () = halt.called() => {}
+        }
         let engine = &self.engines[seat.room as usize % self.engines.len()];
         // A thread that has ended has nothing to forget.
         let _ = engine.give(Order::Leaving(number));

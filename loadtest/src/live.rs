@@ -38,13 +38,14 @@ pub(crate) struct Line(Option<ProgressBar>);
 impl Line {
     /// A line that counts up to `total` of something, `what`.
     pub(crate) fn counting(what: &str, total: u64) -> Self {
-        let template = format!("{what} {{bar:40}} {{pos}}/{{len}} ({{per_sec}}, {{eta}} left)");
+        let template = format!("{what} {{pos}}/{{len}} {{wide_bar}} {{per_sec}}, {{eta}} left");
         Self::new(&template, total)
     }
 
     /// A line of words.
     pub(crate) fn words() -> Self {
-        Self::new("{spinner} {msg}", 0)
+        // Cut where the window ends, so that it stays one line.
+        Self::new("{spinner} {wide_msg}", 0)
     }
 
     fn new(template: &str, total: u64) -> Self {
@@ -105,12 +106,13 @@ pub(crate) async fn watch(name: String, lives: Vec<Arc<Live>>) {
     }
 }
 
+/// What matters most comes first: a narrow window cuts the rest.
 fn words(name: &str, (sent, delivered): (f64, f64), (p50, p99): (u64, u64), wrong: u64) -> String {
-    let fault = if wrong == 0 { String::new() } else { format!("  {wrong} WRONG") };
+    let fault = if wrong == 0 { String::new() } else { format!("{wrong} WRONG  ") };
     // Before the measured time nothing is measured.
     let ms = |us: u64| if us == 0 { "-".to_owned() } else { format!("{:.2} ms", us as f64 / 1e3) };
     let (p50, p99) = (ms(p50), ms(p99));
-    format!("{name}  {sent:.0} messages/s  {delivered:.0} deliveries/s  p50 {p50}  p99 {p99}{fault}")
+    format!("{fault}{name}  {delivered:.0} deliveries/s  p99 {p99}  p50 {p50}  {sent:.0} messages/s")
 }
 
 #[cfg(test)]
@@ -120,7 +122,7 @@ mod tests {
     #[test]
     fn the_line_says_rates_latency_and_what_is_wrong() {
         let text = words("run 1", (20.0, 400.0), (1_500, 12_000), 0);
-        assert_eq!(text, "run 1  20 messages/s  400 deliveries/s  p50 1.50 ms  p99 12.00 ms");
-        assert!(words("run 1", (0.0, 0.0), (0, 0), 3).ends_with("p99 -  3 WRONG"));
+        assert_eq!(text, "run 1  400 deliveries/s  p99 12.00 ms  p50 1.50 ms  20 messages/s");
+        assert!(words("run 1", (0.0, 0.0), (0, 0), 3).starts_with("3 WRONG  run 1  "));
     }
 }

@@ -3,7 +3,7 @@
 //! Modules in reading order:
 //!
 //! - [`args`], [`scenario`]: the command line, and what is to be tested.
-//! - [`course`]: the course of a test; [`search`]: which rate is next.
+//! - [`course`]: the course of a test; [`halt`]: its end before its time; [`search`]: which rate is next.
 //! - [`session`]: one harness at one server; [`coordinate`]: several.
 //! - [`join`]: INVITE and connection of every participant, and visitors who come and go; [`secure`]: SIP over TLS.
 //! - [`engine`]: one thread, one epoll loop; [`conn`]: one MSRP connection; [`voice`]: what
@@ -14,7 +14,7 @@
 //! - [`cpu`], [`sys`]: /proc and system calls.
 //!
 //! Exit code 0: all is well; 1: the server lost, doubled, changed or reordered something, or a comparison is for
-//! the worse; 2: there is no result.
+//! the worse; 2: there is no result, or it could not be written; 130: it was stopped, and reports what it has.
 
 mod args;
 mod conn;
@@ -22,6 +22,7 @@ mod coordinate;
 mod course;
 mod cpu;
 mod engine;
+mod halt;
 mod hist;
 mod join;
 mod live;
@@ -40,11 +41,15 @@ mod sys;
 mod visitor;
 mod voice;
 
-use args::Task;
+use args::{Job, Task};
 use report::compare::{self, Change};
-use report::{Report, html, save};
+use report::{Report, can_save, html, save};
 use scenario::presets;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
+
+/// What the program says when it was stopped by Ctrl-C.
+const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     let matches = args::command().get_matches();
@@ -53,45 +58,58 @@ fn main() -> ExitCode {
         Err(e) => return no_result(&format!("no runtime: {e}")),
     };
     match args::task(&matches).and_then(|task| runtime.block_on(work(task))) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
+        Ok(code) => ExitCode::from(code),
         Err(why) => no_result(&why),
     }
 }
 
-/// Does what is asked for and prints it; says whether all was well.
-async fn work(task: Task) -> Result<bool, String> {
+/// Does what is asked for and prints it; returns the exit code.
+async fn work(task: Task) -> Result<u8, String> {
     match task {
-        Task::Test(job) if job.print => {
-            print!("{}", job.scenario.print());
-            Ok(true)
-        }
-        Task::Test(job) => {
-            let report = course::run(&job).await?;
-            print!("{}", report::text::text(&report));
-            let outputs = &job.outputs;
-            outputs.json.as_ref().map_or(Ok(()), |path| report.write(path))?;
-            outputs.csv.as_ref().map_or(Ok(()), |path| save(path, &report::csv::csv(&report)))?;
-            outputs.html.as_ref().map_or(Ok(()), |path| save(path, &html::page(&report, None)))?;
-            Ok(report.search.as_ref().map_or(report.ok, |s| s.best_rate > 0.0))
-        }
-        Task::Worker(coordinator) => coordinate::worker(&coordinator).await.map(|()| true),
+        Task::Test(job) if job.print => say(&job.scenario.print()),
+        Task::Test(job) => test(&job).await,
+        Task::Worker(coordinator) => coordinate::worker(&coordinator).await.map(|()| 0),
         Task::Compare(a, b, page) => {
             let (a, b) = (Report::pool(&a)?, Report::pool(&b)?);
             let comparison = compare::compare(&a, &b);
-            print!("{}", compare::text(&comparison, &a, &b));
+            say(&compare::text(&comparison, &a, &b))?;
             page.map_or(Ok(()), |path| save(&path, &html::page(&a, Some(&b))))?;
-            Ok(comparison.verdict != Change::Worse)
+            Ok(u8::from(comparison.verdict == Change::Worse))
         }
-        Task::Page(report, page) => save(&page, &html::page(&Report::read(&report)?, None)).map(|()| true),
-        Task::Presets(None) => {
-            print!("{}", presets::list());
-            Ok(true)
-        }
-        Task::Presets(Some(name)) => {
-            print!("{}", presets::text(&name)?);
-            Ok(true)
-        }
+        Task::Page(report, page) => save(&page, &html::page(&Report::read(&report)?, None)).map(|()| 0),
+        Task::Presets(None) => say(&presets::list()),
+        Task::Presets(Some(name)) => say(presets::text(&name)?),
+    }
+}
+
+/// A test, and its report in every form that is asked for. One that cannot be written does not keep the others from it.
+async fn test(job: &Job) -> Result<u8, String> {
+    let out = &job.outputs;
+    [&out.json, &out.csv, &out.html].into_iter().flatten().try_for_each(|path| can_save(path))?;
+    let report = course::run(job).await?;
+    let written = [
+        say(&report::text::text(&report)).map(drop),
+        out.json.as_ref().map_or(Ok(()), |path| report.write(path)),
+        out.csv.as_ref().map_or(Ok(()), |path| save(path, &report::csv::csv(&report))),
+        out.html.as_ref().map_or(Ok(()), |path| save(path, &html::page(&report, None))),
+    ];
+    let failed: Vec<_> = written.into_iter().filter_map(Result::err).collect();
+    if !failed.is_empty() {
+        return Err(format!("the report could not be written: {}", failed.join("; ")));
+    }
+    Ok(match &report.cut_short {
+        Some(why) if why == course::STOPPED => INTERRUPTED,
+        Some(_) => 1,
+        None => u8::from(!report.search.as_ref().map_or(report.ok, |s| s.best_rate > 0.0)),
+    })
+}
+
+/// Prints it. A reader that has seen enough (`| head`) is no failure.
+fn say(text: &str) -> Result<u8, String> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(format!("standard output: {e}")),
+        _ => Ok(0),
     }
 }
 

@@ -48,6 +48,13 @@ impl Measured {
         }
     }
 
+    /// What others' measurements are added to: as long as the longest of them.
+    pub(crate) fn empty(interval: Interval) -> Self {
+        let mut empty = Self::new(interval);
+        empty.meter.cut(interval.from);
+        empty
+    }
+
     /// Adds what another one measured at the same time.
     pub(crate) fn add(&mut self, other: &Self) {
         self.findings.add(&other.findings);
@@ -152,7 +159,7 @@ mod tests {
         one.first_fault = Some("x".into());
         one.meter.arrived(0, 0, 5, 1_005);
         let text = serde_json::to_string(&one).unwrap();
-        let mut sum = Measured::new(interval);
+        let mut sum = Measured::empty(interval);
         sum.add(&serde_json::from_str(&text).unwrap());
         sum.add(&one);
         assert_eq!((sum.kinds[1].sent, sum.lost(), sum.threads, sum.wrong()), (6, 2, 2, 2));

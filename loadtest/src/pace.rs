@@ -20,6 +20,20 @@ pub(crate) const ROOMS_MAX: usize = 2_000;
 
 /// Kinds of copies whose latency is kept apart: the first four are those of `stamp::Kind`.
 pub(crate) const CLASSES: [&str; 5] = ["text", "private", "typing", "long", "visitors"];
+/// Groups of receivers of texts whose latency is kept apart.
+pub(crate) const GROUPS: [&str; 3] = ["publishers", "listeners", "visitors"];
+
+/// Who receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// Those who send too.
+    Publishers,
+    /// Those who stay and only listen.
+    Listeners,
+    /// Those who come and go.
+    Visitors,
+}
+
 /// The class of what visitors get.
 pub(crate) const VISITORS: usize = 4;
 
@@ -84,12 +98,23 @@ pub(crate) struct Slice {
     pub(crate) sent: u64,
 }
 
+impl Slice {
+    fn empty() -> Self {
+        Self { latency: Hist::new(Grain::Middle), arrived: 0, sent: 0 }
+    }
+}
+
 /// Latency and lag of the messages due within an interval, and the copies that came in it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Meter {
+    /// As planned.
     interval: Interval,
+    /// Where it ended: as planned, or before.
+    until: u64,
     /// From due to received, by class.
     pub(crate) latency: Vec<Hist>,
+    /// The same of texts, by group of receivers.
+    pub(crate) groups: Vec<Hist>,
     /// From due to handed to the socket.
     pub(crate) lag: Hist,
     /// Copies that arrived within the interval, whenever they were due.
@@ -103,24 +128,32 @@ pub(crate) struct Meter {
 impl Meter {
     /// An empty meter for so many rooms of one thread; rooms beyond [`ROOMS_MAX`] have no latency of their own.
     pub(crate) fn new(interval: Interval, rooms: impl Iterator<Item = u32>) -> Self {
-        let slice = Slice { latency: Hist::new(Grain::Middle), arrived: 0, sent: 0 };
         Self {
             interval,
+            until: interval.to,
             latency: vec![Hist::new(Grain::Fine); CLASSES.len()],
+            groups: vec![Hist::new(Grain::Fine); GROUPS.len()],
             lag: Hist::new(Grain::Fine),
             arrived: 0,
-            slices: vec![slice; interval.slices()],
+            slices: vec![Slice::empty(); interval.slices()],
             rooms: rooms.take(ROOMS_MAX).map(|room| (room, Hist::new(Grain::Coarse))).collect(),
+        }
+    }
+
+    /// A copy of a text due at `due` came at `now` to one of this group.
+    pub(crate) fn arrived_at(&mut self, group: Group, due: u64, now: u64) {
+        if self.slice_of(due).is_some() {
+            self.groups[group as usize].record(now.saturating_sub(due));
         }
     }
 
     /// A copy of a message due at `due` came at `now` to the thread's room `local_room`.
     pub(crate) fn arrived(&mut self, class: usize, local_room: u32, due: u64, now: u64) {
-        if let Some(at) = self.interval.slice_of(now) {
+        if let Some(at) = self.slice_of(now) {
             self.arrived += 1;
             self.slices[at].arrived += 1;
         }
-        if let Some(at) = self.interval.slice_of(due) {
+        if let Some(at) = self.slice_of(due) {
             let late = now.saturating_sub(due);
             self.latency[class].record(late);
             self.slices[at].latency.record(late);
@@ -134,10 +167,26 @@ impl Meter {
 
     /// A message due at `due` was handed over at `now`.
     pub(crate) fn sent(&mut self, due: u64, now: u64) {
-        if let Some(at) = self.interval.slice_of(due) {
+        if let Some(at) = self.slice_of(due) {
             self.lag.record(now.saturating_sub(due));
             self.slices[at].sent += 1;
         }
+    }
+
+    /// Ends it before its time; what comes later is judged, but not measured.
+    pub(crate) fn cut(&mut self, at: u64) {
+        let at = at.clamp(self.interval.from, self.until);
+        self.until = at;
+        self.slices.truncate((at - self.interval.from).div_ceil(self.interval.slice_ns()) as usize);
+    }
+
+    /// How long it was measured.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.until.saturating_sub(self.interval.from) as f64 / 1e9
+    }
+
+    fn slice_of(&self, time: u64) -> Option<usize> {
+        self.interval.slice_of(time).filter(|_| time < self.until)
     }
 
     /// What is measured.
@@ -153,9 +202,14 @@ impl Meter {
 
     /// Adds what another thread or another harness measured over the same interval of its own clock.
     pub(crate) fn add(&mut self, other: &Self) {
+        self.until = self.until.max(other.until);
+        if self.slices.len() < other.slices.len() {
+            self.slices.resize(other.slices.len(), Slice::empty());
+        }
         self.arrived += other.arrived;
         self.lag.add(&other.lag);
         self.latency.iter_mut().zip(&other.latency).for_each(|(a, b)| a.add(b));
+        self.groups.iter_mut().zip(&other.groups).for_each(|(a, b)| a.add(b));
         for (a, b) in self.slices.iter_mut().zip(&other.slices) {
             a.latency.add(&b.latency);
             a.arrived += b.arrived;
@@ -217,6 +271,25 @@ mod tests {
         assert_eq!((meter.latency[0].len(), meter.arrived), (1, 1));
         meter.sent(99, 150);
         assert_eq!(meter.lag.len(), 0);
+    }
+
+    #[test]
+    fn what_comes_after_a_cut_is_not_measured() {
+        let mut meter = meter(0, 10_000 * MS);
+        meter.arrived(0, 0, 100 * MS, 200 * MS);
+        meter.cut(600 * MS);
+        meter.arrived(0, 0, 500 * MS, 700 * MS); // due before, came after
+        meter.arrived(0, 0, 700 * MS, 800 * MS);
+        assert_eq!((meter.latency[0].len(), meter.arrived, meter.slices.len()), (2, 1, 3));
+        assert!((meter.seconds() - 0.6).abs() < 1e-9);
+        // Another harness heard of it a little later.
+        let mut other = Meter::new(Interval { from: 0, to: 10_000 * MS }, 0..1);
+        other.cut(800 * MS);
+        meter.add(&other);
+        assert_eq!((meter.slices.len(), meter.seconds()), (4, 0.8));
+        // In the warm-up: nothing is left.
+        other.cut(0);
+        assert_eq!((other.slices.len(), other.seconds()), (0, 0.0));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! in words ([`Score::first_fault`]), the rest is counted.
 
 use crate::oracle::{Findings, Oracle, Shape, Verdict};
-use crate::pace::{CLASSES, Interval, Meter, VISITORS};
+use crate::pace::{CLASSES, Group, Interval, Meter, VISITORS};
 use crate::stamp::{Kind, Reading, Stamp, Texts};
 use crate::visitor::{Visit, Visits};
 use openmsrp::wire::cpim::{self, Parsed};
@@ -334,6 +334,7 @@ impl Score {
             if kind == Kind::Text {
                 let well = self.visits.receive(visit, &stamp, now, self.terms.interval, &mut self.besides);
                 self.meter.arrived(VISITORS, seat.local_room, stamp.due, now);
+                self.meter.arrived_at(Group::Visitors, stamp.due, now);
                 if !well {
                     self.blame(seat, || {
                         format!("visitor: message {} of publisher {publisher} does not follow", stamp.number)
@@ -345,6 +346,11 @@ impl Score {
             let here = Stamp { room: seat.local_room, number, ..stamp };
             if stream.oracle.receive(seat.local_room, seat.member, &here) == Verdict::First {
                 self.meter.arrived(kind as usize, seat.local_room, stamp.due, now);
+                if kind == Kind::Text {
+                    let sends = seat.member < self.terms.shape.publishers;
+                    let group = if sends { Group::Publishers } else { Group::Listeners };
+                    self.meter.arrived_at(group, stamp.due, now);
+                }
                 if self.window > 0 && kind == Kind::Text {
                     self.pay_back(seat.local_room, &stamp);
                 }

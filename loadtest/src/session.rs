@@ -5,6 +5,7 @@
 
 use crate::cpu::{self, CpuTime};
 use crate::engine::{Desk, Engine, Order, Plan, Setup};
+use crate::halt::Halt;
 use crate::join::{self, Door, Visiting};
 use crate::live::{self, Live};
 use crate::measured::{Joining, Measured};
@@ -49,7 +50,7 @@ impl Session {
     ///
     /// # Errors
     /// Why there is no result: what was wrong, what to do.
-    pub(crate) async fn begin(s: &Scenario, names: Names) -> Result<Self, String> {
+    pub(crate) async fn begin(s: &Scenario, names: Names, halt: &Halt) -> Result<Self, String> {
         check_open_files(s)?;
         let rss_before = resident(s)?;
         let server = resolve(&s.server).await?;
@@ -58,7 +59,7 @@ impl Session {
         let before = s.server_pid.map(cpu::time_of).transpose()?;
         let began = clock::now();
         let door = Arc::new(Door::open(s, names, server, run, &engines).await?);
-        let all = join::join(&door, s.join_parallel).await?;
+        let all = join::join(&door, s.join_parallel, halt).await?;
         let seconds = clock::now().since(began).as_secs_f64();
         let after = s.server_pid.map(cpu::time_of).transpose()?;
         for engine in &engines {
@@ -97,6 +98,7 @@ impl Session {
         name: String,
         start: Now,
         rate: Option<f64>,
+        halt: &Halt,
     ) -> Result<(Measured, Sampled), String> {
         let s = &self.scenario;
         let from = start + Duration::from_secs_f64(s.warmup);
@@ -131,13 +133,24 @@ impl Session {
         // More than can have come.
         self.visitors += (s.visits * (s.warmup + s.duration)).ceil() as u32 + 1;
         let work = async {
-            tokio::join!(sample(s.server_pid, interval), join::visits(&self.door, visiting), gather(waiting))
+            tokio::join!(
+                sample(s.server_pid, interval, halt),
+                join::visits(&self.door, visiting, halt),
+                gather(waiting)
+            )
+        };
+        let stop = async {
+            halt.called().await;
+            // A thread that has ended shows in `work`.
+            self.engines.iter().for_each(|engine| drop(engine.give(Order::Stop)));
+            std::future::pending::<()>().await;
         };
         let (sampled, visits, outcomes) = tokio::select! {
             done = work => done,
             () = live::watch(name, self.lives.clone()) => return Err("the display ended".into()),
+            () = stop => return Err("nobody stopped it".into()),
         };
-        let mut measured = Measured::new(interval);
+        let mut measured = Measured::empty(interval);
         outcomes?.iter().for_each(|o| measured.add(o));
         measured.visits.add(&visits);
         Ok((measured, sampled?))
@@ -221,18 +234,28 @@ async fn gather(waiting: Vec<oneshot::Receiver<Measured>>) -> Result<Vec<Measure
     Ok(outcomes)
 }
 
-/// CPU time and memory of the server and CPU time of the harness over the interval, slice by slice.
-pub(crate) async fn sample(pid: Option<u32>, interval: Interval) -> Result<Sampled, String> {
+/// CPU time and memory of the server and CPU time of the harness over the interval, slice by slice, until it is over
+/// or stopped.
+pub(crate) async fn sample(pid: Option<u32>, interval: Interval, halt: &Halt) -> Result<Sampled, String> {
+    let sleep = async |until: u64| {
+        tokio::select! {
+            () = tokio::time::sleep(clock::now().until(Now(until))) => {}
+            () = halt.called() => {}
+        }
+    };
     let look = || -> Result<(Now, Option<CpuTime>, Option<u64>, CpuTime), String> {
         let (server, rss) = (pid.map(cpu::time_of).transpose()?, pid.map(cpu::resident_of).transpose()?);
         Ok((clock::now(), server, rss, cpu::time_of(std::process::id())?))
     };
-    tokio::time::sleep(clock::now().until(Now(interval.from))).await;
+    sleep(interval.from).await;
     let before = look()?;
     let (mut last, mut slices) = (before, Vec::new());
     for i in 1..=interval.slices() as u64 {
         let until = (interval.from + i * interval.slice_ns()).min(interval.to);
-        tokio::time::sleep(clock::now().until(Now(until))).await;
+        if halt.is_called() {
+            break;
+        }
+        sleep(until).await;
         let now = look()?;
         let seconds = now.0.since(last.0).as_secs_f64().max(1e-9);
         let cores = now.1.zip(last.1).map(|(a, b)| a.since(b).total() as f64 / 1e6 / seconds);

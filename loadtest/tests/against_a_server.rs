@@ -5,7 +5,7 @@ mod common;
 use common::{Files, Server, program, run, text};
 use openmsrp::control::config::Raw;
 use openmsrp::wire::digest::{self, Algorithm};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 #[test]
 fn participants_with_passwords_come_in_where_they_are_asked_for() {
@@ -166,4 +166,73 @@ fn a_wrong_file_is_answered_with_its_line() {
         "{}",
         text(&out)
     );
+}
+
+#[test]
+fn who_stops_a_test_gets_what_was_measured_until_then() {
+    let (server, files) = (Server::start(), Files::new("stop"));
+    let mut child = program(&format!(
+        "run --server {} --rooms 2 --participants 3 --rate 50 --visits 10 --visit-seconds 0.5 --warmup 0 --duration 3600 \
+         --drain 60 --runs 3 --sleep --json {} --html {}",
+        server.sip,
+        files.path("a.json"),
+        files.path("a.html")
+    ))
+    .stdout(Stdio::piped())
+    .stderr(Stdio::piped())
+    .spawn()
+    .unwrap();
+    // Long enough for everybody to come in; how much is measured does not matter.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let out = child.wait_with_output().unwrap();
+    assert!(text(&out).contains("cut short   stopped"), "{}", text(&out));
+    let report = files.json("a.json");
+    assert_eq!((&report["ok"], &report["cut_short"]), (&false.into(), &"stopped".into()));
+    let runs = report["runs"].as_array().unwrap();
+    let run = &runs[0];
+    assert_eq!((runs.len(), &run["ok"], &run["visits"]["failed"]), (1, &true.into(), &0.into()), "{run}");
+    let (seconds, slices) = (run["seconds"].as_f64().unwrap(), run["over_time"].as_array().unwrap().len());
+    assert!(seconds > 0.0 && seconds < 3600.0 && slices > 0, "{seconds}");
+    assert!(files.read("a.html").contains("before its time"));
+}
+
+#[test]
+fn a_report_that_could_not_be_written_is_told_before_the_load() {
+    // No server is there either: it is not asked.
+    let out = run("run --server 127.0.0.1:1 --json /nowhere/a.json");
+    assert!(out.status.code() == Some(2) && text(&out).contains("/nowhere/a.json: "), "{}", text(&out));
+}
+
+#[test]
+fn a_coordinator_whose_worker_vanishes_reports_the_runs_before() {
+    let (server, files) = (Server::start(), Files::new("vanish"));
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let coordinator = program(&format!(
+        "coordinate --workers 2 --listen {free} --server {} --rooms 2 --participants 3 --rate 10 --duration 1 --warmup 0 \
+         --drain 60 --runs 100 --sleep --json {}",
+        server.sip,
+        files.path("a.json")
+    ))
+    .stdout(Stdio::piped())
+    .stderr(Stdio::piped())
+    .spawn()
+    .unwrap();
+    while std::net::TcpStream::connect(free).is_err() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let worker = || program(&format!("worker {free}")).stderr(Stdio::piped()).spawn().unwrap();
+    let (stays, mut goes) = (worker(), worker());
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    goes.kill().unwrap();
+    goes.wait().unwrap();
+    let out = coordinator.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out));
+    let report = files.json("a.json");
+    assert!(report["cut_short"].as_str().unwrap().ends_with("has gone"), "{}", report["cut_short"]);
+    assert!((1..100).contains(&report["runs"].as_array().unwrap().len()));
+    // The other one is let go too.
+    let _ = stays.wait_with_output().unwrap();
 }

@@ -149,7 +149,8 @@ pub(crate) fn compare(a: &Report, b: &Report) -> Comparison {
             Some(Line { name, unit: *unit, a, b, change, chance })
         })
         .collect();
-    let fault = (a.ok && !b.ok).then(|| {
+    let delivered = |r: &Report| r.runs.iter().all(|run| run.ok);
+    let fault = (delivered(a) && !delivered(b)).then(|| {
         let first =
             b.runs.iter().find_map(|r| r.first_fault.clone()).unwrap_or_else(|| "copies are missing".into());
         format!("A delivered everything, B did not: {first}")
@@ -182,14 +183,18 @@ fn cautions(a: &Report, b: &Report) -> Vec<String> {
         list.push(format!("A was measured on {}, B on {}", a.host, b.host));
     }
     for (name, r) in [("A", a), ("B", b)] {
+        if let Some(why) = &r.cut_short {
+            list.push(format!("{name}: it ended before its time ({why})"));
+        }
         if r.runs.iter().any(|r| r.harness_is_bottleneck) {
             list.push(format!("{name}: the harness itself was at its limit"));
         }
         if r.runs.iter().any(|r| r.harness_disturbed) {
-            list.push(format!("{name}: other programs ran on the harness's cores"));
+            list.push(format!("{name}: other programs ran on the harness's cores, or it woke late"));
         }
         // What B alone did not deliver is told as a fault.
-        if !(r.ok || a.ok && name == "B") {
+        let delivered = r.runs.iter().all(|run| run.ok);
+        if !(delivered || a.ok && name == "B") {
             list.push(format!("{name}: not everything was delivered"));
         }
     }

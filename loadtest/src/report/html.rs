@@ -1,9 +1,10 @@
 //! A report as one page that opens in any browser without a network: its style and its charts are inside.
 
 use super::compare::{Change, Comparison, compare, verdict_words};
-use super::plot::{Chart, Series, escape, svg};
+use super::plot::{Chart, Series, escape, plain, svg};
 use super::text::{findings, thousands, time, warnings};
 use super::{Quantiles, Report, Run, Search};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Shares of the copies at which the percentile chart has marks, with how they are written.
@@ -16,6 +17,10 @@ const MARKS: &[(f64, &str)] = &[
     (0.9999, "99.99 %"),
     (0.99999, "99.999 %"),
 ];
+/// Steps of a histogram for a factor of ten.
+const BINS_PER_TEN: f64 = 20.0;
+/// Rooms in their chart, at most.
+const ROOM_POINTS: usize = 200;
 /// Points of a percentile line.
 const CURVE_POINTS: usize = 60;
 
@@ -88,7 +93,9 @@ fn two(t: &mut String, a: &Report, b: &Report) {
     }
     comparison(t, &c);
     if let (Some(ra), Some(rb)) = (middle(a), middle(b)) {
-        t.push_str(&percentiles(&[("A", 1, ra), ("B", 2, rb)]));
+        let both = [("A", 1, ra.latency_histogram.as_slice()), ("B", 2, rb.latency_histogram.as_slice())];
+        t.push_str(&histogram(&both));
+        t.push_str(&percentiles(&both));
         t.push_str(&over_time(
             "Latency p99 over time",
             true,
@@ -103,6 +110,18 @@ fn two(t: &mut String, a: &Report, b: &Report) {
                 ("A", 1, false, ra, |m| Some(m.deliveries_per_s)),
                 ("B", 2, false, rb, |m| Some(m.deliveries_per_s)),
             ],
+        ));
+        t.push_str(&over_time(
+            "Server CPU, cores in use",
+            false,
+            |v| format!("{v:.2}"),
+            &[("A", 1, false, ra, |m| m.server_cpu_cores), ("B", 2, false, rb, |m| m.server_cpu_cores)],
+        ));
+        t.push_str(&over_time(
+            "Server memory",
+            false,
+            |v| format!("{v:.1} MiB"),
+            &[("A", 1, false, ra, mebibytes), ("B", 2, false, rb, mebibytes)],
         ));
         let _ =
             writeln!(t, "<p class=\"note\">The charts show the run of each whose p99 is in the middle.</p>");
@@ -154,6 +173,8 @@ fn head(t: &mut String, r: &Report, name: &str) {
 fn verdict(t: &mut String, r: &Report) {
     let (class, words) = if r.ok {
         ("good", "Everything was delivered once, whole and in order".to_owned())
+    } else if let Some(why) = r.cut_short.as_ref().filter(|_| r.runs.iter().all(|run| run.ok)) {
+        ("plain", format!("It ended before its time ({why}); nothing was wrong until then"))
     } else if r.search.is_some() {
         ("plain", "A search goes beyond the limit: what was lost there is below".to_owned())
     } else {
@@ -210,7 +231,18 @@ fn run_part(t: &mut String, run: &Run) {
         tile("harness lag p99", time(lag));
     }
     t.push_str("</div>\n");
-    t.push_str(&percentiles(&[("latency", 1, run)]));
+    let groups: Vec<_> = ["listeners", "publishers", "visitors"]
+        .into_iter()
+        .zip(1..)
+        .filter_map(|(name, colour)| {
+            Some((name, colour, run.receivers.get(name)?.latency_histogram.as_slice()))
+        })
+        .collect();
+    // Of a kind that is no text there are no groups.
+    let groups =
+        if groups.is_empty() { vec![("latency", 1, run.latency_histogram.as_slice())] } else { groups };
+    t.push_str(&percentiles(&groups));
+    t.push_str(&histogram(&groups));
     t.push_str(&over_time(
         "Latency over time",
         true,
@@ -237,7 +269,7 @@ fn run_part(t: &mut String, run: &Run) {
         "Server memory",
         false,
         |v| format!("{v:.1} MiB"),
-        &[("resident", 4, false, run, |m| m.server_rss.map(|b| b as f64 / 1_048_576.0))],
+        &[("resident", 4, false, run, mebibytes)],
     ));
     visits(t, run);
     classes(t, run);
@@ -309,6 +341,23 @@ fn rooms(t: &mut String, run: &Run) {
         return;
     }
     let r = &run.rooms;
+    let line = |name, colour, of: fn(&super::RoomReport) -> f64| {
+        // So many that a page can hold; the ends are always there.
+        let step = r.each.len().div_ceil(ROOM_POINTS).max(1);
+        let points = r.each.iter().rev().enumerate().map(|(i, room)| (i as f64 + 1.0, of(room)));
+        let last = r.each.len().saturating_sub(1);
+        let points = points.enumerate().filter(|(i, _)| i % step == 0 || *i == last).map(|(_, p)| p);
+        Series { name, colour, dashed: false, points: points.collect() }
+    };
+    t.push_str(&svg(&Chart {
+        title: "Latency of the rooms, from the best to the worst",
+        x_name: "rooms, by p99",
+        log_y: true,
+        y_text: time,
+        x_text: |n| format!("room {n:.0}"),
+        x_marks: Vec::new(),
+        series: vec![line("p99", 2, |r| r.p99_us), line("p50", 1, |r| r.p50_us)],
+    }));
     let _ = writeln!(
         t,
         "<p class=\"note\">Rooms beside each other: p99 {} in the best of {}, {} in the middle, {} in the worst.</p>\n\
@@ -329,15 +378,52 @@ fn nines(share: f64) -> f64 {
     -(1.0 - share).max(1e-9).log10()
 }
 
-fn percentiles(runs: &[(&str, u8, &Run)]) -> String {
-    let series = runs
+fn mebibytes(m: &super::Moment) -> Option<f64> {
+    m.server_rss.map(|b| b as f64 / 1_048_576.0)
+}
+
+/// Pairs of microseconds and copies, with their name and colour.
+type Named<'a> = (&'a str, u8, &'a [(f64, u64)]);
+
+/// How the latencies are spread: equal steps of the axis are equal factors of time, so that what is twice as late is
+/// equally far away everywhere.
+fn histogram(all: &[Named<'_>]) -> String {
+    let bins = |pairs: &[(f64, u64)]| {
+        let total: u64 = pairs.iter().map(|p| p.1).sum();
+        let mut bins = BTreeMap::new();
+        for (us, count) in pairs {
+            *bins.entry((us.max(1.0).log10() * BINS_PER_TEN).floor() as i32).or_insert(0u64) += count;
+        }
+        let share = move |count: u64| 100.0 * count as f64 / total.max(1) as f64;
+        // An empty place on both sides: the line comes from nothing and goes to nothing.
+        let ends = bins.first_key_value().map(|f| f.0 - 1).zip(bins.last_key_value().map(|l| l.0 + 1));
+        let whole = ends.map(|(from, to)| (from..=to).collect::<Vec<_>>()).unwrap_or_default();
+        let point = |at: i32| (f64::from(at) + 0.5, share(bins.get(&at).copied().unwrap_or(0)));
+        whole.into_iter().map(point).collect::<Vec<_>>()
+    };
+    let series: Vec<_> = all
         .iter()
-        .map(|(name, colour, run)| Series {
-            name,
-            colour: *colour,
-            dashed: false,
-            points: curve(&run.latency_histogram),
-        })
+        .map(|(name, colour, pairs)| Series { name, colour: *colour, dashed: false, points: bins(pairs) })
+        .collect();
+    let x_marks = (0..=8)
+        .flat_map(|tens| [1.0, 2.0, 5.0].map(|step| step * 10f64.powi(tens)))
+        .map(|us| (us.log10() * BINS_PER_TEN, time(us).replace(".00", "")))
+        .collect();
+    svg(&Chart {
+        title: "Histogram: share of copies by latency",
+        x_name: "latency",
+        log_y: false,
+        y_text: |v| format!("{v:.1} %"),
+        x_text: |at| time(10f64.powf(at / BINS_PER_TEN)),
+        x_marks,
+        series,
+    })
+}
+
+fn percentiles(all: &[Named<'_>]) -> String {
+    let series = all
+        .iter()
+        .map(|(name, colour, pairs)| Series { name, colour: *colour, dashed: false, points: curve(pairs) })
         .collect();
     let x_marks = MARKS.iter().map(|(share, text)| (nines(*share), (*text).to_owned())).collect();
     svg(&Chart {
@@ -345,6 +431,7 @@ fn percentiles(runs: &[(&str, u8, &Run)]) -> String {
         x_name: "share of copies",
         log_y: true,
         y_text: time,
+        x_text: |nines| format!("{} %", plain(100.0 * (1.0 - 10f64.powf(-nines)))),
         x_marks,
         series,
     })
@@ -391,7 +478,8 @@ fn over_time(
             }
         })
         .collect();
-    svg(&Chart { title, x_name: "seconds", log_y, y_text, x_marks: Vec::new(), series })
+    let x_text = |s| format!("{} s", plain(s));
+    svg(&Chart { title, x_name: "seconds", log_y, y_text, x_text, x_marks: Vec::new(), series })
 }
 
 fn search_part(t: &mut String, s: &Search) {
@@ -531,8 +619,8 @@ mod tests {
             assert!(!t.contains(word), "{word}");
         }
         assert!(t.find("What the oracle found").unwrap() < t.find("<svg").unwrap());
-        // Two runs: by share of copies, latency, throughput, CPU, memory.
-        assert_eq!(t.matches("<svg").count(), 10);
+        // Two runs: by share of copies, histogram, latency, throughput, CPU, memory, rooms.
+        assert_eq!(t.matches("<svg").count(), 14);
         assert!(t.len() < 200_000, "{}", t.len());
     }
 

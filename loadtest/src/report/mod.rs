@@ -12,7 +12,7 @@ pub(crate) mod text;
 use crate::cpu::CpuTime;
 use crate::hist::Hist;
 use crate::measured::{Joining, Measured};
-use crate::pace::{CLASSES, VISITORS};
+use crate::pace::{CLASSES, GROUPS, VISITORS};
 use crate::scenario::Scenario;
 use crate::visitor::Stages;
 use serde::{Deserialize, Serialize};
@@ -170,6 +170,24 @@ pub(crate) struct Class {
     pub(crate) latency_us: Quantiles,
 }
 
+/// Those who receive for the same reason.
+#[derive(Serialize, Deserialize, Clone, Debug, Default)]
+pub(crate) struct GroupReport {
+    pub(crate) latency_us: Quantiles,
+    /// Pairs of microseconds and copies, to a hundredth.
+    pub(crate) latency_histogram: Vec<(f64, u64)>,
+}
+
+/// One room.
+#[derive(Serialize, Deserialize, Clone, Debug, Default)]
+pub(crate) struct RoomReport {
+    pub(crate) room: u32,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+    /// Pairs of microseconds and copies, to a sixteenth.
+    pub(crate) latency_histogram: Vec<(f64, u64)>,
+}
+
 /// Latency of the rooms beside each other, microseconds; to a sixteenth.
 #[derive(Serialize, Deserialize, Clone, Debug, Default)]
 pub(crate) struct Rooms {
@@ -181,20 +199,30 @@ pub(crate) struct Rooms {
     pub(crate) p99_worst: f64,
     /// The worst ones: number, p50, p99.
     pub(crate) worst: Vec<(u32, f64, f64)>,
+    /// All that were told apart, the slowest first.
+    #[serde(default)]
+    pub(crate) each: Vec<RoomReport>,
 }
 
 impl Rooms {
     fn of(rooms: &[(u32, Hist)]) -> Self {
         let spoken = rooms.iter().filter(|(_, h)| h.len() > 0);
-        let mut all: Vec<_> = spoken.map(|(room, h)| (*room, h.us(0.5), h.us(0.99))).collect();
-        all.sort_by(|a, b| b.2.total_cmp(&a.2).then(a.0.cmp(&b.0)));
-        let p99 = |i: usize| all.get(i).map_or(0.0, |r| r.2);
+        let one = |(room, h): &(u32, Hist)| RoomReport {
+            room: *room,
+            p50_us: h.us(0.5),
+            p99_us: h.us(0.99),
+            latency_histogram: h.pairs(),
+        };
+        let mut all: Vec<_> = spoken.map(one).collect();
+        all.sort_by(|a, b| b.p99_us.total_cmp(&a.p99_us).then(a.room.cmp(&b.room)));
+        let p99 = |i: usize| all.get(i).map_or(0.0, |r| r.p99_us);
         Self {
             count: all.len() as u64,
             p99_best: p99(all.len().saturating_sub(1)),
             p99_middle: p99(all.len() / 2),
             p99_worst: p99(0),
-            worst: all.iter().take(WORST_ROOMS).copied().collect(),
+            worst: all.iter().take(WORST_ROOMS).map(|r| (r.room, r.p50_us, r.p99_us)).collect(),
+            each: all,
         }
     }
 }
@@ -284,6 +312,9 @@ pub(crate) struct Run {
     /// The same as pairs of microseconds and count.
     pub(crate) latency_histogram: Vec<(f64, u64)>,
     pub(crate) classes: BTreeMap<String, Class>,
+    /// Texts by who received them: those who send too, those who only listen, visitors.
+    #[serde(default)]
+    pub(crate) receivers: BTreeMap<String, GroupReport>,
     pub(crate) rooms: Rooms,
     pub(crate) visits: Option<VisitReport>,
     pub(crate) slice_s: f64,
@@ -302,7 +333,7 @@ pub(crate) struct Run {
     /// CPU time the harness got; a polling thread that is alone on its core gets all of it.
     pub(crate) harness_cpu_cores: f64,
     pub(crate) harness_is_bottleneck: bool,
-    /// Other programs took the polling harness's cores: latencies are theirs too.
+    /// Other programs took the polling harness's cores, or it slept and woke late: latencies are theirs too.
     pub(crate) harness_disturbed: bool,
 }
 
@@ -310,8 +341,8 @@ impl Run {
     /// From what was measured. `rate`: what was asked for, `None` at saturation.
     pub(crate) fn new(s: &Scenario, rate: Option<f64>, m: &Measured, sampled: &Sampled) -> Self {
         let meter = &m.meter;
-        let seconds = s.duration;
-        let idle = m.idle_ns as f64 / 1e9 / seconds / m.threads.max(1) as f64;
+        let seconds = meter.seconds();
+        let idle = m.idle_ns as f64 / 1e9 / seconds.max(1e-9) / m.threads.max(1) as f64;
         let busy = (1.0 - idle).clamp(0.0, 1.0);
         let main = meter.latency.iter().find(|h| h.len() > 0).unwrap_or(&meter.latency[0]);
         let latency_us = Quantiles::of(main);
@@ -320,7 +351,8 @@ impl Run {
         let copies = meter.arrived as f64;
         // Copies are counted over the planned interval, CPU time over the one really sampled.
         let alone = sampled.cores(sampled.harness) >= ALONE_SHARE_MIN * m.threads as f64;
-        let disturbed = !s.sleep && !alone;
+        // Who sleeps does not need its cores, but must get one when it wakes.
+        let disturbed = if s.sleep { late && busy <= BUSY_SHARE_MAX } else { !alone };
         let scale = if sampled.seconds > 0.0 { seconds / sampled.seconds } else { 1.0 };
         let per_delivery = |us: fn(CpuTime) -> u64| {
             sampled.server.filter(|_| copies > 0.0).map(|c| us(c) as f64 * scale / copies)
@@ -346,11 +378,12 @@ impl Run {
             first_fault: m.first_fault.clone().or_else(|| m.visits.first_failure.clone()),
             messages: m.sent(),
             deliveries: meter.arrived,
-            deliveries_per_s: copies / seconds,
+            deliveries_per_s: copies / seconds.max(1e-9),
             deliveries_judged: m.findings.delivered + m.visits.copies,
             latency_us,
             latency_histogram: main.pairs(),
             classes: classes(m),
+            receivers: receivers(m),
             rooms: Rooms::of(&meter.rooms),
             visits,
             slice_s: slice_s(m),
@@ -409,6 +442,12 @@ fn classes(m: &Measured) -> BTreeMap<String, Class> {
     CLASSES.iter().enumerate().filter_map(of).collect()
 }
 
+fn receivers(m: &Measured) -> BTreeMap<String, GroupReport> {
+    let groups = GROUPS.iter().zip(&m.meter.groups).filter(|(_, h)| h.len() > 0);
+    let of = |h: &Hist| GroupReport { latency_us: Quantiles::of(h), latency_histogram: h.pairs() };
+    groups.map(|(name, h)| ((*name).to_owned(), of(h))).collect()
+}
+
 fn visit_report(m: &Measured, sampled: &Sampled, seconds: f64, over_time: &[Moment]) -> VisitReport {
     let v = &m.visits;
     let each = || over_time.iter().filter_map(|m| m.joins_per_s);
@@ -416,7 +455,7 @@ fn visit_report(m: &Measured, sampled: &Sampled, seconds: f64, over_time: &[Mome
         begun: v.begun,
         entered: v.entered,
         failed: v.failed,
-        entered_per_s: v.entered as f64 / seconds,
+        entered_per_s: v.entered as f64 / seconds.max(1e-9),
         first_failure: v.first_failure.clone(),
         invite_us: Quantiles::of(&v.invite),
         bound_us: Quantiles::of(&v.bound),
@@ -514,6 +553,9 @@ pub(crate) struct Report {
     #[serde(default)]
     pub(crate) note: String,
     pub(crate) ok: bool,
+    /// Why it ended before its time; `null` if it did not.
+    #[serde(default)]
+    pub(crate) cut_short: Option<String>,
     pub(crate) scenario: serde_json::Map<String, serde_json::Value>,
     pub(crate) joined: Joined,
     pub(crate) runs: Vec<Run>,
@@ -532,6 +574,7 @@ impl Report {
             host: crate::cpu::host(),
             note: String::new(),
             ok: !runs.is_empty() && runs.iter().all(|r| r.ok),
+            cut_short: None,
             scenario: s.json(),
             joined,
             runs,
@@ -574,6 +617,7 @@ impl Report {
                 ));
             }
             sum.ok &= other.ok;
+            sum.cut_short = sum.cut_short.or(other.cut_short);
             sum.runs.extend(other.runs);
         }
         Ok(sum)
@@ -598,6 +642,21 @@ impl Report {
     pub(crate) fn each(&self, of: impl Fn(&Run) -> Option<f64>) -> Vec<f64> {
         self.runs.iter().filter_map(of).collect()
     }
+}
+
+/// Looks whether a file can be written, before hours go into what is to stand in it. What stands in it stays.
+///
+/// # Errors
+/// What the system says, with the path.
+pub(crate) fn can_save(path: &Path) -> Result<(), String> {
+    let new = !path.exists();
+    let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    opened.map_err(|e| format!("{}: {e}", path.display()))?;
+    if new {
+        // Only made to see whether it could be; what cannot be taken away is overwritten later.
+        let _ = std::fs::remove_file(path);
+    }
+    Ok(())
 }
 
 /// Writes a file.

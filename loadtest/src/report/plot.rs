@@ -25,6 +25,8 @@ pub(crate) struct Chart<'a> {
     pub(crate) log_y: bool,
     /// How a y is written.
     pub(crate) y_text: fn(f64) -> String,
+    /// How an x is written beside a point.
+    pub(crate) x_text: fn(f64) -> String,
     /// Where x has marks, and what stands there; by itself if empty.
     pub(crate) x_marks: Vec<(f64, String)>,
     /// The lines.
@@ -165,8 +167,7 @@ fn draw(t: &mut String, chart: &Chart<'_>, series: &Series<'_>, x: &Scale, y: &S
     }
     t.push_str("\"/>\n");
     for (px, py) in shown {
-        let mark = chart.x_marks.iter().find(|(v, _)| v == px);
-        let at = mark.map_or_else(|| format!("{}", (px * 100.0).round() / 100.0), |(_, text)| text.clone());
+        let at = (chart.x_text)(*px);
         let _ = writeln!(
             t,
             "<circle class=\"spot s{}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"5\"><title>{}: {} at {}</title></circle>",
@@ -180,6 +181,11 @@ fn draw(t: &mut String, chart: &Chart<'_>, series: &Series<'_>, x: &Scale, y: &S
     }
 }
 
+/// A number to a hundredth.
+pub(crate) fn plain(n: f64) -> String {
+    format!("{}", (n * 100.0).round() / 100.0)
+}
+
 /// Text for a page.
 pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
@@ -191,7 +197,15 @@ mod tests {
 
     fn chart(log_y: bool, points: Vec<(f64, f64)>) -> Chart<'static> {
         let series = vec![Series { name: "a<b", colour: 1, dashed: false, points }];
-        Chart { title: "t", x_name: "x", log_y, y_text: |v| format!("{v}"), x_marks: Vec::new(), series }
+        Chart {
+            title: "t",
+            x_name: "x",
+            log_y,
+            y_text: |v| format!("{v}"),
+            x_text: plain,
+            x_marks: Vec::new(),
+            series,
+        }
     }
 
     #[test]

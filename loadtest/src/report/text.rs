@@ -13,6 +13,9 @@ pub(crate) fn text(r: &Report) -> String {
         row("note", r.note.clone());
     }
     row("verdict", verdict(r));
+    if let Some(why) = &r.cut_short {
+        row("cut short", format!("{why}; below is what was measured until then"));
+    }
     row("joined", joined(&r.joined));
     let parts =
         r.joined.stages.parts().map(|(_, what, q)| format!("{what} p50 {} p99 {}", time(q.p50), time(q.p99)));
@@ -54,6 +57,9 @@ fn verdict(r: &Report) -> String {
     let bad = r.runs.iter().filter(|run| !run.ok).count();
     match (r.ok, bad) {
         (true, _) => "ok".into(),
+        (false, 0) if r.cut_short.is_some() => {
+            "none: it ended before its time; nothing was wrong until then".into()
+        }
         (false, 0) => "FAILED: nothing was run".into(),
         (false, _) if r.search.is_some() => {
             format!("{bad} of {} runs lost or refused something", r.runs.len())
@@ -72,7 +78,7 @@ fn run_rows(run: &Run, row: &mut impl FnMut(&str, String)) {
         format!(
             "{} in {} s ({}/s)",
             thousands(run.deliveries),
-            run.seconds,
+            (run.seconds * 1e3).round() / 1e3,
             thousands(run.deliveries_per_s as u64)
         ),
     );
@@ -83,6 +89,12 @@ fn run_rows(run: &Run, row: &mut impl FnMut(&str, String)) {
             String::new()
         };
         row(name, quantiles(&class.latency_us) + &sent);
+    }
+    if run.receivers.len() > 1 {
+        let one = |(name, g): (&String, &super::GroupReport)| {
+            format!("{name} p50 {} p99 {}", time(g.latency_us.p50), time(g.latency_us.p99))
+        };
+        row("receivers", run.receivers.iter().map(one).collect::<Vec<_>>().join(", "));
     }
     if run.rooms.count > 1 {
         let r = &run.rooms;
@@ -209,7 +221,8 @@ pub(crate) fn warnings(run: &Run) -> Vec<&'static str> {
     }
     if run.harness_disturbed {
         lines.push(
-            "other programs ran on the harness's cores: latency is partly theirs; run it on a quiet machine",
+            "other programs ran on the harness's cores, or it slept and woke late: latency is partly theirs; run it on a \
+             quiet machine, without --sleep",
         );
     }
     lines
