@@ -5,7 +5,8 @@
 //!     ◀────────────── hello ──────────────
 //!     ─── what time is it? ──▶ ◀── now ───   ROUNDS times; the quickest answer counts
 //!     ──── join: scenario, rooms ───▶ ◀─── joined
-//!     ──── run: start (its clock) ──▶ ◀─── measured     as often as needed
+//!     ──── run: start (its clock) ──▶ ◀─── going        once a second
+//!                                     ◀─── measured     as often as needed
 //!     ──── stop ────────────────────▶          to end a join or a run that is under way
 //!     ──── leave ───────────────────▶ ◀─── left
 //! ```
@@ -19,7 +20,7 @@
 
 use crate::cpu::{self, CpuTime};
 use crate::halt::Halt;
-use crate::live::Line;
+use crate::live::{self, Going, LOOK, Line, Live};
 use crate::measured::{Joining, Measured};
 use crate::pace::Interval;
 use crate::report::{Sampled, WorkerInfo};
@@ -28,6 +29,7 @@ use crate::score::Names;
 use crate::session::{Session, sample};
 use openmsrp::base::clock::{self, Now};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -67,10 +69,19 @@ enum Order {
 /// What a worker says.
 #[derive(Serialize, Deserialize, Debug)]
 enum Answer {
-    Hello { protocol: u32, name: String },
+    Hello {
+        protocol: u32,
+        name: String,
+    },
     Time(u64),
     Joined(Box<Joining>),
-    Ran { measured: Box<Measured>, cpu: CpuTime, seconds: f64 },
+    /// Not the answer yet: what goes on meanwhile.
+    Going(Going),
+    Ran {
+        measured: Box<Measured>,
+        cpu: CpuTime,
+        seconds: f64,
+    },
     Left,
     Failed(String),
 }
@@ -114,6 +125,8 @@ struct Worker {
     link: Link,
     name: String,
     rooms: u32,
+    /// What goes on there.
+    live: Arc<Live>,
     /// What must be added to this clock to have the worker's.
     offset: i128,
     /// How far that is known.
@@ -132,16 +145,23 @@ impl Worker {
         wait: Duration,
         halt: Option<&Halt>,
     ) -> Result<Answer, String> {
+        let never = Halt::pair();
+        let halt = halt.unwrap_or(&never.1);
         let both = async {
             self.link.say(order).await?;
-            if let Some(halt) = halt {
+            let mut told = false;
+            loop {
                 tokio::select! {
-                    answer = self.link.hear() => return answer,
-                    () = halt.called() => {}
+                    heard = self.link.hear() => match heard {
+                        Ok(Some(Answer::Going(going))) => self.live.tell_going(going),
+                        answer => return answer,
+                    },
+                    () = halt.called(), if !told => {
+                        told = true;
+                        self.link.say(&Order::Stop).await?;
+                    }
                 }
-                self.link.say(&Order::Stop).await?;
             }
-            self.link.hear().await
         };
         match timeout(wait, both).await {
             Ok(Ok(Some(Answer::Failed(why)))) => Err(format!("worker {}: {why}", self.name)),
@@ -224,7 +244,7 @@ async fn greet(mut link: Link, number: usize) -> Result<Worker, String> {
     match hello {
         Some(Answer::Hello { protocol: PROTOCOL, name }) => {
             let name = format!("{}: {name}", number + 1);
-            let mut worker = Worker { link, name, rooms: 0, offset: 0, known_to: 0 };
+            let mut worker = Worker { link, name, rooms: 0, live: Arc::default(), offset: 0, known_to: 0 };
             worker.ask_time().await?;
             Ok(worker)
         }
@@ -282,8 +302,8 @@ impl Workers {
         let from = start + Duration::from_secs_f64(s.warmup);
         let interval = Interval { from: from.0, to: (from + Duration::from_secs_f64(s.duration)).0 };
         let wait = RUN_WAIT + Duration::from_secs_f64(s.warmup + s.duration + s.drain);
-        let line = Line::words();
-        line.say(format!("{name}, {} workers", self.workers.len()));
+        let lives = self.workers.iter().map(|w| Arc::clone(&w.live)).collect();
+        let watching = live::watch(format!("{name}, {} workers", self.workers.len()), lives);
         let work = self.workers.iter_mut().map(|worker| {
             let there = u64::try_from(i128::from(start.0) + worker.offset).unwrap_or(0);
             let order = Order::Run { name: name.clone(), start: there, rate };
@@ -296,7 +316,10 @@ impl Workers {
         });
         // A worker that is lost ends it for all: the first failure is what is told.
         let watched = async { sample(s.server_pid, interval, halt).await };
-        let (parts, mut sampled) = tokio::try_join!(all(work.collect()), watched)?;
+        let (parts, mut sampled) = tokio::select! {
+            done = async { tokio::try_join!(all(work.collect()), watched) } => done?,
+            () = watching => return Err("the display ended".into()),
+        };
         let mut sum = Measured::empty(interval);
         let mut used = 0.0;
         for (measured, cpu, seconds) in parts {
@@ -411,6 +434,10 @@ async fn serve(link: &mut Link, session: &mut Option<Session>, keyboard: &Halt) 
             Some(order) => order,
         };
         let (caller, halt) = Halt::pair();
+        let lives = match (&order, &*session) {
+            (Order::Run { .. }, Some(session)) => session.lives(),
+            _ => Vec::new(),
+        };
         let mut work = std::pin::pin!(follow(order, session, &halt));
         let answer = loop {
             tokio::select! {
@@ -422,6 +449,9 @@ async fn serve(link: &mut Link, session: &mut Option<Session>, keyboard: &Halt) 
                     Some(_) => return Err("the coordinator gives orders before the last one is done".into()),
                     None => return Err("the coordinator has gone in the middle of a test".into()),
                 },
+                () = tokio::time::sleep(LOOK), if !lives.is_empty() => {
+                    link.say(&Answer::Going(Going::of(&lives))).await?;
+                }
                 () = keyboard.called() => return stopped(),
             }
         };

@@ -3,13 +3,14 @@
 //! Where standard error is no terminal nothing is shown.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Between two looks.
-const LOOK: Duration = Duration::from_secs(1);
+pub(crate) const LOOK: Duration = Duration::from_secs(1);
 
 /// What a thread tells. Each number stands for itself, so no order is needed.
 #[derive(Default)]
@@ -21,7 +22,38 @@ pub(crate) struct Live {
     p99_us: AtomicU64,
 }
 
+/// What threads tell, together; a worker sends it to its coordinator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Going {
+    sent: u64,
+    delivered: u64,
+    wrong: u64,
+    /// Of the thread that fares worst.
+    p50_us: u64,
+    p99_us: u64,
+}
+
+impl Going {
+    /// Of these threads.
+    pub(crate) fn of(lives: &[Arc<Live>]) -> Self {
+        let sum = |f: fn(&Live) -> &AtomicU64| lives.iter().map(|l| f(l).load(Relaxed)).sum();
+        let most = |f: fn(&Live) -> &AtomicU64| lives.iter().map(|l| f(l).load(Relaxed)).max().unwrap_or(0);
+        Self {
+            sent: sum(|l| &l.sent),
+            delivered: sum(|l| &l.delivered),
+            wrong: sum(|l| &l.wrong),
+            p50_us: most(|l| &l.p50_us),
+            p99_us: most(|l| &l.p99_us),
+        }
+    }
+}
+
 impl Live {
+    /// What all threads of a worker tell.
+    pub(crate) fn tell_going(&self, g: Going) {
+        self.tell(g.sent, g.delivered, g.wrong, (g.p50_us as f64, g.p99_us as f64));
+    }
+
     /// Counts since the run began, and quantiles of the last whole slice.
     pub(crate) fn tell(&self, sent: u64, delivered: u64, wrong: u64, (p50, p99): (f64, f64)) {
         self.sent.store(sent, Relaxed);
@@ -89,29 +121,23 @@ pub(crate) async fn watch(name: String, lives: Vec<Arc<Live>>) {
     if !line.seen() {
         return std::future::pending().await;
     }
-    let (mut sent, mut delivered) = (0, 0);
+    let mut before = Going::default();
     loop {
         tokio::time::sleep(LOOK).await;
-        let sum = |f: fn(&Live) -> &AtomicU64| lives.iter().map(|l| f(l).load(Relaxed)).sum::<u64>();
-        let most = |f: fn(&Live) -> &AtomicU64| lives.iter().map(|l| f(l).load(Relaxed)).max().unwrap_or(0);
-        let (sent_now, delivered_now) = (sum(|l| &l.sent), sum(|l| &l.delivered));
-        let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / LOOK.as_secs_f64();
-        line.say(words(
-            &name,
-            (rate(sent_now, sent), rate(delivered_now, delivered)),
-            (most(|l| &l.p50_us), most(|l| &l.p99_us)),
-            sum(|l| &l.wrong),
-        ));
-        (sent, delivered) = (sent_now, delivered_now);
+        let going = Going::of(&lives);
+        line.say(words(&name, &before, &going));
+        before = going;
     }
 }
 
 /// What matters most comes first: a narrow window cuts the rest.
-fn words(name: &str, (sent, delivered): (f64, f64), (p50, p99): (u64, u64), wrong: u64) -> String {
-    let fault = if wrong == 0 { String::new() } else { format!("{wrong} WRONG  ") };
+fn words(name: &str, before: &Going, going: &Going) -> String {
+    let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / LOOK.as_secs_f64();
+    let (sent, delivered) = (rate(going.sent, before.sent), rate(going.delivered, before.delivered));
+    let fault = if going.wrong == 0 { String::new() } else { format!("{} WRONG  ", going.wrong) };
     // Before the measured time nothing is measured.
     let ms = |us: u64| if us == 0 { "-".to_owned() } else { format!("{:.2} ms", us as f64 / 1e3) };
-    let (p50, p99) = (ms(p50), ms(p99));
+    let (p50, p99) = (ms(going.p50_us), ms(going.p99_us));
     format!("{fault}{name}  {delivered:.0} deliveries/s  p99 {p99}  p50 {p50}  {sent:.0} messages/s")
 }
 
@@ -121,8 +147,13 @@ mod tests {
 
     #[test]
     fn the_line_says_rates_latency_and_what_is_wrong() {
-        let text = words("run 1", (20.0, 400.0), (1_500, 12_000), 0);
+        let before = Going { sent: 5, delivered: 100, ..Going::default() };
+        let now = Live::default();
+        now.tell_going(Going { sent: 25, delivered: 500, wrong: 0, p50_us: 1_500, p99_us: 12_000 });
+        let going = Going::of(&[Arc::new(now), Arc::new(Live::default())]);
+        let text = words("run 1", &before, &going);
         assert_eq!(text, "run 1  400 deliveries/s  p99 12.00 ms  p50 1.50 ms  20 messages/s");
-        assert!(words("run 1", (0.0, 0.0), (0, 0), 3).starts_with("3 WRONG  run 1  "));
+        let wrong = Going { wrong: 3, ..Going::default() };
+        assert!(words("run 1", &wrong, &wrong).starts_with("3 WRONG  run 1  "));
     }
 }

@@ -156,6 +156,11 @@ impl Session {
         Ok((measured, sampled?))
     }
 
+    /// Where the threads tell what goes on.
+    pub(crate) fn lives(&self) -> Vec<Arc<Live>> {
+        self.lives.clone()
+    }
+
     /// Hangs everybody up.
     pub(crate) async fn end(&mut self) {
         join::leave(std::mem::take(&mut self.calls)).await;

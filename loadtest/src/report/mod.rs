@@ -3,18 +3,21 @@
 //! The names of the JSON's fields are a promise to scripts: within one `version` they may grow in number, not
 //! change. Of each list the length is bounded: slices by `pace`, rooms by [`WORST_ROOMS`].
 
+mod charts;
 pub(crate) mod compare;
 pub(crate) mod csv;
 pub(crate) mod html;
+mod joins;
 pub(crate) mod plot;
 pub(crate) mod text;
 
 use crate::cpu::CpuTime;
 use crate::hist::Hist;
-use crate::measured::{Joining, Measured};
+use crate::measured::Measured;
 use crate::pace::{CLASSES, GROUPS, VISITORS};
 use crate::scenario::Scenario;
-use crate::visitor::Stages;
+use joins::visit_report;
+pub(crate) use joins::{Joined, VisitReport};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -53,83 +56,6 @@ impl Quantiles {
             p999: h.us(0.999),
             max: h.max_us(),
             count: h.len(),
-        }
-    }
-}
-
-/// A join in parts, each from the end of the one before.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default)]
-pub(crate) struct StagesReport {
-    /// From when the INVITE was due to when it was handed over: a connection of its own for SIP, with its TLS
-    /// handshake, is in it, and what the harness was late.
-    pub(crate) ready_us: Quantiles,
-    /// INVITE to 200.
-    pub(crate) answered_us: Quantiles,
-    /// 200 to the answer to the binding request, the MSRP connection included.
-    pub(crate) bound_us: Quantiles,
-    /// From there to the first message; of visitors only.
-    pub(crate) heard_us: Quantiles,
-}
-
-impl StagesReport {
-    fn of(s: &Stages) -> Self {
-        Self {
-            ready_us: Quantiles::of(&s.ready),
-            answered_us: Quantiles::of(&s.answered),
-            bound_us: Quantiles::of(&s.bound),
-            heard_us: Quantiles::of(&s.heard),
-        }
-    }
-
-    /// Each that was measured, with its names for a narrow and for a wide place.
-    pub(crate) fn parts(&self) -> impl Iterator<Item = (&'static str, &'static str, &Quantiles)> {
-        [
-            ("- ready", "due to INVITE sent (SIP connection, TLS)", &self.ready_us),
-            ("- answer", "INVITE to 200", &self.answered_us),
-            ("- binding", "200 to bound (MSRP connection)", &self.bound_us),
-            ("- message", "bound to first message", &self.heard_us),
-        ]
-        .into_iter()
-        .filter(|(_, _, q)| q.count > 0)
-    }
-}
-
-/// What the joining before the load took.
-#[derive(Serialize, Deserialize, Clone, Debug, Default)]
-pub(crate) struct Joined {
-    pub(crate) participants: u64,
-    pub(crate) seconds: f64,
-    pub(crate) per_s: f64,
-    /// From INVITE to its 200.
-    pub(crate) invite_us: Quantiles,
-    /// From INVITE to the answer to the binding request.
-    pub(crate) bound_us: Quantiles,
-    #[serde(default)]
-    pub(crate) stages: StagesReport,
-    pub(crate) server_cpu_us_per_join: Option<f64>,
-    /// The server's resident memory before.
-    pub(crate) server_rss_before: Option<u64>,
-    /// … and with everybody in.
-    pub(crate) server_rss_joined: Option<u64>,
-    pub(crate) server_rss_per_session: Option<f64>,
-}
-
-impl Joined {
-    /// The numbers of it.
-    pub(crate) fn of(j: &Joining) -> Self {
-        let each = j.participants.max(1) as f64;
-        let grown = |(now, before): (u64, u64)| (now as f64 - before as f64) / each;
-        Self {
-            participants: j.participants,
-            seconds: j.seconds,
-            per_s: j.participants as f64 / j.seconds.max(1e-9),
-            invite_us: Quantiles::of(&j.invite),
-            bound_us: Quantiles::of(&j.bound),
-            stages: StagesReport::of(&j.stages),
-            server_cpu_us_per_join: j.server_cpu_us.map(|us| us / each),
-            server_rss_before: j.rss_before,
-            server_rss_joined: j.rss_joined,
-            server_rss_per_session: j.rss_joined.zip(j.rss_before).map(grown),
         }
     }
 }
@@ -225,34 +151,6 @@ impl Rooms {
             each: all,
         }
     }
-}
-
-/// Who came and went while the load ran.
-#[derive(Serialize, Deserialize, Clone, Debug)]
-pub(crate) struct VisitReport {
-    pub(crate) begun: u64,
-    pub(crate) entered: u64,
-    pub(crate) failed: u64,
-    pub(crate) entered_per_s: f64,
-    pub(crate) first_failure: Option<String>,
-    /// Each from when the INVITE was due: to its 200, to the binding, to the first message.
-    pub(crate) invite_us: Quantiles,
-    pub(crate) bound_us: Quantiles,
-    pub(crate) first_message_us: Quantiles,
-    /// The same in parts.
-    #[serde(default)]
-    pub(crate) stages: StagesReport,
-    /// Joins a second in the slice of time with the fewest, and in that with the most.
-    #[serde(default)]
-    pub(crate) entered_per_s_least: f64,
-    #[serde(default)]
-    pub(crate) entered_per_s_most: f64,
-    /// All CPU time of the server in the interval, by join: what a join and its leaving cost where nothing else is
-    /// going on.
-    #[serde(default)]
-    pub(crate) server_cpu_us_per_join: Option<f64>,
-    pub(crate) copies: u64,
-    pub(crate) lost: u64,
 }
 
 /// One slice of time.
@@ -448,30 +346,6 @@ fn receivers(m: &Measured) -> BTreeMap<String, GroupReport> {
     groups.map(|(name, h)| ((*name).to_owned(), of(h))).collect()
 }
 
-fn visit_report(m: &Measured, sampled: &Sampled, seconds: f64, over_time: &[Moment]) -> VisitReport {
-    let v = &m.visits;
-    let each = || over_time.iter().filter_map(|m| m.joins_per_s);
-    VisitReport {
-        begun: v.begun,
-        entered: v.entered,
-        failed: v.failed,
-        entered_per_s: v.entered as f64 / seconds.max(1e-9),
-        first_failure: v.first_failure.clone(),
-        invite_us: Quantiles::of(&v.invite),
-        bound_us: Quantiles::of(&v.bound),
-        first_message_us: Quantiles::of(&v.first),
-        stages: StagesReport::of(&v.stages),
-        entered_per_s_least: each().reduce(f64::min).unwrap_or(0.0),
-        entered_per_s_most: each().fold(0.0, f64::max),
-        server_cpu_us_per_join: sampled
-            .server
-            .filter(|_| v.entered > 0)
-            .map(|cpu| sampled.cores(cpu) * 1e6 * seconds / v.entered as f64),
-        copies: v.copies,
-        lost: v.lost,
-    }
-}
-
 fn slice_s(m: &Measured) -> f64 {
     m.meter.interval().slice_ns() as f64 / 1e9
 }
@@ -590,7 +464,8 @@ impl Report {
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
         let at = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
         let text = std::fs::read_to_string(path).map_err(|e| at(&e))?;
-        let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| at(&e))?;
+        let value: serde_json::Value =
+            serde_json::from_str(&text).map_err(|e| at(&format!("no report of {FORMAT}: not JSON ({e})")))?;
         if value["format"] != FORMAT || value["version"] != VERSION {
             return Err(at(&format!("no report of {FORMAT}, version {VERSION}")));
         }
@@ -678,114 +553,4 @@ pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::oracle::Findings;
-    use crate::pace::Interval;
-    use crate::score::Count;
-
-    /// A report of so many runs; in run `i` each copy took `latency_us + i` microseconds.
-    pub(crate) fn report(runs: u32, latency_us: u64, lost: u64, rate: Option<f64>) -> Report {
-        let s = Scenario { server: "h:1".into(), ..Scenario::default() };
-        let run = |i: u32| {
-            let mut m = Measured::new(Interval { from: 0, to: 10_000_000_000 });
-            m.meter.rooms = (0..3).map(|r| (r, Hist::new(crate::hist::Grain::Coarse))).collect();
-            let took = (latency_us + u64::from(i)) * 1_000;
-            (0..1000).for_each(|k| m.meter.arrived(0, (k % 3) as u32, k * 9_000_000, k * 9_000_000 + took));
-            m.findings = Findings { delivered: 1000, ..Findings::default() };
-            m.kinds[0] = Count { sent: 500, delivered: 1000, lost };
-            (m.threads, m.reads, m.idle_ns) = (1, 250, 5_000_000_000);
-            let sampled = Sampled {
-                server: Some(CpuTime { user: 1_000, system: 3_000 }),
-                harness: CpuTime { user: 4_000_000, system: 1_000_000 },
-                seconds: 10.0,
-                slices: vec![Sample { cores: Some(0.5), rss: Some(4_000) }; 40],
-            };
-            Run::new(&s, rate, &m, &sampled)
-        };
-        let joining = Joining {
-            participants: 3,
-            seconds: 1.0,
-            server_cpu_us: Some(300.0),
-            rss_before: Some(1_000),
-            rss_joined: Some(4_000),
-            ..Joining::default()
-        };
-        Report::new(&s, Joined::of(&joining), (0..runs).map(run).collect())
-    }
-
-    #[test]
-    fn the_json_has_the_promised_fields() {
-        let json = serde_json::to_value(report(1, 2_000, 0, None)).unwrap();
-        assert_eq!((&json["format"], &json["version"]), (&"openmsrp-loadtest".into(), &2.into()));
-        let run = &json["runs"][0];
-        for name in ["deliveries", "lost", "duplicates", "out_of_order", "foreign", "bad", "unanswered"] {
-            assert!(run[name].is_u64(), "{name}");
-        }
-        assert_eq!(run["deliveries_per_s"], 100.0);
-        for name in ["p50", "p90", "p99", "p999", "max"] {
-            let us = run["latency_us"][name].as_f64().unwrap();
-            assert!((1_990.0..2_010.0).contains(&us), "{name} {us}");
-        }
-        assert_eq!(run["server_cpu_us_per_delivery"], 4.0);
-        assert_eq!(json["joined"]["server_rss_per_session"], 1000.0);
-        assert_eq!(json["joined"]["server_cpu_us_per_join"], 100.0);
-        assert_eq!(run["copies_per_read"], 4.0);
-        assert_eq!((&run["harness_busy"], &run["harness_cpu_cores"]), (&0.5.into(), &0.5.into()));
-        assert_eq!((&json["ok"], &run["harness_disturbed"]), (&true.into(), &true.into()));
-        assert_eq!((&run["rooms"]["count"], run["over_time"].as_array().unwrap().len()), (&3.into(), 40));
-        assert_eq!(run["over_time"][1]["server_cpu_cores"], 0.5);
-        assert_eq!(run["classes"]["text"]["messages"], 500);
-    }
-
-    #[test]
-    fn a_report_reads_back_what_was_written() {
-        let dir = std::env::temp_dir().join(format!("openmsrp-loadtest-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        let path = dir.join("report.json");
-        let r = report(2, 2_000, 1, Some(5.0));
-        r.write(&path).unwrap();
-        let again = Report::read(&path).unwrap();
-        assert_eq!(serde_json::to_value(&again).unwrap(), serde_json::to_value(&r).unwrap());
-        let both = Report::pool(&[path.clone(), path.clone()]).unwrap();
-        assert_eq!((both.runs.len(), both.ok), (4, false));
-        save(&path, "{\"format\": \"openmsrp-loadtest\", \"version\": 1}").unwrap();
-        assert!(Report::read(&path).unwrap_err().contains("version 2"));
-        std::fs::remove_dir_all(&dir).unwrap();
-    }
-
-    #[test]
-    fn a_lost_copy_makes_a_failure() {
-        assert!(report(2, 1_000, 0, None).ok);
-        assert!(!report(2, 1_000, 1, None).ok);
-    }
-
-    #[test]
-    fn a_quantile_is_read_off_the_histogram() {
-        let mut run = report(1, 1_000, 0, None).runs.remove(0);
-        run.latency_histogram = vec![(1.0, 90), (2.0, 9), (3.0, 1)];
-        assert_eq!([0.5, 0.9, 0.91, 0.99, 0.999].map(|q| run.quantile(q)), [1.0, 1.0, 2.0, 2.0, 3.0]);
-    }
-
-    #[test]
-    fn the_worst_rooms_come_first() {
-        let hist = |us: u64| {
-            let mut h = Hist::new(crate::hist::Grain::Coarse);
-            h.record(us * 1_000);
-            h
-        };
-        let rooms = Rooms::of(&[
-            (7, hist(100)),
-            (8, hist(9_000)),
-            (9, hist(500)),
-            (10, Hist::new(crate::hist::Grain::Coarse)),
-        ]);
-        assert_eq!((rooms.count, rooms.worst[0].0, rooms.worst[2].0), (3, 8, 7));
-        assert!(rooms.p99_best < rooms.p99_middle && rooms.p99_middle < rooms.p99_worst);
-    }
-
-    #[test]
-    fn the_median_is_in_the_middle() {
-        assert_eq!((median(vec![]), median(vec![3.0, 1.0, 2.0]), median(vec![4.0, 1.0])), (0.0, 2.0, 2.5));
-    }
-}
+pub(crate) mod tests;
