@@ -28,6 +28,8 @@ const FORMAT: &str = "openmsrp-loadtest";
 const VERSION: u32 = 2;
 /// From this share of its time on, the harness may have set the pace.
 const BUSY_SHARE_MAX: f64 = 0.9;
+/// Up to this share of its time, being late is not the harness's own doing.
+const SPARE_SHARE_MAX: f64 = 0.5;
 /// Below this share of its cores, a polling harness was not alone on them.
 const ALONE_SHARE_MIN: f64 = 0.9;
 /// Below this, being late is noise of the machine.
@@ -249,8 +251,9 @@ impl Run {
         let copies = meter.arrived as f64;
         // Copies are counted over the planned interval, CPU time over the one really sampled.
         let alone = sampled.cores(sampled.harness) >= ALONE_SHARE_MIN * m.threads as f64;
-        // Who sleeps does not need its cores, but must get one when it wakes.
-        let disturbed = if s.sleep { late && busy <= BUSY_SHARE_MAX } else { !alone };
+        // Who is late with time to spare did not get its core when it wanted it. Who sleeps does not need it always.
+        let kept = late && busy <= SPARE_SHARE_MAX;
+        let disturbed = kept || !s.sleep && !alone;
         let scale = if sampled.seconds > 0.0 { seconds / sampled.seconds } else { 1.0 };
         let per_delivery = |us: fn(CpuTime) -> u64| {
             sampled.server.filter(|_| copies > 0.0).map(|c| us(c) as f64 * scale / copies)
