@@ -329,6 +329,9 @@ fn explain(error: &JoinError, server: SocketAddr, by: By) -> String {
             let words = warning.as_ref().unwrap_or(phrase);
             words::not_let_in(rule, *code, words)
         }
+        JoinError::Call(CallError::Refused { code: 486, .. }) => {
+            format!("{error}; the room is full, or you are in it with too many devices: try again later")
+        }
         JoinError::Call(CallError::Refused { code: 403, .. }) => {
             format!("{error}; ask whoever runs the room, or come as somebody else with --as")
         }

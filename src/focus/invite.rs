@@ -330,20 +330,30 @@ impl Calls {
         }
     }
 
-    /// Ends the calls of those who are banned, in the room and in its sidebars.
+    /// Ends the calls of those who are banned, in the room and in its sidebars; whoever is on the way in is not let in.
     fn end_banned(&mut self, core: &mut Core, room: &Address) {
         let rules = core.rules(room).clone();
         let banned = |c: &&Call| rules.at_the_door(core.now, &c.who.caller) == Role::Banned;
-        let going: Vec<(DialogId, Cow<'static, str>)> = self
+        let going: Vec<(DialogId, Option<TxId>, Arc<str>)> = self
             .calls_of(room)
             .filter(banned)
             .map(|c| {
-                let words = rules.words(core.now, &c.who.caller, Rule::Banned);
-                let words = format!("Banned from this room{}", words.as_deref().unwrap_or(""));
-                (c.dialog, reason(200, &words))
+                let words = rules.words(core.now, &c.who.caller, Rule::Banned).unwrap_or_else(|| "".into());
+                let asking = match c.phase {
+                    Phase::Pending { tx, .. } if !c.confirmed => Some(tx),
+                    _ => None,
+                };
+                (c.dialog, asking, words)
             })
             .collect();
-        for (dialog, reason) in going {
+        for (dialog, asking, words) in going {
+            if let Some(tx) = asking {
+                self.transactions.remove(&tx);
+                let response = refusal_of(core, dialog, Refusal::Denied(Rule::Banned), Some(&words));
+                self.fail_pending(core, dialog, response);
+                continue;
+            }
+            let reason = reason(200, &format!("Banned from this room{words}"));
             for other in self.in_sidebars(room, &[dialog]) {
                 self.end(core, other, reason.clone());
             }

@@ -1,5 +1,6 @@
 //! What the client library can do in a room, with the real server, on two shards, with SIP over UDP and over TCP.
 
+mod moderation;
 mod sidebars;
 
 use super::standard::everywhere;

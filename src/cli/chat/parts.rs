@@ -114,6 +114,11 @@ impl Parts {
         self.talk.unanswered() + aside + self.entering.len()
     }
 
+    /// Whether one of the rooms is still to say something that was asked for.
+    pub(super) fn expects_notice(&self) -> bool {
+        self.talk.expects_notice() || self.inside().any(|(_, inside)| inside.talk.expects_notice())
+    }
+
     /// Who is writing; nothing if nobody is.
     pub(super) fn writing(&self) -> String {
         let aside = self.inside().map(|(number, inside)| (format!("[{number}] "), inside.talk.writing()));

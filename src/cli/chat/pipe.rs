@@ -20,6 +20,9 @@ const UNANSWERED_MAX: usize = 64;
 /// is.
 const PEOPLE_WAIT: Duration = Duration::from_secs(5);
 
+/// After the room has said that it will tell something, how long that is waited for. Beyond: left without.
+const NOTICE_WAIT: Duration = Duration::from_secs(5);
+
 /// How it ended, if not by our own wish.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
@@ -56,7 +59,7 @@ pub(super) async fn run(
     let closed = loop {
         let done = !input_open && typed.is_none() && parts.unanswered() == 0;
         let may_read = input_open && typed.is_none() && parts.unanswered() < UNANSWERED_MAX;
-        let waited = parts.unanswered() > 0;
+        let owed = owed_to(&parts);
         tokio::select! {
             read = input.read_until(b'\n', &mut line), if may_read => {
                 // An interrupted read left in the line what it had: 0 says that the input is over, not
@@ -75,19 +78,17 @@ pub(super) async fn run(
                     None => break Some("the room is gone".to_string()),
                     Some(event) => page.show(parts.happened(event)).await?,
                 }
-                if waited && parts.unanswered() == 0 {
-                    lingering.set(tokio::time::sleep(linger));
-                }
             }
-            all = parts.next() => {
-                page.show(all).await?;
-                if waited && parts.unanswered() == 0 {
-                    lingering.set(tokio::time::sleep(linger));
-                }
-            }
+            all = parts.next() => page.show(all).await?,
             () = &mut patience, if patient && typed.is_some() => patient = false,
             () = &mut lingering, if done => break None,
             _ = &mut interrupted => break None,
+        }
+        // Nothing is owed any more, or only what the room is to tell.
+        match owed_to(&parts) {
+            now if now == owed || now.0 => {}
+            (_, true) => lingering.set(tokio::time::sleep(linger.max(NOTICE_WAIT))),
+            (_, false) => lingering.set(tokio::time::sleep(linger)),
         }
         if let Some(line) =
             typed.take_if(|line| !parts.must_wait(line) && (!patient || !parts.is_too_early(line)))
@@ -105,6 +106,11 @@ pub(super) async fn run(
         (None, 0) => Ok(()),
         (None, n) => Err(Trouble::Undelivered(n)),
     }
+}
+
+/// Whether there are requests without answer, and whether the room is still to tell something.
+fn owed_to(parts: &Parts) -> (bool, bool) {
+    (parts.unanswered() > 0, parts.expects_notice())
 }
 
 fn streams(e: &io::Error) -> Trouble {
@@ -317,6 +323,24 @@ mod tests {
         let expected = "done: @spam.example is banned for 7 d\n\
             not done: locking the room: Only moderators of this room may do that (403)\n";
         assert_eq!(errors, expected);
+    }
+
+    #[test]
+    fn what_the_room_was_asked_to_tell_is_waited_for() {
+        let (result, output, errors) = run_with(&b"/rules\n"[..], Duration::ZERO, |mut s| async move {
+            assert_eq!(s.heard().await, Some((1, "inspect\n".to_string())));
+            s.events.send(Event::Accepted { message: 1 }).await.unwrap();
+            tokio::select! {
+                biased;
+                left = s.heard() => panic!("{left:?}"),
+                () = tokio::time::sleep(Duration::from_millis(20)) => {}
+            }
+            let Event::Message(told) = message("bans: none") else { return };
+            s.events.send(Event::Message(Message { of_room: true, ..told })).await.unwrap();
+            assert_eq!(s.heard().await, None);
+        });
+        let expected = "done: the room tells you alone\nthe room: bans: none\n";
+        assert_eq!((result, output.as_str(), errors.as_str()), (Ok(()), "", expected));
     }
 
     #[test]

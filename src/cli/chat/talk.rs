@@ -64,6 +64,8 @@ enum Asked {
     Command {
         done: String,
         doing: String,
+        /// The room then says something.
+        tells: bool,
     },
 }
 
@@ -79,6 +81,8 @@ pub(super) struct Talk {
     /// What was said and accepted, oldest first.
     earlier: VecDeque<(u64, Asked)>,
     writing: Vec<Person>,
+    /// The room was asked for its rules, and did not tell them yet.
+    expects_notice: bool,
     /// Who said something, the last one last.
     speakers: VecDeque<Person>,
 }
@@ -94,6 +98,7 @@ impl Talk {
             nickname: None,
             earlier: VecDeque::new(),
             writing: Vec::new(),
+            expects_notice: false,
             speakers: VecDeque::new(),
         }
     }
@@ -106,6 +111,11 @@ impl Talk {
     /// Requests without answer.
     pub(super) fn unanswered(&self) -> usize {
         self.asked.len()
+    }
+
+    /// Whether the room is still to say something that was asked for, and has said that it will.
+    pub(super) fn expects_notice(&self) -> bool {
+        self.expects_notice
     }
 
     /// Who is writing; nothing if nobody is.
@@ -363,7 +373,10 @@ impl Talk {
             }
             // The caller knows sidebars.
             Event::Sidebars(_) | Event::AskedToSidebar { .. } => return None,
-            Event::Message(message) if message.of_room => notice(&message),
+            Event::Message(message) if message.of_room => {
+                self.expects_notice = false;
+                notice(&message)
+            }
             Event::Message(message) => {
                 self.heard(&message);
                 return Some(Shown::Message(message));
@@ -379,7 +392,10 @@ impl Talk {
                     shown
                 }
                 Asked::Nickname(nickname) => self.named(nickname),
-                Asked::Command { done, .. } => format!("done: {done}"),
+                Asked::Command { done, tells, .. } => {
+                    self.expects_notice |= tells;
+                    format!("done: {done}")
+                }
                 // Not asked by MSRP.
                 Asked::BringIn(_) | Asked::AskIn(_) | Asked::TakeOut(_) | Asked::Reveal | Asked::List => {
                     return None;

@@ -77,7 +77,8 @@ impl Talk {
         match room.command(command).await {
             Ok(number) => {
                 let (done, doing) = (moderators::done(command, whom), moderators::doing(command, whom));
-                self.asked.insert(number, Asked::Command { done, doing });
+                let tells = *command == RoomCommand::Inspect;
+                self.asked.insert(number, Asked::Command { done, doing, tells });
                 None
             }
             Err(Unasked::NotInRoom) => None,
