@@ -69,6 +69,15 @@ enum Asked {
     },
 }
 
+impl Asked {
+    /// The room has told what it was asked for.
+    fn told(&mut self) {
+        if let Self::Command { tells, .. } = self {
+            *tells = false;
+        }
+    }
+}
+
 /// One's part in a room.
 pub(super) struct Talk {
     /// Everybody; `None` until the room tells.
@@ -375,6 +384,8 @@ impl Talk {
             Event::Sidebars(_) | Event::AskedToSidebar { .. } => return None,
             Event::Message(message) if message.of_room => {
                 self.expects_notice = false;
+                // It may come before the answer.
+                self.asked.values_mut().for_each(Asked::told);
                 notice(&message)
             }
             Event::Message(message) => {

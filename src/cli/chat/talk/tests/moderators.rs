@@ -167,7 +167,17 @@ fn what_the_room_itself_says_is_no_message_of_anybody() {
         ..Message::default()
     };
     let text = "the room: You are muted for 10 min: caps lock";
-    assert_eq!(talk.happened(Event::Message(message)), status(text));
+    assert_eq!(talk.happened(Event::Message(message.clone())), status(text));
+    // What was asked for may come before the answer, and after it.
+    for first in [true, false] {
+        typed(&mut talk, true, "/rules");
+        let (notice, answer) = (Event::Message(message.clone()), accepted(1));
+        let (one, other) = if first { (notice, answer) } else { (answer, notice) };
+        talk.happened(one);
+        assert_eq!(talk.expects_notice(), !first);
+        talk.happened(other);
+        assert!(!talk.expects_notice());
+    }
 }
 
 #[test]
