@@ -50,8 +50,8 @@ pub enum Refusal {
     SessionElsewhere,
     /// The method is not known.
     UnknownMethod,
-    /// The room has as many participants as it may have.
-    RoomFull,
+    /// The participant is in the room with as many endpoints as it may have.
+    ManyEndpoints,
     /// This rule of the room forbids it.
     Denied(Rule),
     /// A moderator's command cannot be carried out: the code, and what is said.
@@ -77,7 +77,8 @@ impl Refusal {
             Self::NoNicknames => (403, "No nicknames in this room"),
             Self::Denied(rule @ Rule::NoPrivateMessages) => (428, rule.told()),
             Self::Denied(rule) => (403, rule.told()),
-            Self::RoomFull | Self::ShuttingDown | Self::Overloaded => (403, "Not now"),
+            Self::ManyEndpoints => (403, "You are in this room with as many devices as you may have"),
+            Self::ShuttingDown | Self::Overloaded => (403, "Not now"),
             Self::UnknownRecipient => (404, "Recipient not in room"),
             Self::TooLarge => (413, "Message too large"),
             Self::TooManyOpen => (413, "Too many unfinished messages"),

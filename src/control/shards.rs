@@ -3,6 +3,7 @@
 //! Bounds: a ring each way per shard (`limits::RING_SLOTS`); a full one gives the message back.
 
 use crate::base::id::ShardId;
+use crate::base::limits;
 use crate::shard::io::Bell;
 use crate::shard::mesh::{self, Inbox, Outbox};
 use crate::shard::message::{FromShard, ToShard};
@@ -90,6 +91,12 @@ impl Shards {
         }
     }
 
+    /// What the shards have said up to now, at most a ring's worth of each; does not wait.
+    pub fn said(&mut self) -> impl Iterator<Item = FromShard> + '_ {
+        let most = self.inboxes.len() * limits::RING_SLOTS;
+        std::iter::from_fn(|| self.pop()).take(most)
+    }
+
     fn pop(&mut self) -> Option<FromShard> {
         let n = self.inboxes.len();
         for i in 0..n {
@@ -133,11 +140,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_was_said_is_there_before_it_is_announced() {
+        let bells = [Bell::new().unwrap(), Bell::new().unwrap()];
+        let (mut shards, mut ends) = Shards::connect(&bells).unwrap();
+        for end in &mut ends {
+            end.outbox.push(FromShard::Bound { endpoint: EndpointId(1) });
+            end.outbox.push(FromShard::Bound { endpoint: EndpointId(2) });
+        }
+        assert_eq!(shards.said().count(), 4);
+        assert_eq!(shards.said().count(), 0);
+    }
+
+    #[tokio::test]
     async fn a_full_inbox_gives_the_message_back() {
         let bells = [Bell::new().unwrap()];
         let (mut shards, _ends) = Shards::connect(&bells).unwrap();
         let sent = (0..).take_while(|_| shards.tell(ShardId(0), ToShard::Drain).is_ok()).count();
-        assert_eq!(sent, crate::base::limits::RING_SLOTS);
+        assert_eq!(sent, limits::RING_SLOTS);
         assert!(shards.tell(ShardId(1), ToShard::Drain).is_err(), "there is no such shard");
     }
 }

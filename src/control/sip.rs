@@ -172,7 +172,14 @@ impl Sip {
         loop {
             let due = desk.focus.deadline();
             tokio::select! {
-                Some(transaction) = incoming.recv() => desk.accept(transaction),
+                Some(transaction) = incoming.recv() => {
+                    // Whom a shard has answered may at once ask for what is only for those inside: a shard
+                    // says who is in before it answers them, so all it said is known before what they ask.
+                    for event in shards.said() {
+                        desk.focus.handle(now(), Input::Shard(event));
+                    }
+                    desk.accept(transaction);
+                }
                 Some(event) = events.recv() => desk.event(event),
                 event = shards.next() => desk.focus.handle(now(), Input::Shard(event)),
                 () = wait(due.map(|at| now().until(at))) => desk.focus.tick(now()),

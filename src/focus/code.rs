@@ -85,7 +85,7 @@ pub(super) fn refusal_response(flow: &Flow, why: Refusal, words: Option<&str>) -
         // 503 would have proxies send nobody here for that time: see `flood.rs`.
         Refusal::Flood { of, wait } => warn(flow, 480, &of.told(wait)).with("Retry-After", wait.to_string()),
         Refusal::Denied(rule) => denial(flow, rule, words),
-        Refusal::RoomFull => Response::new(486),
+        Refusal::ManyEndpoints => warn(flow, 486, &why.msrp().1),
         Refusal::ShuttingDown => Response::new(503).with("Retry-After", "10"),
         Refusal::Overloaded => Response::new(503).with("Retry-After", "5"),
         Refusal::BadType | Refusal::WrongDirection => Response::new(488),

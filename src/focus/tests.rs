@@ -8,7 +8,7 @@ use super::*;
 use crate::base::id::{GrantNo, SessionId};
 use crate::base::limits;
 use crate::base::refusal::Refusal;
-use crate::base::rights::Role;
+use crate::base::rights::{Role, Rule};
 use crate::room::policy::Policy;
 use crate::room::rooms::Rooms;
 use crate::shard::message::{Ended, Join, Terms};
@@ -354,12 +354,20 @@ fn other_methods_have_their_codes_too() {
 #[test]
 fn a_refusal_of_the_room_becomes_a_code_and_leaves_nothing() {
     // FOCUS-03
-    for (why, code) in [(Refusal::RoomFull, 486), (Refusal::ShuttingDown, 503), (Refusal::Overloaded, 503)] {
+    let full = Refusal::Denied(Rule::Full);
+    let all = [
+        (full, 486),
+        (Refusal::ManyEndpoints, 486),
+        (Refusal::ShuttingDown, 503),
+        (Refusal::Overloaded, 503),
+    ];
+    for (why, code) in all {
         let mut w = World::new();
         w.request(&invite("alice", 1, "", OFFER));
         let endpoint = w.join().endpoint;
         w.input(Input::Shard(FromShard::Refused { endpoint, why, words: None }));
-        assert_eq!(w.response().code, code);
+        let response = w.response();
+        assert_eq!((response.code, response.headers.get("Warning").is_some()), (code, code == 486));
         assert_eq!(w.left(), endpoint);
         assert!(w.focus.core.dialogs.is_empty() && w.focus.calls.is_empty());
     }
@@ -1290,7 +1298,7 @@ fn a_call_that_fails_is_reported_and_leaves_nothing() {
     w.request(&refer("alice", 10, "", "Refer-To: <sip:dave@192.0.2.7>\r\n"));
     w.responses.clear();
     let endpoint = w.join().endpoint;
-    w.input(Input::Shard(FromShard::Refused { endpoint, why: Refusal::RoomFull, words: None }));
+    w.input(Input::Shard(FromShard::Refused { endpoint, why: Refusal::ManyEndpoints, words: None }));
     assert_eq!(w.reports()[1].0, "486 Busy Here");
     w.left();
     assert_eq!((w.focus.core.dialogs.len(), w.focus.calls.dials.len()), (1, 0));
@@ -1581,7 +1589,7 @@ fn each_fault_of_a_replacement_has_its_code_and_leaves_the_call() {
     // The room has no place for the new one.
     w.request(&good());
     let endpoint = w.join().endpoint;
-    w.input(Input::Shard(FromShard::Refused { endpoint, why: Refusal::RoomFull, words: None }));
+    w.input(Input::Shard(FromShard::Refused { endpoint, why: Refusal::ManyEndpoints, words: None }));
     assert_eq!((w.response().code, w.left()), (486, endpoint));
     assert!(w.sent.is_empty() && w.focus.calls.place_of(dialog::DialogId(1)).is_some());
 }
@@ -1656,7 +1664,7 @@ fn the_factory_calls_everybody_on_a_list() {
     // A refused creator calls nobody.
     w.request(&listing(LISTED, TWO).replace("Call-ID: calice", "Call-ID: again"));
     let endpoint = w.join().endpoint;
-    w.input(Input::Shard(FromShard::Refused { endpoint, why: Refusal::RoomFull, words: None }));
+    w.input(Input::Shard(FromShard::Refused { endpoint, why: Refusal::ManyEndpoints, words: None }));
     assert_eq!((w.response().code, w.left()), (486, endpoint));
 }
 

@@ -231,7 +231,7 @@ impl World {
             7 => FromShard::Disclosed { endpoint },
             _ => {
                 let denied = Refusal::Denied(Rule::Banned);
-                let why = [Refusal::RoomFull, Refusal::Overloaded, denied][input.below(3)];
+                let why = [Refusal::ManyEndpoints, Refusal::Overloaded, denied][input.below(3)];
                 FromShard::Refused { endpoint, why, words: Some("for 2 min: \"x\"".into()) }
             }
         };

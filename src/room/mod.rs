@@ -180,10 +180,7 @@ impl Room {
         let Arrival { endpoint, participant, able, caller } = by;
         let (count, present) = (self.roster.participants(), self.roster.has(&participant));
         let decision = self.rules.may_enter(now, &caller, password, count, present);
-        self.decided(&participant, Action::Enter, decision).map_err(|rule| match rule {
-            Rule::Full => Refusal::RoomFull,
-            rule => Refusal::Denied(rule),
-        })?;
+        self.decided(&participant, Action::Enter, decision).map_err(Refusal::Denied)?;
         let limits = &self.rules.policy.floods;
         if limits.of(Flood::RoomJoins).is_some() {
             self.meters.get_or_insert_default().join(now, limits)?;
@@ -833,7 +830,10 @@ mod tests {
         let (endpoint, caller) = (EndpointId(2), Caller::of(&participant));
         let join = Command::Join { endpoint, participant, able: Some(true), caller, password: None };
         let out = w.does(join);
-        assert_eq!(out, [Effect::Refuse { endpoint: EndpointId(2), why: Refusal::RoomFull, words: None }]);
+        assert_eq!(
+            out,
+            [Effect::Refuse { endpoint: EndpointId(2), why: Refusal::Denied(Rule::Full), words: None }]
+        );
         let out = w.does(Command::Leave { endpoint: EndpointId(1) });
         assert_eq!(out[1], Effect::Close);
     }

@@ -7,7 +7,7 @@ use crate::base::clock::Now;
 use crate::base::id::{EndpointId, ShardId};
 use crate::base::limits;
 use crate::base::refusal::Refusal;
-use crate::base::rights::Role;
+use crate::base::rights::{Role, Rule};
 use ahash::AHashMap;
 use smallvec::SmallVec;
 
@@ -95,7 +95,8 @@ impl Roster {
     /// fewest endpoints of this room.
     ///
     /// # Errors
-    /// [`Refusal::RoomFull`] if the participant is one too many, or has too many endpoints.
+    /// [`Rule::Full`] if the participant is one too many for the server, [`Refusal::ManyEndpoints`] if it has too many
+    /// endpoints.
     pub fn add(
         &mut self,
         endpoint: EndpointId,
@@ -107,9 +108,11 @@ impl Roster {
         let has = self.participants.get(&participant).map_or(0, SmallVec::len);
         let policy = rules.policy();
         // Whoever moderates may be one too many for the room, but not for the server.
-        let full = has == 0 && self.participants.len() >= limits::ROOM_PARTICIPANTS_MAX;
-        if full || has >= policy.participant_endpoints_max || self.endpoints.contains_key(&endpoint) {
-            return Err(Refusal::RoomFull);
+        if has == 0 && self.participants.len() >= limits::ROOM_PARTICIPANTS_MAX {
+            return Err(Refusal::Denied(Rule::Full));
+        }
+        if has >= policy.participant_endpoints_max || self.endpoints.contains_key(&endpoint) {
+            return Err(Refusal::ManyEndpoints);
         }
         let at = self.place();
         self.load[at.index()] += 1;
@@ -188,7 +191,7 @@ impl Roster {
     /// as the endpoint stays. Where its session is.
     ///
     /// # Errors
-    /// [`Refusal::NoSession`] if the endpoint is no member, [`Refusal::RoomFull`] if the participant has too
+    /// [`Refusal::NoSession`] if the endpoint is no member, [`Refusal::ManyEndpoints`] if the participant has too
     /// many endpoints already.
     pub fn disclose(
         &mut self,
@@ -202,7 +205,7 @@ impl Roster {
             return Ok(e.at);
         }
         if has >= rules.policy().participant_endpoints_max {
-            return Err(Refusal::RoomFull);
+            return Err(Refusal::ManyEndpoints);
         }
         let (at, number) = (e.at, e.number);
         let before = std::mem::replace(&mut e.participant, participant.clone());
@@ -419,7 +422,7 @@ mod tests {
         let alice = Address::parse("sip:alice@example.com").unwrap();
         assert!(add(&mut roster, 1, &alice, policy.clone()).is_ok());
         assert!(add(&mut roster, 2, &alice, policy.clone()).is_ok());
-        assert_eq!(add(&mut roster, 3, &alice, policy.clone()), Err(Refusal::RoomFull));
+        assert_eq!(add(&mut roster, 3, &alice, policy.clone()), Err(Refusal::ManyEndpoints));
         roster.remove(EndpointId(1));
         assert_eq!(roster.participant_of(EndpointId(2)), Some(&alice));
         roster.remove(EndpointId(2));

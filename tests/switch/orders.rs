@@ -211,7 +211,7 @@ fn the_door_is_set_while_the_room_runs() {
         ("lock on", "lock off", "This room is locked"),
         ("members-only on", "members-only off", "Only members of this room may enter"),
         ("password 1234", "password", "This room wants a password"),
-        ("occupants 1", "occupants 100", "Not now"),
+        ("occupants 1", "occupants 100", "This room is full"),
     ]
     .into_iter()
     .enumerate()

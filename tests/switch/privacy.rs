@@ -170,7 +170,7 @@ fn the_room_keeps_its_rule_how_many_devices_one_may_have() {
     let hidden = Hidden::enters_and_stays(&mut w, far);
     w.control.clear();
     hidden.discloses(&mut w);
-    let refused = |e: &FromShard| matches!(e, FromShard::Refused { endpoint, why: Refusal::RoomFull, .. } if *endpoint == hidden.0.endpoint);
+    let refused = |e: &FromShard| matches!(e, FromShard::Refused { endpoint, why: Refusal::ManyEndpoints, .. } if *endpoint == hidden.0.endpoint);
     assert!(w.control.iter().any(refused), "{:?}", w.control);
     assert_eq!(hidden.says_as(&mut w, 1, REAL, "a slip"), "403");
     assert_eq!(hidden.says_as(&mut w, 2, ANONYMOUS, "hidden still"), "200");
