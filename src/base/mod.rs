@@ -7,6 +7,7 @@ pub mod address;
 pub mod budget;
 pub mod chunk;
 pub mod clock;
+pub mod decimal;
 pub mod entropy;
 pub mod flood;
 pub mod id;

@@ -37,10 +37,10 @@ use crate::focus::accounts::Accounts;
 use crate::focus::signalling::Reply;
 use crate::focus::{Config, Focus, Input, Output, RequestId, TxId};
 use crate::room::rooms::Rooms;
+use ahash::AHashMap;
 use link::{Listener, Shared};
 use rsipstack::EndpointBuilder;
 use rsipstack::transaction::TransactionReceiver;
-use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -166,7 +166,7 @@ impl Sip {
             tasks.spawn(tcp::serve(shared.clone(), acceptor));
         }
         let focus = Focus::new(focus_config(&config, &shared, shards.count()), Entropy::from_system());
-        let mut desk = Desk { focus, shared: shared.clone(), answering: HashMap::new() };
+        let mut desk = Desk { focus, shared: shared.clone(), answering: AHashMap::new() };
         let mut stop = pin!(stop);
         let mut limit = None;
         loop {
@@ -245,7 +245,7 @@ fn focus_config(config: &SipConfig, shared: &Shared, shards: u16) -> Config {
 struct Desk {
     focus: Focus,
     shared: Arc<Shared>,
-    answering: HashMap<TxId, Answering>,
+    answering: AHashMap<TxId, Answering>,
 }
 
 impl Desk {

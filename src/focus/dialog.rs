@@ -10,7 +10,8 @@ use super::signalling::{
 };
 use crate::base::id::Token;
 use crate::base::limits;
-use std::collections::{HashMap, VecDeque};
+use ahash::AHashMap;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Names of ended dialogs that are remembered, to tell those from dialogs that never were: a replacement
@@ -73,9 +74,9 @@ pub enum Past {
 /// All dialogs.
 #[derive(Default)]
 pub struct Dialogs {
-    by_name: HashMap<Arc<Name>, DialogId>,
+    by_name: AHashMap<Arc<Name>, DialogId>,
     /// Boxed: a table is half empty, and a dialog is large.
-    table: HashMap<DialogId, Box<Dialog>>,
+    table: AHashMap<DialogId, Box<Dialog>>,
     /// The names of those that ended last.
     ended: VecDeque<Arc<Name>>,
     last: u64,

@@ -9,8 +9,9 @@
 
 use crate::base::address::Address;
 use crate::wire::conference::{self, Listed};
+use ahash::AHashMap;
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Rooms of one document: some pages for people, who want the large ones.
@@ -24,7 +25,7 @@ const LISTED_BYTES_MAX: usize = 48 * 1024;
 pub(super) struct Directory {
     /// The user part of its address; empty for no directory.
     user: String,
-    hosts: HashMap<String, Host>,
+    hosts: AHashMap<String, Host>,
     /// Changes of all of them: a domain that comes back must not count from the beginning.
     changes: u64,
 }
@@ -32,7 +33,7 @@ pub(super) struct Directory {
 /// The public rooms of one domain.
 #[derive(Default)]
 struct Host {
-    rooms: HashMap<Address, Entry>,
+    rooms: AHashMap<Address, Entry>,
     /// The same, the largest first.
     order: BTreeSet<(Reverse<usize>, Address)>,
     /// The number of the last change.

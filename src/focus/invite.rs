@@ -29,8 +29,9 @@ use crate::base::limits;
 use crate::base::refusal::Refusal;
 use crate::base::rights::{Role, Rule};
 use crate::shard::message::Ended;
+use ahash::{AHashMap, AHashSet};
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,17 +42,17 @@ pub(super) const GRANT_ANSWER_WAIT: Duration = Duration::from_secs(8);
 #[derive(Default)]
 pub(super) struct Calls {
     /// Boxed: a table is half empty, and a call is large.
-    pub(super) table: HashMap<DialogId, Box<Call>>,
-    pub(super) endpoints: HashMap<EndpointId, DialogId>,
-    transactions: HashMap<TxId, DialogId>,
+    pub(super) table: AHashMap<DialogId, Box<Call>>,
+    pub(super) endpoints: AHashMap<EndpointId, DialogId>,
+    transactions: AHashMap<TxId, DialogId>,
     /// The calls by the digest of their first INVITE.
-    pub(super) merged: HashMap<u64, DialogId>,
+    pub(super) merged: AHashMap<u64, DialogId>,
     /// Calls of each room.
-    pub(super) rooms: HashMap<Address, BTreeSet<DialogId>>,
+    pub(super) rooms: AHashMap<Address, BTreeSet<DialogId>>,
     /// Rooms that the factory made: nobody is to find them.
-    made: HashSet<Address>,
+    made: AHashSet<Address>,
     /// Calls of each room that it makes and that nobody has answered yet.
-    pub(super) dials: HashMap<Address, u32>,
+    pub(super) dials: AHashMap<Address, u32>,
     pub(super) sidebars: Sidebars,
 }
 

@@ -54,6 +54,7 @@ use crate::room::rooms::Rooms;
 use crate::room::rules::{Caller, Rules};
 use crate::shard::message::{FromShard, ToShard, home};
 use accounts::{Accounts, Gate};
+use ahash::AHashMap;
 use dialog::{DialogId, Dialogs};
 use directory::Directory;
 use flood::Guard;
@@ -62,7 +63,7 @@ use merged::Merged;
 use refer::{ReportId, Reports};
 use roster::{Presence, Rosters};
 use signalling::{Flow, Headers, Method, Outgoing, Reply, Request, Response, SipUri};
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -249,7 +250,7 @@ struct Core {
     out: VecDeque<Output>,
     news: Vec<News>,
     timers: BTreeSet<(Now, Timer)>,
-    sent: HashMap<RequestId, Sent>,
+    sent: AHashMap<RequestId, Sent>,
     /// Messages that a full inbox did not take.
     kept: VecDeque<(ShardId, ToShard)>,
     last_endpoint: u64,
@@ -262,7 +263,7 @@ struct Core {
     /// Where the request at work comes from, if not from a trusted proxy.
     from: Option<IpAddr>,
     /// The rules of rooms in which they were changed.
-    ruled: HashMap<Address, Arc<Rules>>,
+    ruled: AHashMap<Address, Arc<Rules>>,
 }
 
 /// The focus.
@@ -293,7 +294,7 @@ impl Focus {
             out: VecDeque::new(),
             news: Vec::new(),
             timers: BTreeSet::new(),
-            sent: HashMap::new(),
+            sent: AHashMap::new(),
             kept: VecDeque::new(),
             last_endpoint: 0,
             last_anonymous: 0,
@@ -301,7 +302,7 @@ impl Focus {
             proved: None,
             open: gate.is_open(),
             from: None,
-            ruled: HashMap::new(),
+            ruled: AHashMap::new(),
         };
         Self {
             core,

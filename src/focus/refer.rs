@@ -18,7 +18,7 @@ use super::signalling::{
 use super::{Config, Core, Focus, Sent, TxId};
 use crate::base::address::Address;
 use crate::base::rights::{Action, Decision, Standing, Target};
-use std::collections::HashMap;
+use ahash::AHashMap;
 
 /// Seconds that a report is said to live: longer than any call rings.
 const REPORT_SECONDS: u32 = 90;
@@ -40,7 +40,7 @@ pub(super) struct Report {
 /// All reports.
 #[derive(Default)]
 pub(super) struct Reports {
-    pub(super) table: HashMap<ReportId, Report>,
+    pub(super) table: AHashMap<ReportId, Report>,
     last: u64,
 }
 

@@ -19,7 +19,8 @@ use crate::base::id::EndpointId;
 use crate::base::limits::{self, SUMMARY_ENTRY_BYTES_MAX, SUMMARY_MODERATORS_MAX};
 use crate::base::rights::Role;
 use crate::wire::conference::{self, Endpoint, User};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use ahash::AHashMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// Remembered changes of a room.
@@ -60,7 +61,7 @@ struct Room {
     /// What the last of them made of the entries; the newest is number `changes`.
     recent: VecDeque<Change>,
     /// The number of the newest change of each participant among them.
-    newest: HashMap<Address, u64>,
+    newest: AHashMap<Address, u64>,
     /// The number of the last change of each moderator who was ever here.
     moderators: BTreeMap<Address, u64>,
     /// Sidebars, by reference.
@@ -134,7 +135,7 @@ pub(super) struct Document {
 pub(super) struct Rosters {
     /// The list of those that are public.
     pub(super) directory: Directory,
-    rooms: HashMap<Address, Room>,
+    rooms: AHashMap<Address, Room>,
     /// The same rosters with the addresses of anonymous participants, if moderators are shown them. Apart from
     /// the others, so that no mistake about a subscriber's part of a document tells them to anybody else.
     disclosed: Option<Box<Self>>,
@@ -156,7 +157,7 @@ impl Rosters {
         );
         let one = || Self {
             directory: Directory::default(),
-            rooms: HashMap::new(),
+            rooms: AHashMap::new(),
             disclosed: None,
             whole_max,
             note,

@@ -23,7 +23,8 @@ use crate::base::rights::{Action, Mode, Role, Rule, Standing, decide};
 use crate::room::rules::Caller;
 use crate::shard::message::{Notice, ToShard};
 use crate::wire::conference::Recipient;
-use std::collections::{BTreeSet, HashMap};
+use ahash::AHashMap;
+use std::collections::BTreeSet;
 
 /// The header that names the room (docs/extensions.md).
 const SIDEBAR_OF: &str = "Sidebar-Of";
@@ -50,9 +51,9 @@ pub(super) struct Sidebar {
 /// All sidebars.
 #[derive(Default)]
 pub(super) struct Sidebars {
-    table: HashMap<Address, Sidebar>,
+    table: AHashMap<Address, Sidebar>,
     /// Those of each room.
-    of: HashMap<Address, BTreeSet<Address>>,
+    of: AHashMap<Address, BTreeSet<Address>>,
 }
 
 impl Sidebars {

@@ -15,6 +15,7 @@
 use super::signalling::{
     Headers, Method, NameAddr, Request, SipUri, host_port, is_token, is_uri, phrase, split,
 };
+use crate::base::decimal::{Decimal, push_ip};
 use crate::base::limits;
 use crate::base::octets::{halves, plain};
 use std::borrow::Cow;
@@ -102,7 +103,7 @@ fn header_lines(lines: &str) -> (Headers, Option<&'static str>) {
             unfolded.push(Cow::Borrowed(line));
         }
     }
-    let mut headers = Headers::default();
+    let mut headers = Headers::with_capacity(unfolded.len());
     for line in &unfolded {
         let Some((name, value)) = halves(line, b':') else {
             flaw = flaw.or(Some("Header without colon"));
@@ -246,7 +247,7 @@ fn common(headers: &mut Headers, method: &str) -> Verdict<()> {
     let mut top = None;
     for line in headers.all("Via") {
         let via = Via::parse(line).ok_or((400, "Bad Via"))?;
-        top.get_or_insert_with(|| via.text());
+        top.get_or_insert_with(|| via.text(0));
     }
     headers.set("Via", top.ok_or((400, "Missing Via"))?);
     let call_id = headers.get("Call-ID").unwrap_or("");
@@ -378,20 +379,21 @@ fn stateless(code: u16, why: &str, echo: &Headers, source: SocketAddr) -> (Vec<u
 pub fn stamp(headers: &mut Headers, source: SocketAddr) -> SocketAddr {
     let Some(mut via) = headers.get("Via").and_then(Via::parse) else { return source };
     let wants_port = via.params.iter().any(|p| p.eq_ignore_ascii_case("rport"));
-    let same_host = via.ip() == Some(source.ip());
     via.params.retain(|p| {
         let name = halves(p, b'=').map_or(&**p, |(name, _)| name.trim_ascii_end());
         !name.eq_ignore_ascii_case("rport") && !name.eq_ignore_ascii_case("received")
     });
-    if wants_port || !same_host {
+    let mut text = via.text(64);
+    if wants_port || via.ip() != Some(source.ip()) {
         // An IPv6 address stands here without brackets (RFC 3261 §25.1).
-        via.params.push(format!("received={}", source.ip()).into());
+        text.push_str(";received=");
+        push_ip(&mut text, source.ip());
     }
     if wants_port {
-        via.params.push(format!("rport={}", source.port()).into());
+        text.push_str(";rport=");
+        Decimal::of(source.port()).push_to(&mut text);
     }
     let port = if wants_port { source.port() } else { via.port().unwrap_or(5060) };
-    let text = via.text();
     headers.set("Via", text);
     SocketAddr::new(source.ip(), port)
 }
@@ -443,16 +445,16 @@ impl<'a> Via<'a> {
         is_token(transport).then_some(Self { transport, sent_by, params })
     }
 
-    /// In the canonical spelling.
-    fn text(&self) -> Box<str> {
+    /// In the canonical spelling, with room for so many octets more.
+    fn text(&self, more: usize) -> String {
         let params = self.params.iter().map(|p| p.len() + 1).sum::<usize>();
-        let mut out = String::with_capacity(9 + self.transport.len() + self.sent_by.len() + params);
+        let mut out = String::with_capacity(9 + self.transport.len() + self.sent_by.len() + params + more);
         ["SIP/2.0/", self.transport, " ", &self.sent_by].into_iter().for_each(|part| out.push_str(part));
         for param in &self.params {
             out.push(';');
             out.push_str(param);
         }
-        out.into()
+        out
     }
 
     fn port(&self) -> Option<u16> {

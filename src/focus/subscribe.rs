@@ -29,7 +29,8 @@ use crate::base::limits::{NOTICE_PACE, NOTICE_TURN, NOTICES_TURN_BYTES_MAX, NOTI
 use crate::base::rights::Rule;
 use crate::room::rules::Caller;
 use crate::wire::conference::MEDIA_TYPE;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use ahash::AHashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Seconds of a subscription that asks for none, and the most it gets (RFC 4575 §3.3).
@@ -95,9 +96,9 @@ struct Watch {
 /// All subscriptions.
 #[derive(Default)]
 pub(super) struct Subscriptions {
-    table: HashMap<SubId, Subscription>,
-    dialogs: HashMap<DialogId, Vec<SubId>>,
-    rooms: HashMap<Address, Watch>,
+    table: AHashMap<SubId, Subscription>,
+    dialogs: AHashMap<DialogId, Vec<SubId>>,
+    rooms: AHashMap<Address, Watch>,
     watches: BTreeMap<WatchId, Address>,
     last: u64,
 }

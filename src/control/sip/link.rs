@@ -5,11 +5,11 @@ use crate::base::limits;
 use crate::control::sip::transact;
 use crate::focus::signalling::{Flow, Method, Transport};
 use crate::focus::strict::{self, Fault, Message};
+use ahash::AHashMap;
 use rsipstack::sip::{self as lib, SipMessage};
 use rsipstack::transaction::endpoint::EndpointInnerRef;
 use rsipstack::transport::udp::{UdpConnection, UdpInner};
 use rsipstack::transport::{SipAddr, SipConnection};
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -86,9 +86,9 @@ pub(super) struct Shared {
 /// The live connections.
 #[derive(Default)]
 struct Conns {
-    table: HashMap<u64, Conn>,
+    table: AHashMap<u64, Conn>,
     /// The newest connection to each peer.
-    by_peer: HashMap<SocketAddr, u64>,
+    by_peer: AHashMap<SocketAddr, u64>,
 }
 
 /// Where a message came from.
@@ -184,7 +184,7 @@ impl Shared {
             }
             Message::Response { code, headers, body } => {
                 let status_code = lib::StatusCode::try_from((code, "")).unwrap_or_default();
-                let headers = transact::library_headers(headers);
+                let headers = transact::library_headers(headers, 0);
                 let version = lib::Version::V2;
                 SipMessage::Response(lib::Response { status_code, wire_reason: None, version, headers, body })
             }

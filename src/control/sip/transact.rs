@@ -6,6 +6,7 @@
 use super::Event;
 use super::link::{Conn, Counters, Shared, library_transport};
 use super::tcp;
+use crate::base::decimal::{Decimal, push_socket};
 use crate::base::limits;
 use crate::focus::signalling::{
     Flow, Headers, Method, NameAddr, Outgoing, Reply, Request, Response, SipUri, Transport, phrase,
@@ -38,26 +39,39 @@ const PACKET_BYTES_MAX: usize = 1300;
 /// Octets of a request besides its body, more or less.
 const HEAD_BYTES: usize = 500;
 
-/// Header lines as the library keeps them.
-pub(super) fn library_headers(headers: Headers) -> lib::Headers {
-    lib::Headers(headers.into_lines().map(|(name, value)| make_header(&name, value.into_string())).collect())
+/// Header lines as the library keeps them, with room for some more.
+pub(super) fn library_headers(headers: Headers, more: usize) -> lib::Headers {
+    let mut lines = Vec::with_capacity(headers.len() + more);
+    lines.extend(headers.into_lines().map(|(name, value)| make_header(&name, value.into_string())));
+    lib::Headers(lines)
 }
 
 /// A sound request as the library keeps it, with our mark; `None` if the library cannot hold it. The library looks at
 /// no Request-URI of a request that comes in, so it is not read a second time.
 pub(super) fn mark(request: Request, flow: &Flow) -> Option<lib::Request> {
     let Request { method, uri, headers, body } = request;
-    let method = method.as_str().parse().ok()?;
     let Flow { transport, link, peer, local } = flow;
-    let mark = format!("{} {link} {peer} {local} {uri}", transport.as_str());
-    let mut headers = library_headers(headers);
+    let mut mark = String::with_capacity(64 + local.len() + uri.len());
+    for word in [method.as_str(), transport.as_str()] {
+        mark.push_str(word);
+        mark.push(' ');
+    }
+    Decimal::of(*link).push_to(&mut mark);
+    mark.push(' ');
+    push_socket(&mut mark, *peer);
+    for word in [local, &*uri] {
+        mark.push(' ');
+        mark.push_str(word);
+    }
+    let method = method.as_str().parse().ok()?;
+    let mut headers = library_headers(headers, 1);
     headers.push(lib::Header::Other(MARK.into(), mark));
     Some(lib::Request { method, uri: lib::Uri::default(), version: lib::Version::V2, headers, body })
 }
 
 /// What [`mark`] was given. The connection may have closed since.
 pub(super) fn unmark(request: &lib::Request) -> Option<(Request, Flow)> {
-    let mut headers = Headers::default();
+    let mut headers = Headers::with_capacity(request.headers.0.len());
     let mut mark = None;
     for header in request.headers.iter() {
         if header.name() == MARK {
@@ -66,12 +80,12 @@ pub(super) fn unmark(request: &lib::Request) -> Option<(Request, Flow)> {
             headers.push(header.name(), header.value());
         }
     }
-    let mut parts = mark?.splitn(5, ' ');
+    let mut parts = mark?.splitn(6, ' ');
+    let method = Method::parse(parts.next()?)?;
     let transport = if parts.next()? == Transport::Tcp.as_str() { Transport::Tcp } else { Transport::Udp };
     let (link, peer) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
     let flow = Flow { transport, link, peer, local: parts.next()?.into() };
     let uri = parts.next()?.into();
-    let method = Method::parse(&request.method.to_string())?;
     Some((Request { method, uri, headers, body: request.body.clone() }, flow))
 }
 
@@ -99,18 +113,16 @@ impl Answering {
 
     /// Hands a response to the transaction, which sends and repeats it.
     pub(super) fn respond(&self, response: &Response) {
-        let mut headers = lib::Headers(self.copied.clone());
-        for header in headers.iter_mut() {
-            if let lib::Header::To(to) = header {
-                *header = lib::Header::To(tagged(to.value(), response.to_tag.as_deref()).into());
-            }
-        }
-        for (name, value) in response.headers.iter() {
-            headers.push(make_header(name, value.to_owned()));
-        }
+        let mut headers = Vec::with_capacity(self.copied.len() + response.headers.len() + 2);
+        headers.extend(self.copied.iter().map(|header| match header {
+            lib::Header::To(to) => lib::Header::To(tagged(to.value(), response.to_tag.as_deref()).into()),
+            header => header.clone(),
+        }));
+        headers.extend(response.headers.iter().map(|(name, value)| make_header(name, value.to_owned())));
         let body = response.body.clone().into_bytes();
-        headers.push(make_header("Server", "openmsrp".into()));
-        headers.push(make_header("Content-Length", body.len().to_string()));
+        headers.push(lib::Header::Server(String::from("openmsrp").into()));
+        headers.push(lib::Header::ContentLength(body.len().to_string().into()));
+        let headers = lib::Headers(headers);
         let code = (response.code, phrase(response.code));
         let status_code = lib::StatusCode::try_from(code).unwrap_or_default();
         let response =
@@ -282,7 +294,7 @@ async fn address(shared: &Shared, host: &str, port: u16) -> Option<SocketAddr> {
 fn library_request(request: &Outgoing, transport: Transport, local: &str) -> Option<lib::Request> {
     let via = format!("SIP/2.0/{} {local};branch=z9hG4bK{};rport", transport.as_str(), request.branch);
     let mut headers = lib::Headers(vec![make_header("Via", via)]);
-    headers.extend(library_headers(request.headers.clone()).0);
+    headers.extend(library_headers(request.headers.clone(), 0).0);
     headers.push(make_header("User-Agent", "openmsrp".into()));
     Some(lib::Request {
         method: request.method.as_str().parse().ok()?,

@@ -392,3 +392,60 @@ fn who_hangs_up_meanwhile_has_both_answers() {
     let codes: Vec<u16> = w.responses.drain(..).map(|(_, response)| response.code).collect();
     assert_eq!(codes, [200, 200]);
 }
+
+#[test]
+fn who_asks_for_privacy_is_known_by_an_anonymous_address_only() {
+    // CONF-08, CHAT-JOIN-11
+    let mut w = World::new();
+    w.request(&subscribe(""));
+    w.responses.clear();
+    let mut said = vec![w.sent()];
+    let nobody =
+        invite("carol", 1, "", OFFER).replace("sip:carol@example.com", "sip:anonymous7@Anonymous.invalid");
+    let asked = [
+        invite("alice", 1, "Privacy: id\r\n", OFFER),
+        invite("bob", 1, "Privacy: header;User ; critical\r\n", OFFER),
+        nobody,
+    ];
+    for (n, request) in asked.iter().enumerate() {
+        w.request(request);
+        let join = w.join();
+        let own = format!("sip:anonymous{}@anonymous.invalid", n + 1);
+        assert_eq!(
+            (join.participant.as_str(), &*join.contact, &*join.display_name),
+            (&*own, &*own, "Anonymous")
+        );
+        // The general address may stand in CPIM From, the real one may not.
+        assert!(join.aliases.iter().map(Address::as_str).eq(["sip:anonymous@anonymous.invalid"]));
+        w.grant(join.endpoint);
+        w.input(Input::Shard(FromShard::Bound { endpoint: join.endpoint }));
+    }
+    let (id, _) = said[0];
+    w.input(Input::Answer { id, reply: Reply::bare(200) });
+    w.pass(Duration::from_secs(5));
+    said.append(&mut w.sent);
+    w.request(&subscribe("").replace("cwatcher", "another"));
+    said.append(&mut w.sent);
+    assert_eq!(said.len(), 3);
+    for (_, notify) in &said {
+        let text = format!("{:?} {}", notify.headers, notify.whole_body()).to_lowercase();
+        for secret in ["alice", "bob", "carol", "anonymous7"] {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+    }
+    let whole = conference::read(said[2].1.whole_body().as_bytes()).unwrap();
+    assert_eq!(
+        (whole.users.len(), &*whole.users[0].endpoints[0].entity),
+        (3, "sip:anonymous1@anonymous.invalid")
+    );
+}
+
+#[test]
+fn who_asks_for_no_privacy_has_none() {
+    let mut w = World::new();
+    for privacy in ["none", "header", "session;critical"] {
+        let request = invite("alice", 1, &format!("Privacy: {privacy}\r\n"), OFFER);
+        w.request(&request.replace("calice", privacy));
+        assert_eq!(w.join().participant.as_str(), "sip:alice@example.com");
+    }
+}

@@ -7,6 +7,7 @@
 use super::head::FailureReport;
 use super::range::ByteRange;
 use crate::base::chunk::Flag;
+use crate::base::decimal::Decimal;
 use memchr::memmem::Finder;
 use std::sync::LazyLock;
 
@@ -205,18 +206,8 @@ pub fn holds_end_line(body: &[u8], tid: &[u8]) -> bool {
 }
 
 /// Appends a number in decimal.
-pub(super) fn put_number(out: &mut Vec<u8>, mut value: u64) {
-    let mut digits = [0_u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
+pub(super) fn put_number(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(Decimal::of(value).as_bytes());
 }
 
 fn put_paths(out: &mut Vec<u8>, to_path: &[u8], from_path: &[u8]) {

@@ -1,0 +1,99 @@
+//! Numbers and network addresses in decimal, without the machinery of formatting, which costs a call of a few thousand
+//! instructions a tenth of them.
+//!
+//! Touches: nothing. Proved by: the tests below.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+/// A number in decimal.
+#[derive(Clone, Copy, Debug)]
+pub struct Decimal {
+    digits: [u8; 20],
+    /// Where the first digit stands.
+    at: usize,
+}
+
+impl Decimal {
+    /// This number.
+    #[must_use]
+    pub fn of(value: impl Into<u64>) -> Self {
+        let mut value = value.into();
+        let (mut digits, mut at) = ([0_u8; 20], 20);
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (value % 10) as u8;
+            value /= 10;
+            if value == 0 {
+                return Self { digits, at };
+            }
+        }
+    }
+
+    /// Its digits.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.digits[self.at..]
+    }
+
+    /// Appends its digits.
+    pub fn push_to(&self, out: &mut String) {
+        out.extend(self.as_bytes().iter().map(|digit| char::from(*digit)));
+    }
+}
+
+/// Appends an address, IPv6 without brackets.
+pub fn push_ip(out: &mut String, ip: IpAddr) {
+    match ip {
+        IpAddr::V4(ip) => {
+            for (i, octet) in ip.octets().into_iter().enumerate() {
+                if i > 0 {
+                    out.push('.');
+                }
+                Decimal::of(octet).push_to(out);
+            }
+        }
+        IpAddr::V6(ip) => {
+            let _ = write!(out, "{ip}");
+        }
+    }
+}
+
+/// Appends an address with its port, IPv6 in brackets.
+pub fn push_socket(out: &mut String, address: SocketAddr) {
+    if address.is_ipv6() {
+        let _ = write!(out, "{address}");
+        return;
+    }
+    push_ip(out, address.ip());
+    out.push(':');
+    Decimal::of(address.port()).push_to(out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut String)) -> String {
+        let mut out = String::from("x");
+        write(&mut out);
+        out.split_off(1)
+    }
+
+    #[test]
+    fn numbers_have_no_leading_zeros() {
+        for number in [0, 9, 10, 99, 100, 12_345_678_901_234_567_890, u64::MAX] {
+            assert_eq!(Decimal::of(number).as_bytes(), number.to_string().as_bytes());
+            assert_eq!(written(|out| Decimal::of(number).push_to(out)), number.to_string());
+        }
+    }
+
+    #[test]
+    fn addresses_are_written_as_the_system_writes_them() {
+        for address in ["0.0.0.0:0", "192.0.2.255:65535", "[2001:db8::1]:5060", "[fe80::1%3]:7"] {
+            let address: SocketAddr = address.parse().unwrap();
+            assert_eq!(written(|out| push_socket(out, address)), address.to_string());
+            assert_eq!(written(|out| push_ip(out, address.ip())), address.ip().to_string());
+        }
+    }
+}
