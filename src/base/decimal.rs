@@ -6,40 +6,24 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
-/// A number in decimal.
-#[derive(Clone, Copy, Debug)]
-pub struct Decimal {
-    digits: [u8; 20],
-    /// Where the first digit stands.
-    at: usize,
-}
-
-impl Decimal {
-    /// This number.
-    #[must_use]
-    pub fn of(value: impl Into<u64>) -> Self {
-        let mut value = value.into();
-        let (mut digits, mut at) = ([0_u8; 20], 20);
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (value % 10) as u8;
-            value /= 10;
-            if value == 0 {
-                return Self { digits, at };
-            }
+/// Gives the digits of a number to `write`.
+#[inline]
+pub fn with_digits(value: u64, write: impl FnOnce(&[u8])) {
+    let (mut digits, mut at, mut left) = ([0_u8; 20], 20, value);
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (left % 10) as u8;
+        left /= 10;
+        if left == 0 {
+            break;
         }
     }
+    write(&digits[at..]);
+}
 
-    /// Its digits.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.digits[self.at..]
-    }
-
-    /// Appends its digits.
-    pub fn push_to(&self, out: &mut String) {
-        out.extend(self.as_bytes().iter().map(|digit| char::from(*digit)));
-    }
+/// Appends a number.
+pub fn push_number(out: &mut String, value: u64) {
+    with_digits(value, |digits| out.extend(digits.iter().map(|digit| char::from(*digit))));
 }
 
 /// Appends an address, IPv6 without brackets.
@@ -50,7 +34,7 @@ pub fn push_ip(out: &mut String, ip: IpAddr) {
                 if i > 0 {
                     out.push('.');
                 }
-                Decimal::of(octet).push_to(out);
+                push_number(out, octet.into());
             }
         }
         IpAddr::V6(ip) => {
@@ -67,7 +51,7 @@ pub fn push_socket(out: &mut String, address: SocketAddr) {
     }
     push_ip(out, address.ip());
     out.push(':');
-    Decimal::of(address.port()).push_to(out);
+    push_number(out, address.port().into());
 }
 
 #[cfg(test)]
@@ -83,8 +67,7 @@ mod tests {
     #[test]
     fn numbers_have_no_leading_zeros() {
         for number in [0, 9, 10, 99, 100, 12_345_678_901_234_567_890, u64::MAX] {
-            assert_eq!(Decimal::of(number).as_bytes(), number.to_string().as_bytes());
-            assert_eq!(written(|out| Decimal::of(number).push_to(out)), number.to_string());
+            assert_eq!(written(|out| push_number(out, number)), number.to_string());
         }
     }
 

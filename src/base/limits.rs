@@ -217,8 +217,10 @@ pub const PARTICIPANT_ENDPOINTS_MAX: usize = 16;
 /// on the shard with the fewest of them (style.md 6.4).
 pub const ROOM_ONE_SHARD_ENDPOINTS: usize = 256;
 
-/// Copies ask for responses (Failure-Report absent) in rooms up to this size, above they say `no`
-/// (CHAT-REP-06): a response per delivery costs as much as the delivery.
+/// In rooms up to this size copies ask their recipients to say what is wrong (`Failure-Report: partial`), above for
+/// nothing (CHAT-REP-06): what thousands find wrong at once would be a storm. Copies that somebody follows (private
+/// messages, counts) ask for all answers whatever the size; for others that would double the cost of a delivery, and
+/// nobody would listen.
 pub const COPY_REPORT_ENDPOINTS_MAX: usize = 16;
 
 /// Messages of one room whose last part has not come.

@@ -15,7 +15,7 @@
 use super::signalling::{
     Headers, Method, NameAddr, Request, SipUri, host_port, is_token, is_uri, phrase, split,
 };
-use crate::base::decimal::{Decimal, push_ip};
+use crate::base::decimal::{push_ip, push_number};
 use crate::base::limits;
 use crate::base::octets::{halves, plain};
 use std::borrow::Cow;
@@ -391,7 +391,7 @@ pub fn stamp(headers: &mut Headers, source: SocketAddr) -> SocketAddr {
     }
     if wants_port {
         text.push_str(";rport=");
-        Decimal::of(source.port()).push_to(&mut text);
+        push_number(&mut text, source.port().into());
     }
     let port = if wants_port { source.port() } else { via.port().unwrap_or(5060) };
     headers.set("Via", text);

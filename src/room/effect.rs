@@ -8,6 +8,17 @@ use std::sync::Arc;
 /// The endpoints that get a private message.
 pub type Recipients = Arc<[EndpointId]>;
 
+/// What the recipients of a message are to answer: Failure-Report of its copies (RFC 4975 §7.1, RFC 7701 §6.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ask {
+    /// Nothing (`no`).
+    Nothing,
+    /// What is wrong (`partial`).
+    Errors,
+    /// Everything (`yes`): somebody waits to hear that the copy has arrived.
+    All,
+}
+
 /// One consequence of a command.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Effect {
@@ -112,8 +123,8 @@ pub enum Effect {
         seq: Seq,
         /// Who sent it.
         from: EndpointId,
-        /// The copies ask for responses.
-        ask: bool,
+        /// What the recipients are to answer.
+        ask: Ask,
         /// A private message: only these endpoints get it.
         only: Option<Recipients>,
         /// The sender's number for the message.

@@ -37,7 +37,7 @@ use crate::base::refusal::Refusal;
 use crate::base::rights::{Action, Decision, Key, Role, Rule, Standing, Target};
 use ahash::AHashMap;
 use command::{Command, Feedback, Posting};
-use effect::{Effect, Recipients};
+use effect::{Ask, Effect, Recipients};
 use flood::Meters;
 use nicknames::Nicknames;
 use roster::{Roster, Seat};
@@ -308,7 +308,15 @@ impl Room {
             failure: feedback.failure && only.is_some() && !typing,
         };
         let small = self.roster.bound() <= self.rules.policy.copy_report_endpoints_max;
-        let ask = !typing && (feedback.count || only.is_some() || small);
+        let ask = if typing {
+            Ask::Nothing
+        } else if feedback.count || only.is_some() {
+            Ask::All
+        } else if small {
+            Ask::Errors
+        } else {
+            Ask::Nothing
+        };
         out.push(Effect::Broadcast { seq, from: endpoint, ask, only, no, feedback });
     }
 
@@ -565,7 +573,7 @@ mod tests {
                 Effect::Broadcast {
                     seq: Seq(n),
                     from: EndpointId(1 + n % 2),
-                    ask: true,
+                    ask: Ask::Errors,
                     only: None,
                     no: MessageNo(n as u32),
                     feedback: Feedback::default()
@@ -575,13 +583,13 @@ mod tests {
     }
 
     #[test]
-    fn a_large_room_asks_for_no_responses() {
+    fn a_large_room_asks_for_nothing() {
         // CHAT-REP-06
         let mut w = World::new(Policy { copy_report_endpoints_max: 2, ..Policy::default() });
         for n in 1..=3 {
             w.enter(n, &format!("p{n}"));
         }
-        assert!(matches!(w.says(1, 1, Flag::End)[1], Effect::Broadcast { ask: false, .. }));
+        assert!(matches!(w.says(1, 1, Flag::End)[1], Effect::Broadcast { ask: Ask::Nothing, .. }));
     }
 
     #[test]

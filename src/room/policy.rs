@@ -67,7 +67,7 @@ pub struct Policy {
     pub cut_slow: bool,
     /// How much of what may happen in what time.
     pub floods: Limits,
-    /// Copies ask for responses in rooms up to this many endpoints (CHAT-REP-06).
+    /// Copies ask for errors in rooms up to this many endpoints (CHAT-REP-06).
     pub copy_report_endpoints_max: usize,
     /// Who is an owner, a moderator or a member (a participant) whenever they come.
     pub roles: BTreeMap<Address, Role>,

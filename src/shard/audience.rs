@@ -32,7 +32,7 @@ use crate::base::id::{ConnId, EndpointId, Seq, Token};
 use crate::base::limits;
 use crate::base::media::is_typing;
 use crate::base::tight::push_tight;
-use crate::room::effect::Recipients;
+use crate::room::effect::{Ask, Recipients};
 use ahash::AHashSet;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -223,7 +223,7 @@ impl Audience {
             return Delivered::default();
         };
         let tid = fresh_tid(entropy, chunk.body.as_ref());
-        if ask {
+        if ask != Ask::Nothing {
             self.remember(tid, seq, content_type.clone());
         }
         let part = Part::render(scratch, tid, id, ask, chunk);

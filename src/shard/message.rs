@@ -9,7 +9,7 @@ use crate::base::id::{ConnId, EndpointId, GrantNo, MessageNo, RoomId, Seq, Sessi
 use crate::base::nickname::Nickname;
 use crate::base::refusal::Refusal;
 use crate::room::command::Feedback;
-use crate::room::effect::Recipients;
+use crate::room::effect::{Ask, Recipients};
 use crate::room::rules::{Caller, Rules};
 use crate::session::wrapper::Sender;
 use crate::shard::audience::answers::Heard;
@@ -447,8 +447,8 @@ pub struct Opening {
     pub from: EndpointId,
     /// The wrapped media type.
     pub content_type: Arc<str>,
-    /// The copies ask for responses.
-    pub ask: bool,
+    /// What the recipients are to answer.
+    pub ask: Ask,
     /// A private message: only these endpoints get it.
     pub only: Option<Recipients>,
     /// What is heard of the copies is told to the home.

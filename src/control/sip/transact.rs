@@ -6,7 +6,7 @@
 use super::Event;
 use super::link::{Conn, Counters, Shared, library_transport};
 use super::tcp;
-use crate::base::decimal::{Decimal, push_socket};
+use crate::base::decimal::{push_number, push_socket};
 use crate::base::limits;
 use crate::focus::signalling::{
     Flow, Headers, Method, NameAddr, Outgoing, Reply, Request, Response, SipUri, Transport, phrase,
@@ -56,7 +56,7 @@ pub(super) fn mark(request: Request, flow: &Flow) -> Option<lib::Request> {
         mark.push_str(word);
         mark.push(' ');
     }
-    Decimal::of(*link).push_to(&mut mark);
+    push_number(&mut mark, *link);
     mark.push(' ');
     push_socket(&mut mark, *peer);
     for word in [local, &*uri] {

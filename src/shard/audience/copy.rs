@@ -10,6 +10,7 @@ use crate::base::clock::Now;
 use crate::base::entropy::Entropy;
 use crate::base::id::Token;
 use crate::base::limits;
+use crate::room::effect::Ask;
 use crate::shard::conns::Conns;
 use crate::wire::msrp::encode;
 use crate::wire::msrp::head::FailureReport;
@@ -95,14 +96,14 @@ pub(super) fn end_early(
 ) {
     let tid = entropy.token();
     let chunk = Chunk { start, total, body: Body::Borrowed(b""), flag: Flag::Abort };
-    let tail = tail_head(&id, false, &chunk);
+    let tail = tail_head(&id, Ask::Nothing, &chunk);
     conns.push_with(now, member.conn, |out| {
         encode::send(out, tid.as_bytes(), &member.preamble, &tail, b"", Flag::Abort);
     });
 }
 
 /// The headers behind the paths.
-fn tail_head<'a>(id: &'a Token, ask: bool, chunk: &Chunk<Body<'_>>) -> encode::TailHead<'a> {
+fn tail_head<'a>(id: &'a Token, ask: Ask, chunk: &Chunk<Body<'_>>) -> encode::TailHead<'a> {
     let len = chunk.body.as_ref().len() as u64;
     // A range-end is a promise only where the part is short; longer parts are interruptible and say
     // `*` (RFC 4975 §7.1.1).
@@ -110,7 +111,11 @@ fn tail_head<'a>(id: &'a Token, ask: bool, chunk: &Chunk<Body<'_>>) -> encode::T
     encode::TailHead {
         message_id: id.as_bytes(),
         range: ByteRange { start: chunk.start, end, total: chunk.total },
-        failure_report: if ask { FailureReport::Yes } else { FailureReport::No },
+        failure_report: match ask {
+            Ask::Nothing => FailureReport::No,
+            Ask::Errors => FailureReport::Partial,
+            Ask::All => FailureReport::Yes,
+        },
         success_report: false,
         content_type: Some(b"message/cpim"),
     }
@@ -133,7 +138,7 @@ impl<'s> Part<'s> {
         scratch: &'s mut Scratch,
         tid: Token,
         id: Token,
-        ask: bool,
+        ask: Ask,
         chunk: &Chunk<Body<'_>>,
     ) -> Self {
         let body = chunk.body.as_ref();

@@ -7,7 +7,7 @@
 use super::head::FailureReport;
 use super::range::ByteRange;
 use crate::base::chunk::Flag;
-use crate::base::decimal::Decimal;
+use crate::base::decimal::with_digits;
 use memchr::memmem::Finder;
 use std::sync::LazyLock;
 
@@ -207,7 +207,7 @@ pub fn holds_end_line(body: &[u8], tid: &[u8]) -> bool {
 
 /// Appends a number in decimal.
 pub(super) fn put_number(out: &mut Vec<u8>, value: u64) {
-    out.extend_from_slice(Decimal::of(value).as_bytes());
+    with_digits(value, |digits| out.extend_from_slice(digits));
 }
 
 fn put_paths(out: &mut Vec<u8>, to_path: &[u8], from_path: &[u8]) {
