@@ -66,9 +66,7 @@ impl World {
         let free = self.seats[i].pieces.is_empty();
         let liar = manner == Manner::Liar && free && self.dice.people.below(2) == 0;
         let ends = manner != Manner::Unfinished;
-        // Whatever others do, nobody is refused for a flood who has not said that much.
-        let spoken = self.oracle.speaks(room, user);
-        let quiet = self.plan.flood == 0 || spoken <= self.plan.flood;
+        self.oracle.speaks(room, user);
         self.oracle.said.push(Said {
             room,
             stay,
@@ -85,7 +83,6 @@ impl World {
                 && only.is_none()
                 && manner != Manner::Liar
                 && ends
-                && quiet
                 && !self.plan.orders,
             from: u64::MAX,
             to: None,
@@ -220,6 +217,7 @@ impl World {
             let body = self.oracle.said[piece.message as usize].body[piece.from..piece.to].to_vec();
             let flag = if piece.last { ['$', '#'][dice.below(2) as usize] } else { '+' };
             let purpose = Purpose::Part { message: piece.message, last: false };
+            self.oracle.speaks(self.seats[i].room, self.seats[i].user);
             self.write_request(link, piece.stay, purpose, Asks::Yes, None, &headers, Some(&body), flag);
         }
     }

@@ -152,7 +152,7 @@ impl World {
             rooms: (0..plan.rooms).filter_map(room).collect(),
             seats: Vec::new(),
             seat_of: BTreeMap::new(),
-            oracle: Oracle::default(),
+            oracle: Oracle::with(plan.flood),
             trace: Trace::default(),
             healed: false,
             canary,
