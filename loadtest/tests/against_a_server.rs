@@ -5,7 +5,8 @@ mod common;
 use common::{Files, Server, program, run, text};
 use openmsrp::control::config::Raw;
 use openmsrp::wire::digest::{self, Algorithm};
-use std::process::{Command, Stdio};
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Command, Stdio};
 
 #[test]
 fn participants_with_passwords_come_in_where_they_are_asked_for() {
@@ -88,14 +89,12 @@ fn a_scenario_of_everything_is_delivered_and_reported_in_every_form() {
     assert!(text(&out).contains("too few runs to tell"), "{}", text(&out));
 }
 
-#[test]
-fn several_workers_share_the_rooms_and_their_numbers_add_up() {
-    let (server, files) = (Server::start(), Files::new("workers"));
+/// One that waits for two workers, at this address, and reports to `a.json`.
+fn coordinator(server: &Server, files: &Files, more: &str) -> (SocketAddr, Child) {
     // Bound and let go: free a moment later.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let coordinator = program(&format!(
-        "coordinate --workers 2 --listen {free} --server {} --rooms 3 --participants 4 --rate 10 --duration 1 --warmup 0.2 \
-         --drain 60 --sleep --json {}",
+        "coordinate --workers 2 --listen {free} --server {} --rate 10 --duration 1 --drain 60 --sleep --json {} {more}",
         server.sip,
         files.path("a.json")
     ))
@@ -103,6 +102,13 @@ fn several_workers_share_the_rooms_and_their_numbers_add_up() {
     .stderr(Stdio::piped())
     .spawn()
     .unwrap();
+    (free, coordinator)
+}
+
+#[test]
+fn several_workers_share_the_rooms_and_their_numbers_add_up() {
+    let (server, files) = (Server::start(), Files::new("workers"));
+    let (free, coordinator) = coordinator(&server, &files, "--rooms 3 --participants 4 --warmup 0.2");
     let worker = || {
         std::thread::spawn(move || {
             // It comes too early as often as it must.
@@ -209,17 +215,8 @@ fn a_report_that_could_not_be_written_is_told_before_the_load() {
 #[test]
 fn a_coordinator_whose_worker_vanishes_reports_the_runs_before() {
     let (server, files) = (Server::start(), Files::new("vanish"));
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let coordinator = program(&format!(
-        "coordinate --workers 2 --listen {free} --server {} --rooms 2 --participants 3 --rate 10 --duration 1 --warmup 0 \
-         --drain 60 --runs 100 --sleep --json {}",
-        server.sip,
-        files.path("a.json")
-    ))
-    .stdout(Stdio::piped())
-    .stderr(Stdio::piped())
-    .spawn()
-    .unwrap();
+    let (free, coordinator) =
+        coordinator(&server, &files, "--rooms 2 --participants 3 --warmup 0 --runs 100");
     while std::net::TcpStream::connect(free).is_err() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
