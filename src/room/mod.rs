@@ -351,15 +351,12 @@ impl Room {
         Ok(only)
     }
 
-    /// Takes a message from what its sender has left, and the room if it is to all. Moderators are not held back.
+    /// Takes a message from what its sender has left, and the room if it is to all.
     fn charge(&mut self, now: Now, endpoint: EndpointId, to_all: bool, octets: u64) -> Result<(), Refusal> {
-        let limits = &self.rules.policy.floods;
-        if limits.hold_messages()
-            && let Some(seat) = self.roster.seat(endpoint).filter(|seat| seat.role < Role::Moderator)
-        {
-            let meters = self.meters.get_or_insert_default();
-            meters.message(now, limits, seat.participant, to_all)?;
-            meters.octets(now, limits, seat.participant, to_all, octets);
+        if let Some(who) = held_back(&self.rules, &self.roster, endpoint) {
+            let (meters, limits) = (self.meters.get_or_insert_default(), &self.rules.policy.floods);
+            meters.message(now, limits, who, to_all)?;
+            meters.octets(now, limits, who, to_all, octets);
         }
         Ok(())
     }
@@ -473,11 +470,9 @@ impl Room {
             Flag::End | Flag::Abort => self.open.remove(&(endpoint, no)),
         };
         if let Some(OpenMessage { seq, only }) = open {
-            if self.rules.policy.floods.hold_messages()
-                && let Some(seat) = self.roster.seat(endpoint).filter(|seat| seat.role < Role::Moderator)
-            {
+            if let Some(who) = held_back(&self.rules, &self.roster, endpoint) {
                 let (meters, limits) = (self.meters.get_or_insert_default(), &self.rules.policy.floods);
-                meters.octets(now, limits, seat.participant, only.is_none(), octets);
+                meters.octets(now, limits, who, only.is_none(), octets);
             }
             out.push(Effect::Continue { seq, only });
         }
@@ -495,6 +490,14 @@ impl Room {
         assert!(self.open.values().all(|m| m.seq <= self.seq));
         self.nicknames.check();
     }
+}
+
+/// The participant whose messages flood limits count, if any does: moderators are not held back.
+fn held_back<'a>(rules: &Rules, roster: &'a Roster, endpoint: EndpointId) -> Option<&'a Address> {
+    if !rules.policy.floods.hold_messages() {
+        return None;
+    }
+    roster.seat(endpoint).filter(|seat| seat.role < Role::Moderator).map(|seat| seat.participant)
 }
 
 #[cfg(test)]
