@@ -149,18 +149,6 @@ impl Headers {
         Self(Vec::with_capacity(lines))
     }
 
-    /// How many lines there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// There is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Appends a line.
     pub fn push(&mut self, name: &str, value: impl Into<Box<str>>) {
         let name = known(name).map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed);

@@ -184,7 +184,7 @@ impl Shared {
             }
             Message::Response { code, headers, body } => {
                 let status_code = lib::StatusCode::try_from((code, "")).unwrap_or_default();
-                let headers = transact::library_headers(headers, 0);
+                let headers = lib::Headers(transact::library_lines(headers).collect());
                 let version = lib::Version::V2;
                 SipMessage::Response(lib::Response { status_code, wire_reason: None, version, headers, body })
             }

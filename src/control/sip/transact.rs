@@ -39,11 +39,9 @@ const PACKET_BYTES_MAX: usize = 1300;
 /// Octets of a request besides its body, more or less.
 const HEAD_BYTES: usize = 500;
 
-/// Header lines as the library keeps them, with room for some more.
-pub(super) fn library_headers(headers: Headers, more: usize) -> lib::Headers {
-    let mut lines = Vec::with_capacity(headers.len() + more);
-    lines.extend(headers.into_lines().map(|(name, value)| make_header(&name, value.into_string())));
-    lib::Headers(lines)
+/// Header lines as the library keeps them.
+pub(super) fn library_lines(headers: Headers) -> impl Iterator<Item = lib::Header> {
+    headers.into_lines().map(|(name, value)| make_header(&name, value.into_string()))
 }
 
 /// A sound request as the library keeps it, with our mark; `None` if the library cannot hold it. The library looks at
@@ -64,8 +62,8 @@ pub(super) fn mark(request: Request, flow: &Flow) -> Option<lib::Request> {
         mark.push_str(word);
     }
     let method = method.as_str().parse().ok()?;
-    let mut headers = library_headers(headers, 1);
-    headers.push(lib::Header::Other(MARK.into(), mark));
+    let mark = lib::Header::Other(MARK.into(), mark);
+    let headers = lib::Headers(library_lines(headers).chain([mark]).collect());
     Some(lib::Request { method, uri: lib::Uri::default(), version: lib::Version::V2, headers, body })
 }
 
@@ -113,16 +111,15 @@ impl Answering {
 
     /// Hands a response to the transaction, which sends and repeats it.
     pub(super) fn respond(&self, response: &Response) {
-        let mut headers = Vec::with_capacity(self.copied.len() + response.headers.len() + 2);
-        headers.extend(self.copied.iter().map(|header| match header {
+        let copied = self.copied.iter().map(|header| match header {
             lib::Header::To(to) => lib::Header::To(tagged(to.value(), response.to_tag.as_deref()).into()),
             header => header.clone(),
-        }));
-        headers.extend(response.headers.iter().map(|(name, value)| make_header(name, value.to_owned())));
+        });
+        let own = response.headers.iter().map(|(name, value)| make_header(name, value.to_owned()));
         let body = response.body.clone().into_bytes();
-        headers.push(lib::Header::Server(String::from("openmsrp").into()));
-        headers.push(lib::Header::ContentLength(body.len().to_string().into()));
-        let headers = lib::Headers(headers);
+        let server = lib::Header::Server(String::from("openmsrp").into());
+        let length = lib::Header::ContentLength(body.len().to_string().into());
+        let headers = lib::Headers(copied.chain(own).chain([server, length]).collect());
         let code = (response.code, phrase(response.code));
         let status_code = lib::StatusCode::try_from(code).unwrap_or_default();
         let response =
@@ -293,14 +290,14 @@ async fn address(shared: &Shared, host: &str, port: u16) -> Option<SocketAddr> {
 
 fn library_request(request: &Outgoing, transport: Transport, local: &str) -> Option<lib::Request> {
     let via = format!("SIP/2.0/{} {local};branch=z9hG4bK{};rport", transport.as_str(), request.branch);
-    let mut headers = lib::Headers(vec![make_header("Via", via)]);
-    headers.extend(library_headers(request.headers.clone(), 0).0);
-    headers.push(make_header("User-Agent", "openmsrp".into()));
+    let via = make_header("Via", via);
+    let agent = make_header("User-Agent", "openmsrp".into());
+    let lines = [via].into_iter().chain(library_lines(request.headers.clone())).chain([agent]);
     Some(lib::Request {
         method: request.method.as_str().parse().ok()?,
         uri: parse_uri(&request.uri).ok()?,
         version: lib::Version::V2,
-        headers,
+        headers: lib::Headers(lines.collect()),
         body: request.whole_body().into_bytes(),
     })
 }
