@@ -250,7 +250,7 @@ pub const SHARD_MESSAGE_BYTES_MAX: usize = 128;
 /// Inputs of one turn before outputs are flushed (O8).
 pub const TURN_INPUTS_MAX: usize = 64;
 
-/// Batches of such inputs before the shard's timers and connects have their turn: a few milliseconds at most.
+/// Batches of such inputs before the shard's other tasks (connects, pauses) have their turn: a few milliseconds at most.
 pub const BATCHES_IN_A_ROW_MAX: u32 = 32;
 
 /// Reads of one connection before the next has its turn.

@@ -13,6 +13,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::time::Duration;
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
@@ -102,13 +103,15 @@ impl WatchSet {
         unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), libc::EPOLL_CTL_DEL, fd, std::ptr::null_mut()) };
     }
 
-    /// The tokens that are ready now and for what, at most `max`, without waiting.
-    pub fn take(&self, tokens: &mut Vec<(u64, Interest)>, max: usize) {
+    /// The tokens that are ready and for what, at most `max`; waits so long until there is one, to the next
+    /// millisecond.
+    pub fn take(&self, tokens: &mut Vec<(u64, Interest)>, max: usize, wait: Duration) {
         tokens.clear();
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 64];
         let room = max.min(events.len()) as libc::c_int;
+        let wait = wait.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(libc::c_int::MAX);
         // SAFETY: `events` has room for `room` entries and lives for the call.
-        let n = unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), room, 0) };
+        let n = unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), room, wait) };
         let ready = &events[..usize::try_from(n).unwrap_or(0)];
         tokens.extend(ready.iter().map(|e| (e.u64, Interest::of(e.events))));
     }
@@ -426,12 +429,12 @@ mod tests {
         let set = WatchSet::new().unwrap();
         set.add(server.as_raw_fd(), 7).unwrap();
         let mut tokens = Vec::new();
-        set.take(&mut tokens, 64);
+        set.take(&mut tokens, 64, Duration::ZERO);
         assert!(tokens.is_empty());
+        set.take(&mut tokens, 64, Duration::from_nanos(1));
+        assert!(tokens.is_empty(), "the time is over");
         client.write_all(b"hello").unwrap();
-        while tokens.is_empty() {
-            set.take(&mut tokens, 64);
-        }
+        set.take(&mut tokens, 64, Duration::from_secs(60));
         assert_eq!(tokens, [(7, Interest::READ)]);
         let mut buffer = [0; 16];
         assert_eq!(recv(server.as_raw_fd(), &mut buffer).unwrap(), 5);
@@ -449,7 +452,7 @@ mod tests {
         set.add(bell.fd(), 1).unwrap();
         let sounds = || {
             let mut tokens = Vec::new();
-            set.take(&mut tokens, 8);
+            set.take(&mut tokens, 8, Duration::ZERO);
             bell.silence();
             !tokens.is_empty()
         };
@@ -553,19 +556,17 @@ mod tests {
         let both = Interest { read: true, write: true };
         set.add(fd, 9).unwrap();
         let mut tokens = Vec::new();
-        set.take(&mut tokens, 8);
+        set.take(&mut tokens, 8, Duration::ZERO);
         assert!(tokens.is_empty());
         set.change(fd, 9, Interest::READ, both).unwrap();
-        set.take(&mut tokens, 8);
+        set.take(&mut tokens, 8, Duration::ZERO);
         assert_eq!(tokens, [(9, Interest { read: false, write: true })]);
         set.change(fd, 9, both, Interest::READ).unwrap();
         client.write_all(b"x").unwrap();
-        while tokens.is_empty() || tokens[0].1.write {
-            set.take(&mut tokens, 8);
-        }
+        set.take(&mut tokens, 8, Duration::from_secs(60));
         assert_eq!(tokens, [(9, Interest::READ)]);
         set.change(fd, 9, Interest::READ, Interest::default()).unwrap();
-        set.take(&mut tokens, 8);
+        set.take(&mut tokens, 8, Duration::ZERO);
         assert!(tokens.is_empty());
     }
 }

@@ -1,16 +1,18 @@
 //! The runtime of one shard: a thread, a ring, and the loop that turns the core.
 //!
 //! ```text
-//!            ┌─────────── one wait: the ring ──────────┐
-//!  watch set (connections, listeners, bell) · timers · connects
+//!            ┌── one wait: until something is ready, or a deadline of the core has come ──┐
+//!  watch set (connections, listeners, bell)
 //!            └─► turn the core ─► carry out its outputs ─► … ─► settle: one round of writes,
 //!                                                               flush the mesh, wake once per shard
 //! ```
 //!
-//! Reading: the set's descriptor is readable when anything in it is; at most `limits::TURN_INPUTS_MAX`
-//! are served before what they left to write is written. After a batch the set is looked at again before the ring is
-//! waited for, `limits::BATCHES_IN_A_ROW_MAX` times at most. Each connection is read into the shard's
-//! one buffer, so an idle connection holds none.
+//! Waiting: in the watch set itself. Only while there are tasks beside the loop (a connect, a pause), which is rare, the
+//! runtime's ring waits for the set's descriptor, and the tasks have their turn: two waits on top of each other cost
+//! a lone message a tenth of its CPU.
+//!
+//! Reading: at most `limits::TURN_INPUTS_MAX` inputs are served before what they left to write is written. Each
+//! connection is read into the shard's one buffer, so an idle connection holds none.
 //!
 //! Writing: in rounds, see `writing`. No write is ever under way between two turns, so a connection needs no task.
 //!
@@ -125,6 +127,10 @@ struct Shard {
     ends: RefCell<Ends>,
     /// Something did not fit into a ring, and a task flushes until it does.
     spilled: Cell<bool>,
+    /// Tasks beside the loop; usually there are none.
+    tasks: Cell<usize>,
+    /// When the core is looked at next, if it does not ask for it sooner.
+    look: Cell<Now>,
     drained: Cell<bool>,
     legacy: bool,
 }
@@ -135,7 +141,7 @@ async fn serve(setup: Setup) -> std::io::Result<Counters> {
     for (i, listener) in setup.listeners.iter().enumerate() {
         set.add(listener.as_raw_fd(), Token::LISTENERS + i as u64)?;
     }
-    // The ring waits for the set as for any other stream socket.
+    // The runtime waits for the set as for any other stream socket.
     let waitable = TcpStream::from_std(set.waitable()?.into())?;
     let id = setup.config.id;
     let shard = Rc::new(Shard {
@@ -151,36 +157,36 @@ async fn serve(setup: Setup) -> std::io::Result<Counters> {
         writing: Cell::new(false),
         ends: RefCell::new(setup.ends),
         spilled: Cell::new(false),
+        tasks: Cell::new(0),
+        look: Cell::new(now()),
         drained: Cell::new(false),
         legacy: setup.driver == Driver::Epoll,
     });
-    monoio::spawn(tick_loop(shard.clone()));
     let mut tokens = Vec::with_capacity(limits::TURN_INPUTS_MAX);
     let (mut served, mut in_a_row) = (0_u32, 0);
     while !shard.drained.get() {
-        // More has often come while this batch was served; a look is cheaper than a wait that ends at once. The
-        // shard's other tasks have their turn when it waits.
+        // More has often come while this batch was served. Whoever says that it sleeps is rung for by other shards, and
+        // that costs both of them more than a look.
         in_a_row += 1;
         tokens.clear();
-        if in_a_row < limits::BATCHES_IN_A_ROW_MAX {
-            shard.set.take(&mut tokens, limits::TURN_INPUTS_MAX);
+        if shard.ends.borrow().others() > 0 && in_a_row < limits::BATCHES_IN_A_ROW_MAX {
+            shard.set.take(&mut tokens, limits::TURN_INPUTS_MAX, Duration::ZERO);
         }
         if tokens.is_empty() {
             in_a_row = 0;
-            shard.ends.borrow().fall_asleep();
-            waitable.readable(false).await?;
-            shard.ends.borrow().bell().wake();
-            shard.set.take(&mut tokens, limits::TURN_INPUTS_MAX);
+            shard.wait(&waitable, &mut tokens).await?;
         }
-        shard.batch.set(Some(now()));
+        let now = now();
+        shard.batch.set(Some(now));
         for (token, ready) in &tokens {
             shard.serve(*token, *ready);
         }
         shard.receive();
+        shard.tick(now);
         shard.batch.set(None);
         shard.settle();
         served = served.wrapping_add(1);
-        if shard.legacy {
+        if shard.legacy && shard.tasks.get() > 0 {
             yield_now(served).await;
         }
     }
@@ -189,7 +195,7 @@ async fn serve(setup: Setup) -> std::io::Result<Counters> {
     Ok(counters)
 }
 
-/// On epoll a wait for something that is ready does not go through the system, so the others
+/// On epoll the runtime's wait for something that is ready does not go through the system, so the other tasks
 /// would never have their turn: tasks by waking from another task, timers by really sleeping.
 async fn yield_now(served: u32) {
     if served.is_multiple_of(64) {
@@ -198,18 +204,8 @@ async fn yield_now(served: u32) {
     monoio::spawn(async {}).await;
 }
 
-/// Longest sleep of the timer task, so that a deadline set meanwhile is noticed.
-const TICK: Duration = Duration::from_millis(500);
-
-async fn tick_loop(shard: Rc<Shard>) {
-    loop {
-        let at = now();
-        let deadline = shard.core.borrow().deadline();
-        let nap = deadline.map_or(TICK, |d| at.until(d)).clamp(Duration::from_millis(1), TICK);
-        monoio::time::sleep(nap).await;
-        shard.turn(|core, now| core.tick(now));
-    }
-}
+/// Longest sleep of a shard: there are things to tidy up now and then.
+const NAP_MAX: Duration = Duration::from_millis(500);
 
 /// The others drain their rings without a word: until all that spilled has its place, look often.
 async fn unspill(shard: Rc<Shard>) {
@@ -223,6 +219,44 @@ async fn unspill(shard: Rc<Shard>) {
 }
 
 impl Shard {
+    /// Sleeps until something is ready or due.
+    async fn wait(&self, set: &TcpStream, tokens: &mut Vec<(u64, Interest)>) -> std::io::Result<()> {
+        self.ends.borrow().fall_asleep();
+        let mut nap = now().until(self.due());
+        if self.tasks.get() > 0 {
+            if let Ok(ready) = monoio::time::timeout(nap, set.readable(false)).await {
+                ready?;
+            }
+            nap = Duration::ZERO;
+        }
+        self.set.take(tokens, limits::TURN_INPUTS_MAX, nap);
+        self.ends.borrow().bell().wake();
+        Ok(())
+    }
+
+    /// When there is something to do, whatever others bring.
+    fn due(&self) -> Now {
+        self.core.borrow().deadline().map_or(self.look.get(), |due| due.min(self.look.get()))
+    }
+
+    /// Looks at what is due.
+    fn tick(self: &Rc<Self>, now: Now) {
+        if self.due() <= now {
+            self.look.set(now + NAP_MAX);
+            self.turn(|core, now| core.tick(now));
+        }
+    }
+
+    /// A task beside the loop.
+    fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+        let shard = self.clone();
+        shard.tasks.update(|n| n + 1);
+        monoio::spawn(async move {
+            task.await;
+            shard.tasks.update(|n| n - 1);
+        });
+    }
+
     /// One turn: `act` changes the core, then its outputs are carried out.
     fn turn<R>(self: &Rc<Self>, act: impl FnOnce(&mut ShardCore, Now) -> R) -> R {
         let now = self.batch.get().unwrap_or_else(now);
@@ -236,7 +270,7 @@ impl Shard {
         self.write();
         let mut ends = self.ends.borrow_mut();
         if ends.is_unflushed() && ends.flush() && !self.spilled.replace(true) {
-            monoio::spawn(unspill(self.clone()));
+            self.spawn(unspill(self.clone()));
         }
     }
 
@@ -301,7 +335,7 @@ impl Shard {
             self.close(id, reason, at_once);
         }
         for (endpoint, to) in outputs.connect.drain(..) {
-            monoio::spawn(connect(self.clone(), endpoint, to));
+            self.spawn(connect(self.clone(), endpoint, to));
         }
         for (to, message) in outputs.mesh.drain(..) {
             self.ends.borrow_mut().send(to, message);
@@ -318,7 +352,7 @@ impl Shard {
         for id in outputs.resume.drain(..) {
             // Not within this turn: the reader's buffer may be in use.
             let shard = self.clone();
-            monoio::spawn(async move {
+            self.spawn(async move {
                 shard.resume(id);
             });
         }

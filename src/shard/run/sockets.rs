@@ -132,7 +132,7 @@ impl Shard {
         warn!(%error, "cannot accept connections, pausing; raise the limit of open files (ulimit -n)");
         self.set.remove(self.listeners[i].as_raw_fd());
         let shard = self.clone();
-        monoio::spawn(async move {
+        self.spawn(async move {
             monoio::time::sleep(wait).await;
             // Fails only if no watch is left; then connections wait in the backlog.
             let _ = shard.set.add(shard.listeners[i].as_raw_fd(), Token::LISTENERS + i as u64);
@@ -213,7 +213,7 @@ impl Shard {
     fn pause(self: &Rc<Self>, id: ConnId, time: Duration) {
         self.stop_reading(id);
         let shard = self.clone();
-        monoio::spawn(async move {
+        self.spawn(async move {
             monoio::time::sleep(time).await;
             shard.resume(id);
         });
