@@ -35,10 +35,12 @@ use crate::base::tight::push_tight;
 use crate::room::effect::{Ask, Recipients};
 use ahash::AHashSet;
 use std::collections::VecDeque;
+use std::hint::black_box;
 use std::sync::Arc;
 
 /// One endpoint of the audience.
 #[derive(Debug)]
+#[repr(align(64))]
 pub struct Member {
     /// Who.
     pub endpoint: EndpointId,
@@ -60,7 +62,13 @@ pub struct Member {
     pub watched: bool,
 }
 
-const _: () = assert!(size_of::<Member>() <= 64, "a copy costs one line of cache here");
+const _: () = assert!(size_of::<Member>() == 64, "a copy costs one line of cache here");
+
+/// Octets that memory is fetched in.
+const CACHE_LINE: usize = 64;
+
+/// Members whose memory is fetched before the first of them gets its copy: what they need fits into the nearest cache.
+const WARM_TOGETHER: usize = 16;
 
 impl Member {
     /// A member from what was negotiated.
@@ -85,6 +93,15 @@ impl Member {
     #[must_use]
     pub fn takes(&self) -> &Takes {
         &self.takes
+    }
+
+    /// Looks at what a copy for this member needs, see [`Conns::warm`].
+    #[inline]
+    fn warm(&self, conns: &Conns) {
+        conns.warm(self.conn);
+        for line in self.preamble.chunks(CACHE_LINE) {
+            black_box(line[0]);
+        }
     }
 
     fn is_filling(&self, conns: &Conns, now: Now) -> bool {
@@ -252,7 +269,12 @@ impl Audience {
             followed,
         };
         match places {
-            None => self.members.iter_mut().for_each(|member| round.visit(member)),
+            None => {
+                for members in self.members.chunks_mut(WARM_TOGETHER) {
+                    members.iter().for_each(|member| member.warm(round.conns));
+                    members.iter_mut().for_each(|member| round.visit(member));
+                }
+            }
             Some(places) => {
                 for place in places {
                     if let Some(member) = self.members.get_mut(*place) {
@@ -493,7 +515,7 @@ impl Round<'_, '_> {
 
 fn skip(conns: &mut Conns, conn: ConnId) {
     if let Some(conn) = conns.get_mut(conn) {
-        conn.queue.skip();
+        conn.skip();
     }
 }
 

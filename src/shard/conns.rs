@@ -14,6 +14,8 @@ use crate::session::owed::Receipt;
 use crate::wire::msrp::frame::Framer;
 use bytes::Bytes;
 use smallvec::SmallVec;
+use std::hint::black_box;
+use std::mem::offset_of;
 
 /// Why a connection was closed; counted and logged by this name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -114,31 +116,42 @@ impl Unfinished {
     }
 }
 
-/// One connection. An idle one is 112 octets and nothing besides.
+/// One connection. An idle one is these two lines of cache and nothing besides; the fields up to `quiet_timer`, all
+/// that a copy needs, are in the first.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub struct Conn {
     /// What waits to be written.
     pub queue: Queue,
-    unfinished: Option<Box<Unfinished>>,
-    /// Endpoints whose session is bound here.
-    pub sessions: SmallVec<[EndpointId; 1]>,
-    /// Since when there is no session here, or something waits to be whole.
-    pub quiet_since: Now,
-    /// Requests in a row that found no session.
-    pub strays: u32,
-    /// Somebody will look at `quiet_since`.
-    pub quiet_timer: bool,
-    /// Something was queued here: what waits stays on this shard, so the connection moves no more.
-    pub spoken: bool,
-    /// A session was bound here once.
-    pub proven: bool,
     /// Set when nothing more is read or queued; the rest of the queue is still written.
     pub closing: Option<CloseReason>,
     dirty: bool,
     stall_timer: bool,
+    /// Something was queued here: what waits stays on this shard, so the connection moves no more.
+    pub spoken: bool,
+    /// Messages were left out since the queue last was low.
+    skipped: bool,
+    /// Several sessions are bound here.
+    shared: bool,
+    /// A session was bound here once.
+    pub proven: bool,
+    /// Somebody will look at `quiet_since`.
+    pub quiet_timer: bool,
+    unfinished: Option<Box<Unfinished>>,
+    sessions: SmallVec<[EndpointId; 1]>,
+    /// Since when there is no session here, or something waits to be whole.
+    pub quiet_since: Now,
+    /// Requests in a row that found no session.
+    pub strays: u32,
 }
 
-const _: () = assert!(size_of::<Slot>() <= 120, "every idle connection pays for it");
+const _: () = {
+    assert!(size_of::<Slot>() == 128, "every idle connection pays for it");
+    assert!(
+        offset_of!(Slot, conn) + offset_of!(Conn, unfinished) == 64,
+        "a copy costs one line of cache here"
+    );
+};
 
 impl Conn {
     /// What is unfinished here; begins with nothing.
@@ -154,6 +167,46 @@ impl Conn {
     /// Gives up what held the unfinished, if nothing is.
     pub fn settle(&mut self) {
         self.unfinished.take_if(|u| u.is_over());
+    }
+
+    /// Endpoints whose session is bound here.
+    #[must_use]
+    pub fn sessions(&self) -> &[EndpointId] {
+        &self.sessions
+    }
+
+    /// More than one session is bound here.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// A session is bound here.
+    pub fn add_session(&mut self, endpoint: EndpointId) {
+        self.sessions.push(endpoint);
+        self.shared = self.sessions.len() > 1;
+    }
+
+    /// It is no more.
+    pub fn remove_session(&mut self, endpoint: EndpointId) {
+        self.sessions.retain(|e| *e != endpoint);
+        self.shared = self.sessions.len() > 1;
+    }
+
+    /// None is bound here any more; those that were.
+    pub fn take_sessions(&mut self) -> SmallVec<[EndpointId; 1]> {
+        self.shared = false;
+        std::mem::take(&mut self.sessions)
+    }
+
+    /// A message was left out.
+    pub fn skip(&mut self) {
+        self.skipped = true;
+    }
+
+    /// Whether messages were left out and the queue has drained since; said once.
+    fn recovered(&mut self) -> bool {
+        self.skipped && self.queue.len() <= limits::QUEUE_BYTES_SOFT / 4 && std::mem::take(&mut self.skipped)
     }
 
     /// Why the next octets are not looked at.
@@ -212,6 +265,7 @@ pub struct Progress {
 }
 
 #[derive(Debug, Default)]
+#[repr(C, align(64))]
 struct Slot {
     generation: u32,
     conn: Option<Conn>,
@@ -271,6 +325,13 @@ impl Conns {
     pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
         let slot = self.slots.get_mut(id.slot as usize).filter(|s| s.generation == id.generation)?;
         slot.conn.as_mut()
+    }
+
+    /// Looks at a connection, so that it is in the cache when something is queued there. What is far apart in memory
+    /// is fetched at once if it is looked at in one go, and one after the other if much is done in between.
+    #[inline]
+    pub fn warm(&self, id: ConnId) {
+        black_box(self.slots.get(id.slot as usize).map(|slot| slot.generation));
     }
 
     /// Connections there are.
@@ -407,7 +468,7 @@ impl Conns {
         self.queued -= before - after;
         Progress {
             caught_up: before > limits::QUEUE_BYTES_FILLING && after <= limits::QUEUE_BYTES_FILLING,
-            recovered: conn.queue.recovered(),
+            recovered: conn.recovered(),
             left: after > 0,
         }
     }
@@ -470,5 +531,32 @@ mod tests {
         conns.look_again(id);
         conns.take_dirty(&mut round, &mut stalls);
         assert!(round.is_empty(), "who is gone is not written to");
+    }
+
+    #[test]
+    fn who_missed_something_has_recovered_once_when_its_queue_has_drained() {
+        // CHAT-CONG-01
+        let mut conns = Conns::default();
+        let id = conns.open(Now(0)).unwrap();
+        conns.push(Now(0), id, [&vec![0; limits::QUEUE_BYTES_SOFT], b"", b""]);
+        conns.get_mut(id).unwrap().skip();
+        assert!(!conns.wrote(Now(1), id, 1).recovered);
+        assert!(conns.wrote(Now(2), id, limits::QUEUE_BYTES_SOFT - 2).recovered);
+        assert!(!conns.wrote(Now(3), id, 1).recovered, "said once");
+    }
+
+    #[test]
+    fn a_connection_is_shared_while_several_sessions_are_bound_there() {
+        let mut conn = Conn::default();
+        let shared = |conn: &Conn| (conn.sessions().len(), conn.is_shared());
+        conn.add_session(EndpointId(1));
+        assert_eq!(shared(&conn), (1, false));
+        conn.add_session(EndpointId(2));
+        assert_eq!(shared(&conn), (2, true));
+        conn.remove_session(EndpointId(1));
+        assert_eq!(shared(&conn), (1, false));
+        conn.add_session(EndpointId(3));
+        assert_eq!(conn.take_sessions()[..], [EndpointId(2), EndpointId(3)]);
+        assert_eq!(shared(&conn), (0, false));
     }
 }

@@ -123,8 +123,6 @@ pub struct Queue {
     taken: u32,
     /// When octets last began to wait or were last taken by the peer.
     progress: Now,
-    /// Messages were left out since the queue last was low.
-    skipped: bool,
 }
 
 impl Queue {
@@ -251,16 +249,6 @@ impl Queue {
         self.progress
     }
 
-    /// A message was left out.
-    pub fn skip(&mut self) {
-        self.skipped = true;
-    }
-
-    /// Whether messages were left out and the queue has drained since; said once.
-    pub fn recovered(&mut self) -> bool {
-        self.skipped && self.len() <= limits::QUEUE_BYTES_SOFT / 4 && std::mem::take(&mut self.skipped)
-    }
-
     /// Drops everything that waits; returns how many octets that were.
     pub fn clear(&mut self) -> usize {
         let len = self.len();
@@ -368,11 +356,9 @@ mod tests {
         assert_eq!(q.level(soft + 1, soft), Level::Soft);
         assert_eq!(q.level(limits::QUEUE_BYTES_HARD + 1, soft), Level::Hard);
         q.push(Now(0), &mut pool, [&vec![0; soft], b"", b""]);
-        q.skip();
-        q.skip();
-        assert_eq!((q.level(1, soft), q.recovered()), (Level::Soft, false));
+        assert_eq!(q.level(1, soft), Level::Soft);
         q.wrote(Now(1), &mut pool, soft);
-        assert_eq!((q.recovered(), q.recovered()), (true, false));
+        assert_eq!(q.level(1, soft), Level::Low);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::base::entropy::Entropy;
 use crate::base::id::Token;
 use crate::base::limits;
 use crate::room::effect::Ask;
-use crate::shard::conns::Conns;
+use crate::shard::conns::{Conn, Conns};
 use crate::wire::msrp::encode;
 use crate::wire::msrp::head::FailureReport;
 use crate::wire::msrp::range::ByteRange;
@@ -167,8 +167,7 @@ impl<'s> Part<'s> {
         member: &Member,
         flag: Flag,
     ) {
-        let alone = conns.get(member.conn).is_some_and(|c| c.sessions.len() <= 1);
-        if !alone {
+        if conns.get(member.conn).is_some_and(Conn::is_shared) {
             return self.queue_apart(now, conns, entropy, member, flag);
         }
         let before = [self.start, &*member.preamble, self.tail];

@@ -35,6 +35,7 @@ use super::message::{FromShard, Grant, Outcome, ShardMessage, Terms, ToShard};
 use super::timers::{Timer, Timers};
 use crate::base::address::Address;
 use crate::base::clock::Now;
+use crate::base::decimal::with_digits;
 use crate::base::entropy::Entropy;
 use crate::base::flood::Floods;
 use crate::base::id::{ConnId, EndpointId, MessageNo, RoomId, SessionId, ShardId, Token};
@@ -497,7 +498,7 @@ impl ShardCore {
     fn quiet_due(&mut self, now: Now, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id).filter(|c| c.closing.is_none()) else { return };
         conn.quiet_timer = false;
-        let empty = conn.sessions.is_empty() && conn.opened_for().is_none();
+        let empty = conn.sessions().is_empty() && conn.opened_for().is_none();
         let unread = conn.unread();
         if !empty && unread == 0 {
             return;
@@ -574,7 +575,7 @@ impl ShardCore {
         for (endpoint, session) in &self.sessions {
             if let State::Bound(conn) = session.state {
                 let conn = self.conns.get(conn).expect("a bound session has a connection");
-                assert!(conn.sessions.contains(endpoint));
+                assert!(conn.sessions().contains(endpoint));
             }
             if let Some(place) = session.member {
                 let member = &self.audiences[&session.grant.room].members()[place];
@@ -589,9 +590,11 @@ impl ShardCore {
 
 /// Writes the URI of a session of ours (RFC 4975 §6).
 pub fn write_uri(out: &mut Vec<u8>, host: &str, port: u16, session: &SessionId) {
-    use std::io::Write as _;
-    // Writing into a Vec cannot fail.
-    let _ = write!(out, "msrp://{host}:{port}/");
+    out.extend_from_slice(b"msrp://");
+    out.extend_from_slice(host.as_bytes());
+    out.push(b':');
+    with_digits(port.into(), |digits| out.extend_from_slice(digits));
+    out.push(b'/');
     out.extend_from_slice(session.reveal());
     out.extend_from_slice(b";tcp");
 }

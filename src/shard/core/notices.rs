@@ -53,7 +53,7 @@ impl ShardCore {
                 let member = place.and_then(|m| self.audiences.get_mut(&room)?.member_mut(m));
                 if let (Some(member), Some(c)) = (member, self.conns.get_mut(conn)) {
                     member.skipped = member.skipped.saturating_add(1);
-                    c.queue.skip();
+                    c.skip();
                 }
                 continue;
             }

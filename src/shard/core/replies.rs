@@ -153,7 +153,7 @@ impl ShardCore {
         }
         let session = only_session_id(head.to_path).and_then(SessionId::parse);
         let Some(&endpoint) = session.and_then(|s| self.by_id.get(&s)) else { return };
-        if !conn.sessions.contains(&endpoint) {
+        if !conn.sessions().contains(&endpoint) {
             return;
         }
         if let Some(tid) = common_tid(head.tid) {

@@ -81,7 +81,7 @@ impl ShardCore {
             conn.settle();
             return flow;
         }
-        let sessions = !conn.sessions.is_empty();
+        let sessions = !conn.sessions().is_empty();
         // Whatever was consumed was whole: what is left is a new beginning.
         if sessions && (used > 0 || conn.unfinished().unread_mark == 0) {
             conn.quiet_since = now;
@@ -257,7 +257,7 @@ impl ShardCore {
         let Some(conn) = self.conns.get_mut(id) else { return Next::Stop };
         conn.strays = conn.strays.saturating_add(1);
         // Sessions of others may be here, and what one sent may cross its end (MSRP-CONN-06).
-        if conn.strays >= limits::CONN_STRAYS_MAX && conn.sessions.is_empty() {
+        if conn.strays >= limits::CONN_STRAYS_MAX && conn.sessions().is_empty() {
             self.close(now, id, CloseReason::Guessing, false);
             return Next::Stop;
         }

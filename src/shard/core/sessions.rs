@@ -205,7 +205,7 @@ impl ShardCore {
                 Found::Refused(Refusal::SessionElsewhere)
             }
             _ if unsettled => Found::Later(Wait::Terms(endpoint)),
-            _ if self.conns.get(conn).is_some_and(|c| c.sessions.len() >= limits::CONN_SESSIONS_MAX) => {
+            _ if self.conns.get(conn).is_some_and(|c| c.sessions().len() >= limits::CONN_SESSIONS_MAX) => {
                 Found::Refused(Refusal::SessionElsewhere)
             }
             _ => Found::Binds(endpoint),
@@ -277,7 +277,7 @@ impl ShardCore {
         session.state = State::Bound(conn);
         let room = session.grant.room;
         if let Some(c) = self.conns.get_mut(conn) {
-            c.sessions.push(endpoint);
+            c.add_session(endpoint);
             c.strays = 0;
             c.proven = true;
             if let Some(u) = c.unfinished_now() {
@@ -346,7 +346,7 @@ impl ShardCore {
             self.leave_audience(now, room, place);
         }
         let Some((id, c)) = conn.and_then(|id| Some((id, self.conns.get_mut(id)?))) else { return };
-        c.sessions.retain(|e| *e != endpoint);
+        c.remove_session(endpoint);
         if c.waits_no_more(|w| w == Wait::Verdicts(endpoint)) {
             self.outputs.resume.push(id);
         }
@@ -357,11 +357,11 @@ impl ShardCore {
                 u.endpoint = None;
             }
             let was_opened_for = unfinished.opened_for.take_if(|e| *e == endpoint).is_some();
-            if was_opened_for && c.sessions.is_empty() {
+            if was_opened_for && c.sessions().is_empty() {
                 return self.close(now, id, CloseReason::Unused, true);
             }
         }
-        if c.sessions.is_empty() && c.closing.is_none() {
+        if c.sessions().is_empty() && c.closing.is_none() {
             c.quiet_since = now;
             self.watch_quiet(id, now + limits::CONN_EMPTY);
         }
@@ -403,7 +403,7 @@ impl ShardCore {
     /// A connection ends: so do the sessions bound to it.
     pub(super) fn lose_sessions(&mut self, now: Now, id: ConnId, reason: CloseReason) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let sessions = std::mem::take(&mut conn.sessions);
+        let sessions = conn.take_sessions();
         let opened_for = conn.unfinished_now().and_then(|u| u.opened_for.take());
         let why = match reason {
             CloseReason::TooSlow => Ended::TooSlow,

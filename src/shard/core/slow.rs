@@ -9,12 +9,13 @@ use crate::base::limits;
 use crate::shard::conns::CloseReason;
 use crate::shard::message::Ended;
 use crate::shard::timers::Timer;
+use smallvec::SmallVec;
 
 impl ShardCore {
     /// A participant whose queue was too long for a while is told once what it missed (CHAT-CONG-01).
     pub(super) fn tell_left_out(&mut self, now: Now, id: ConnId) {
         let Some(conn) = self.conns.get(id) else { return };
-        for endpoint in conn.sessions.clone() {
+        for endpoint in SmallVec::<[_; 1]>::from_slice(conn.sessions()) {
             let Some(session) = self.sessions.get(&endpoint) else { continue };
             let audience = self.audiences.get_mut(&session.grant.room);
             let member = session.member.and_then(|m| audience?.member_mut(m));
@@ -22,7 +23,7 @@ impl ShardCore {
             if let Some(conn) = self.conns.get_mut(id).filter(|c| c.queue.len() > limits::QUEUE_BYTES_FILLING)
             {
                 // Many sessions here: the others are told when these notices have been taken.
-                conn.queue.skip();
+                conn.skip();
                 return;
             }
             let count = std::mem::take(&mut member.skipped);
@@ -54,7 +55,7 @@ impl ShardCore {
             return;
         }
         self.lose(now, endpoint, Ended::Missed(missed));
-        if self.conns.get(conn).is_some_and(|c| c.sessions.is_empty()) {
+        if self.conns.get(conn).is_some_and(|c| c.sessions().is_empty()) {
             self.close(now, conn, CloseReason::TooSlow, true);
         }
     }
