@@ -255,7 +255,8 @@ impl Desk {
         let tx = TxId(LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
         let Some((request, flow)) = transact::unmark(&transaction.original) else { return };
         self.answering.insert(tx, Answering::of(&transaction));
-        tokio::spawn(transact::serve(transaction, tx, self.shared.clone()));
+        // Some kilobytes, moved once and not with every step of spawning.
+        tokio::spawn(Box::pin(transact::serve(transaction, tx, self.shared.clone())));
         self.focus.handle(now(), Input::Request { tx, request, flow });
     }
 
@@ -277,7 +278,7 @@ impl Desk {
             match output {
                 Output::Respond { tx, response } => {
                     if let Some(answering) = self.answering.get(&tx) {
-                        answering.respond(&response);
+                        answering.respond(response);
                     }
                 }
                 Output::Send { id, request } => {

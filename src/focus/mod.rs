@@ -421,7 +421,8 @@ impl Focus {
         if !inside && core.config.host_of(&request.uri).is_none() {
             return core.respond(tx, Response::new(404));
         }
-        if !inside && core.merged.knows(core.now, request) {
+        // An INVITE is known by its call.
+        if !inside && request.method != Method::Invite && core.merged.knows(core.now, request) {
             return core.respond(tx, Response::new(482));
         }
         if request.method != Method::Invite && request.headers.get("Replaces").is_some() {
@@ -734,8 +735,9 @@ impl Config {
             return None;
         }
         let v6 = uri.host.contains(':');
-        let host = if v6 { format!("[{}]", uri.host) } else { uri.host.to_ascii_lowercase() };
-        let room = Address::parse(&format!("sip:{}@{host}", uri.user)).ok()?;
-        Some((room, uri.user.to_owned()))
+        let (open, close) = if v6 { ("[", "]") } else { ("", "") };
+        let mut address = ["sip:", uri.user, "@", open, uri.host, close].concat();
+        address[4 + uri.user.len()..].make_ascii_lowercase();
+        Some((Address::parse(&address).ok()?, uri.user.to_owned()))
     }
 }

@@ -17,7 +17,8 @@ use super::signalling::{
 };
 use crate::base::decimal::{push_ip, push_number};
 use crate::base::limits;
-use crate::base::octets::{halves, plain};
+use crate::base::octets::{Octets, halves, plain};
+use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -228,30 +229,49 @@ fn response(start: &str, mut headers: Headers, flaw: Option<&'static str>, body:
     Ok(Message::Response { code, headers, body: body.to_vec() })
 }
 
+/// Headers that stand once; the first of them always.
+const ONCE: [&str; 11] = [
+    "From",
+    "To",
+    "Call-ID",
+    "CSeq",
+    "Content-Length",
+    "Content-Type",
+    "Max-Forwards",
+    "Expires",
+    "Event",
+    "Session-Expires",
+    "Min-SE",
+];
+const ONCE_AND_ALWAYS: usize = 4;
+
+/// Visible characters of ASCII.
+const VISIBLE: Octets = Octets::alphanumeric_and(b"!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~");
+
 /// What every message has: Via, From, To, Call-ID and CSeq, the last four once (RFC 3261 §8.1.1).
 fn common(headers: &mut Headers, method: &str) -> Verdict<()> {
-    for name in ["From", "To", "Call-ID", "CSeq"] {
-        match headers.all(name).count() {
-            1 => {}
-            0 => return Err((400, "Missing header")),
-            _ => return Err((400, "Repeated header")),
-        }
-    }
-    for name in
-        ["Content-Length", "Content-Type", "Max-Forwards", "Expires", "Event", "Session-Expires", "Min-SE"]
-    {
-        if headers.all(name).count() > 1 {
+    let mut seen = [false; ONCE.len()];
+    for (name, _) in headers.iter() {
+        let once = ONCE.iter().position(|once| once.eq_ignore_ascii_case(name));
+        if once.is_some_and(|i| std::mem::replace(&mut seen[i], true)) {
             return Err((400, "Repeated header"));
         }
+    }
+    if !seen[..ONCE_AND_ALWAYS].iter().all(|seen| *seen) {
+        return Err((400, "Missing header"));
     }
     let mut top = None;
     for line in headers.all("Via") {
         let via = Via::parse(line).ok_or((400, "Bad Via"))?;
-        top.get_or_insert_with(|| via.text(0));
+        top.get_or_insert_with(|| (!via.is_canonical(line)).then(|| via.text(0)));
     }
-    headers.set("Via", top.ok_or((400, "Missing Via"))?);
+    if let Some(text) = top.ok_or((400, "Missing Via"))? {
+        headers.set("Via", text);
+    }
     let call_id = headers.get("Call-ID").unwrap_or("");
-    if call_id.is_empty() || call_id.contains(|c: char| c.is_whitespace() || c.is_control()) {
+    let word = VISIBLE.have_all(call_id.as_bytes())
+        || !call_id.contains(|c: char| c.is_whitespace() || c.is_control());
+    if call_id.is_empty() || !word {
         return Err((400, "Bad Call-ID"));
     }
     let cseq = headers.get("CSeq").unwrap_or("");
@@ -394,6 +414,7 @@ pub fn stamp(headers: &mut Headers, source: SocketAddr) -> SocketAddr {
         push_number(&mut text, source.port().into());
     }
     let port = if wants_port { source.port() } else { via.port().unwrap_or(5060) };
+    drop(via);
     headers.set("Via", text);
     SocketAddr::new(source.ip(), port)
 }
@@ -417,7 +438,7 @@ struct Via<'a> {
     transport: &'a str,
     /// `host` or `host:port`, without the blanks that may stand around the colon.
     sent_by: Cow<'a, str>,
-    params: Vec<Cow<'a, str>>,
+    params: SmallVec<[Cow<'a, str>; 4]>,
 }
 
 impl<'a> Via<'a> {
@@ -432,7 +453,7 @@ impl<'a> Via<'a> {
         let mut pieces = split(rest, b';');
         let sent_by = without_blanks(pieces.next()?);
         host_port(&sent_by)?;
-        let mut params = Vec::with_capacity(4);
+        let mut params = SmallVec::new();
         for piece in pieces {
             let (name, value) = halves(piece, b'=').unwrap_or((piece, ""));
             let name = name.trim_ascii_end();
@@ -445,10 +466,21 @@ impl<'a> Via<'a> {
         is_token(transport).then_some(Self { transport, sent_by, params })
     }
 
+    /// Whether the text that was read is in the canonical spelling: to get there would only make it shorter.
+    fn is_canonical(&self, text: &str) -> bool {
+        let blank = "SIP/2.0/".len() + self.transport.len();
+        text.starts_with("SIP/2.0/") && text.as_bytes().get(blank) == Some(&b' ') && text.len() == self.len()
+    }
+
+    /// Octets of the canonical spelling.
+    fn len(&self) -> usize {
+        let params = self.params.iter().map(|p| p.len() + 1).sum::<usize>();
+        "SIP/2.0/ ".len() + self.transport.len() + self.sent_by.len() + params
+    }
+
     /// In the canonical spelling, with room for so many octets more.
     fn text(&self, more: usize) -> String {
-        let params = self.params.iter().map(|p| p.len() + 1).sum::<usize>();
-        let mut out = String::with_capacity(9 + self.transport.len() + self.sent_by.len() + params + more);
+        let mut out = String::with_capacity(self.len() + more);
         ["SIP/2.0/", self.transport, " ", &self.sent_by].into_iter().for_each(|part| out.push_str(part));
         for param in &self.params {
             out.push(';');

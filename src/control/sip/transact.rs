@@ -110,13 +110,13 @@ impl Answering {
     }
 
     /// Hands a response to the transaction, which sends and repeats it.
-    pub(super) fn respond(&self, response: &Response) {
+    pub(super) fn respond(&self, response: Response) {
         let copied = self.copied.iter().map(|header| match header {
             lib::Header::To(to) => lib::Header::To(tagged(to.value(), response.to_tag.as_deref()).into()),
             header => header.clone(),
         });
-        let own = response.headers.iter().map(|(name, value)| make_header(name, value.to_owned()));
-        let body = response.body.clone().into_bytes();
+        let own = library_lines(response.headers);
+        let body = response.body.into_bytes();
         let server = lib::Header::Server(String::from("openmsrp").into());
         let length = lib::Header::ContentLength(body.len().to_string().into());
         let headers = lib::Headers(copied.chain(own).chain([server, length]).collect());
@@ -134,7 +134,7 @@ fn tagged(to: &str, tag: Option<&str>) -> String {
     if NameAddr::parse(to).is_some_and(|t| t.param("tag").is_some()) {
         return to.to_owned();
     }
-    tag.map_or(to.to_owned(), |tag| format!("{to};tag={tag}"))
+    tag.map_or(to.to_owned(), |tag| [to, ";tag=", tag].concat())
 }
 
 /// Runs a server transaction to its end and tells the loop what the focus must know.

@@ -5,6 +5,7 @@ use super::{
     SdpError, Setup, TypeList,
 };
 use crate::base::limits::{SDP_BYTES_MAX, SDP_MEDIA_MAX};
+use crate::base::octets::Octets;
 use sdp_types::{Attribute, Session};
 use std::borrow::Cow;
 
@@ -204,6 +205,9 @@ fn path(text: &str, secure: bool) -> Result<String, MediaProblem> {
     Ok(uris.join(" "))
 }
 
+/// What a URI in a path holds: visible characters of ASCII but for these four: `<>"\`.
+const URI: Octets = Octets::alphanumeric_and(b"!#$%&'()*+,-./:;=?@[]^_`{|}~");
+
 /// Whether an MSRP URI is `msrps`, or nothing if it is no MSRP URI with host, port and transport.
 /// Only its outline is checked here (MSRP-URI-02): `wire::msrp` reads it when a connection is made.
 fn scheme_of(uri: &str) -> Option<bool> {
@@ -221,7 +225,7 @@ fn scheme_of(uri: &str) -> Option<bool> {
         host.starts_with('[') == host.ends_with(']') && (host.starts_with('[') || !host.contains(':'));
     let port_fits =
         !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
-    let clean = uri.bytes().all(|b| b.is_ascii_graphic() && !b"<>\"\\".contains(&b));
+    let clean = URI.have_all(uri.as_bytes());
     let good =
         clean && !host.is_empty() && whole_v6 && port_fits && !params.is_empty() && !userinfo.contains(':');
     good.then_some(secure)
