@@ -258,6 +258,8 @@ pub enum ShardMessage {
         room: RoomId,
         /// Who.
         endpoint: EndpointId,
+        /// Where it was. It may be bound elsewhere by now, and what is said of that may come first.
+        at: ShardId,
     },
     /// Home → session's shard: the endpoint gets every message after `after`.
     Admit {

@@ -99,9 +99,13 @@ impl World {
     }
 
     fn bye(&mut self, i: usize, name: &str) {
+        self.ask_bye(i, name);
+        self.seats[i].agent.call = None;
+    }
+
+    fn ask_bye(&mut self, i: usize, name: &str) {
         let text = self.text(i, name, "BYE", "", "");
         self.ask(i, name, What::Bye, text);
-        self.seats[i].agent.call = None;
     }
 
     /// Nothing of MSRP is left.
@@ -245,6 +249,8 @@ impl World {
             What::Reinvite => self.reinvited(i, tx, asked, response),
             What::Refresh(method) => self.refreshed(i, tx, asked, method, response),
             What::Subscribe => self.subscribed(i, &asked.call, response),
+            // A later request of the dialog came first, so this one was not looked at (RFC 3261 §12.2.2).
+            What::Bye if response.code == 500 => self.ask_bye(i, &asked.call),
             What::Bye | What::Refer => {}
         }
     }

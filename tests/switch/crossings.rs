@@ -350,3 +350,67 @@ fn a_new_session_is_found_where_a_claim_has_taken_the_old_one() {
     w.cross_all();
     assert_eq!(w.frames(second.end)[0].what, "200");
 }
+
+#[test]
+fn a_new_session_may_be_opened_on_a_connection_of_another_shard_while_the_old_one_is_bound() {
+    // MSRP-CONN-01 MSRP-CONN-05 SDP-06
+    let mut w = World::new(2);
+    let home = w.home(ROOM);
+    let mut a = Person::enters_at(&mut w, home, ROOM, "a");
+    let b = Person::enters_at(&mut w, home, ROOM, "b");
+    let (old, old_end) = (a.clone(), a.end);
+    a.session = revise(&mut w, a.endpoint, terms("a"));
+    a.end = settled(&mut w, 1 - home);
+    w.delayed = true;
+    w.write(a.end, &a.request("bind0001", "SEND", "Message-ID: bind\r\nByte-Range: 1-0/0\r\n", None, '$'));
+    w.cross((1 - home, home));
+    w.cross((home, 1 - home));
+    assert_eq!(w.frames(a.end)[0].what, "200");
+    // The old connection closes: that it was the session's is no news any more.
+    w.hang_up(old_end);
+    w.cross_all();
+    w.delayed = false;
+    b.says(&mut w, 1, "where are you?");
+    assert_eq!(a.hears(&mut w), [b.wrapped("where are you?")]);
+    a.says(&mut w, 1, "over here");
+    assert_eq!(a.answers(&mut w), [("t0000001".into(), "200".into())]);
+    assert_eq!(b.hears(&mut w), [a.wrapped("over here")]);
+    let end = w.connect(home);
+    w.write(end, &old.request("late", "SEND", "", None, '$'));
+    assert_eq!(w.frames(end)[0].what, "481", "the old session is over");
+    a.leaves(&mut w);
+    b.leaves(&mut w);
+    all_gone(&w);
+}
+
+#[test]
+fn that_a_session_ended_on_its_old_shard_may_be_heard_after_it_was_bound_on_another() {
+    // MSRP-CONN-05
+    let mut w = World::new(3);
+    let home = w.home(ROOM);
+    let (from, to) = ((home + 1) % 3, (home + 2) % 3);
+    // A session that a claim has taken to a shard which is not the room's home.
+    let mut a = granted(&mut w, "a", 0, Some(terms("a")));
+    a.end = settled(&mut w, from);
+    a.binds(&mut w);
+    assert_eq!(w.frames(a.end).len(), 0);
+    let b = Person::enters_at(&mut w, home, ROOM, "b");
+    a.session = revise(&mut w, a.endpoint, terms("a"));
+    a.end = settled(&mut w, to);
+    w.delayed = true;
+    w.write(a.end, &a.request("bind0001", "SEND", "Message-ID: bind\r\nByte-Range: 1-0/0\r\n", None, '$'));
+    w.cross((to, from));
+    w.cross((from, to));
+    // The room hears of the new binding first, and of what is begun there.
+    let text = a.wrapped("hello");
+    let (begins, ends) = text.as_bytes().split_at(text.len() - 2);
+    w.write(a.end, &a.chunk("aaaa", "mmmm", "1-*/*", begins, '+'));
+    w.cross((to, home));
+    w.cross((from, home));
+    w.write(a.end, &a.chunk("bbbb", "mmmm", &format!("{}-*/*", begins.len() + 1), ends, '$'));
+    w.cross_all();
+    w.delayed = false;
+    assert_eq!(b.hears(&mut w).concat(), text);
+    b.says(&mut w, 1, "hello yourself");
+    assert_eq!(a.hears(&mut w), [b.wrapped("hello yourself")]);
+}

@@ -419,7 +419,7 @@ impl ShardCore {
             ShardMessage::Disclose { number, disclosure } => self.disclose(number, disclosure),
             ShardMessage::Notice(notice) => self.notice(now, notice),
             ShardMessage::Bind { room, endpoint, at } => self.room_bind(now, room, endpoint, at),
-            ShardMessage::Unbind { room, endpoint } => self.room_unbind(now, room, endpoint),
+            ShardMessage::Unbind { room, endpoint, at } => self.room_unbind(now, room, endpoint, at),
             ShardMessage::Admit { endpoint, number, after } => self.admit(endpoint, number, after),
             ShardMessage::Evict { endpoint } => self.evict(now, endpoint),
             ShardMessage::Forget { endpoint } => {
@@ -445,7 +445,7 @@ impl ShardCore {
             ShardMessage::Room { endpoint, by } => self.has_room(now, endpoint, by),
             ShardMessage::GoOn { endpoint } => self.read_on(endpoint),
             ShardMessage::HandOver(_) => {} // Carried by the runtime, see `arrived`.
-            ShardMessage::Claim { session, conn, at } => self.claim(session, conn, at),
+            ShardMessage::Claim { session, conn, at } => self.claim(now, session, conn, at),
             ShardMessage::Claimed { conn, grant } => self.claimed(now, conn, grant),
         }
     }

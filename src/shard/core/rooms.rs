@@ -502,9 +502,11 @@ impl ShardCore {
         }
     }
 
-    /// The session of an endpoint ended.
-    pub(super) fn room_unbind(&mut self, now: Now, room: RoomId, endpoint: EndpointId) {
-        self.run(now, room, Command::Unbind { endpoint }, None);
+    /// The session of an endpoint on `at` ended.
+    pub(super) fn room_unbind(&mut self, now: Now, room: RoomId, endpoint: EndpointId, at: ShardId) {
+        if self.shard_of(room, endpoint) == Some(at) {
+            self.run(now, room, Command::Unbind { endpoint }, None);
+        }
     }
 
     /// The shard that was to hold the endpoint's session refused: it is no member.

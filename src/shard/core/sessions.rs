@@ -166,7 +166,7 @@ impl ShardCore {
         }
         self.detach(now, endpoint);
         if bound {
-            self.tell(now, room.home(), ShardMessage::Unbind { room, endpoint });
+            self.tell(now, room.home(), ShardMessage::Unbind { room, endpoint, at: self.config.id });
         }
         let Some(session) = self.sessions.get_mut(&endpoint) else { return };
         let old = std::mem::replace(&mut session.grant.session, id);
@@ -233,12 +233,18 @@ impl ShardCore {
     }
 
     /// Another shard's connection names a session of ours: it goes there, if nobody has it.
-    pub(super) fn claim(&mut self, id: SessionId, conn: ConnId, at: ShardId) {
+    /// If it is to take the place of one that is bound here, that one ends.
+    pub(super) fn claim(&mut self, now: Now, id: SessionId, conn: ConnId, at: ShardId) {
         let endpoint = self.by_id.get(&id).copied();
+        let session = endpoint.and_then(|e| self.sessions.get(&e));
+        let replaces = session.is_some_and(|s| s.next.as_ref().is_some_and(|next| next.id == id));
+        if let (true, Some(endpoint)) = (replaces, endpoint) {
+            self.replace(now, endpoint);
+        }
         let session = endpoint.and_then(|e| self.sessions.get(&e));
         let grant = match session {
             None => Err(Refusal::NoSession),
-            Some(s) if matches!(s.state, State::Granted(_)) && s.next.is_none() => {
+            Some(s) if replaces || matches!(s.state, State::Granted(_)) && s.next.is_none() => {
                 Ok(Box::new(s.grant.clone()))
             }
             Some(_) => Err(Refusal::SessionElsewhere),
@@ -304,7 +310,7 @@ impl ShardCore {
         let member = session.member.and_then(|m| self.audiences.get(&room)?.members().get(m));
         let after = member.map(|m| (m.number, m.after));
         self.detach(now, endpoint);
-        self.tell(now, room.home(), ShardMessage::Unbind { room, endpoint });
+        self.tell(now, room.home(), ShardMessage::Unbind { room, endpoint, at: self.config.id });
         let session = self.sessions.get_mut(&endpoint)?;
         let Replacement { id, terms, .. } = *next;
         let old = std::mem::replace(&mut session.grant.session, id);
@@ -428,7 +434,7 @@ impl ShardCore {
         let Some(session) = self.sessions.get_mut(&endpoint) else { return };
         self.by_id.remove(&session.grant.session);
         if was_bound {
-            self.tell(now, room.home(), ShardMessage::Unbind { room, endpoint });
+            self.tell(now, room.home(), ShardMessage::Unbind { room, endpoint, at: self.config.id });
         }
         let Some(session) = self.sessions.get_mut(&endpoint) else { return };
         match session.next.take() {
