@@ -414,3 +414,44 @@ fn that_a_session_ended_on_its_old_shard_may_be_heard_after_it_was_bound_on_anot
     b.says(&mut w, 1, "hello yourself");
     assert_eq!(a.hears(&mut w), [b.wrapped("hello yourself")]);
 }
+
+#[test]
+fn a_connection_waits_for_no_session_that_was_bound_anew_elsewhere() {
+    // CHAT-CONG-01
+    let mut w = World::new(2);
+    let rooms: Vec<String> = (0..20).map(|i| format!("sip:r{i}@chat.example.com")).collect();
+    let here = rooms.iter().find(|r| w.home(r) == 0).unwrap().clone();
+    let there = rooms.iter().find(|r| w.home(r) == 1).unwrap().clone();
+    let first = Person::enters_at(&mut w, 0, &here, "a");
+    let (endpoint, session) = w.invite_as(&there, "a", Some(terms("a")));
+    let mut second =
+        Person { name: "a".into(), room: there.clone(), endpoint, session: session.unwrap(), end: first.end };
+    second.binds(&mut w);
+    // Too many messages without a verdict: the connection waits.
+    let most = limits::VERDICTS_PENDING_MAX as u32;
+    w.delayed = true;
+    (0..most).for_each(|n| second.says(&mut w, n, "hurry"));
+    assert_eq!(w.ends[first.end].flow, Some(Flow::Wait));
+    (0..2).for_each(|n| first.says(&mut w, 900 + n, "from the other room"));
+    // Their session goes to a connection of its own and owes as much at once.
+    let revise = ToShard::Revise {
+        endpoint,
+        room: address(&there),
+        terms: Box::new(terms("a")),
+        rebind: Some(GrantNo(1)),
+    };
+    w.tell(1, revise);
+    w.cross((1, 0));
+    second.session = w.granted(endpoint).unwrap();
+    second.end = w.connect(0);
+    let body = second.wrapped("again");
+    let mut burst =
+        second.request("bind0001", "SEND", "Message-ID: bind\r\nByte-Range: 1-0/0\r\n", None, '$');
+    (0..most).for_each(|n| burst.extend(second.message(n, "", &body)));
+    w.write(second.end, &burst);
+    w.cross_all();
+    w.delayed = false;
+    assert_eq!(second.answers(&mut w).len(), 1 + most as usize);
+    let answered: Vec<_> = first.answers(&mut w).into_iter().map(|(tid, _)| tid).collect();
+    assert!(answered.ends_with(&["t0000900".into(), "t0000901".into()]), "{answered:?}");
+}

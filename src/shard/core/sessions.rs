@@ -353,6 +353,10 @@ impl ShardCore {
         }
         let Some((id, c)) = conn.and_then(|id| Some((id, self.conns.get_mut(id)?))) else { return };
         c.remove_session(endpoint);
+        if let Some(unfinished) = c.unfinished_now() {
+            // What it owes from now on, it owes elsewhere.
+            unfinished.owes.take_if(|e| *e == endpoint);
+        }
         if c.waits_no_more(|w| w == Wait::Verdicts(endpoint)) {
             self.outputs.resume.push(id);
         }
