@@ -31,6 +31,19 @@ impl Octets {
         Self(table)
     }
 
+    /// Visible characters of ASCII but for these.
+    #[must_use]
+    pub const fn visible_but(others: &[u8]) -> Self {
+        let Self(others) = Self::these(others);
+        let mut table = [false; 256];
+        let mut b = 0;
+        while b < 128 {
+            table[b] = (b as u8).is_ascii_graphic() && !others[b];
+            b += 1;
+        }
+        Self(table)
+    }
+
     /// Whether `octet` is one of them.
     #[must_use]
     #[inline]
@@ -77,6 +90,7 @@ mod tests {
     fn a_set_holds_what_it_was_made_of_and_nothing_else() {
         const NAMES: Octets = Octets::alphanumeric_and(b"-_\xff");
         const MARKS: Octets = Octets::these(b"<>");
+        const VISIBLE: Octets = Octets::visible_but(b"<>");
         for octet in 0..=u8::MAX {
             assert_eq!(
                 NAMES.has(octet),
@@ -84,6 +98,7 @@ mod tests {
                 "{octet}"
             );
             assert_eq!(MARKS.has(octet), octet == b'<' || octet == b'>', "{octet}");
+            assert_eq!(VISIBLE.has(octet), (b'!'..=b'~').contains(&octet) && !MARKS.has(octet), "{octet}");
         }
         assert!(NAMES.have_all(b"x-1") && NAMES.have_all(b"") && !NAMES.have_all(b"x.1"));
         assert!(MARKS.have_any(b"x>") && !MARKS.have_any(b"") && !MARKS.have_any(b"x"));

@@ -735,9 +735,8 @@ impl Config {
             return None;
         }
         let v6 = uri.host.contains(':');
-        let (open, close) = if v6 { ("[", "]") } else { ("", "") };
-        let mut address = ["sip:", uri.user, "@", open, uri.host, close].concat();
-        address[4 + uri.user.len()..].make_ascii_lowercase();
-        Some((Address::parse(&address).ok()?, uri.user.to_owned()))
+        let host = if v6 { format!("[{}]", uri.host) } else { uri.host.to_ascii_lowercase() };
+        let room = Address::parse(&format!("sip:{}@{host}", uri.user)).ok()?;
+        Some((room, uri.user.to_owned()))
     }
 }

@@ -10,22 +10,23 @@ use openmsrp::shard::message::{FromShard, Terms, ToShard};
 use std::time::Duration;
 
 fn granted(w: &mut World, name: &str, end: usize, terms: Option<Terms>) -> Person {
-    let (endpoint, session) = w.invite_as(ROOM, name, terms);
-    Person { name: name.into(), room: ROOM.into(), endpoint, session: session.unwrap(), end }
+    granted_in(w, ROOM, name, end, terms)
+}
+
+fn granted_in(w: &mut World, room: &str, name: &str, end: usize, terms: Option<Terms>) -> Person {
+    let (endpoint, session) = w.invite_as(room, name, terms);
+    Person { name: name.into(), room: room.into(), endpoint, session: session.unwrap(), end }
 }
 
 fn revise(w: &mut World, who: EndpointId, terms: Terms) -> SessionId {
-    let home = w.home(ROOM);
-    w.tell(
-        home,
-        ToShard::Revise {
-            endpoint: who,
-            room: address(ROOM),
-            terms: Box::new(terms),
-            rebind: Some(GrantNo(1)),
-        },
-    );
+    ask_for_another(w, ROOM, who, terms);
     w.granted(who).unwrap()
+}
+
+fn ask_for_another(w: &mut World, room: &str, who: EndpointId, terms: Terms) {
+    let (home, rebind) = (w.home(room), Some(GrantNo(1)));
+    let revise = ToShard::Revise { endpoint: who, room: address(room), terms: Box::new(terms), rebind };
+    w.tell(home, revise);
 }
 
 fn passive(name: &str) -> Terms {
@@ -317,36 +318,20 @@ fn a_recipient_that_takes_an_octet_at_a_time_does_not_hold_up_a_long_message() {
 fn a_new_session_is_found_where_a_claim_has_taken_the_old_one() {
     // MSRP-CONN-05 SDP-06
     let mut w = World::new(2);
-    let rooms: Vec<String> = (0..20).map(|i| format!("sip:r{i}@chat.example.com")).collect();
-    let here = rooms.iter().find(|r| w.home(r) == 0).unwrap().clone();
-    let there = rooms.iter().find(|r| w.home(r) == 1).unwrap().clone();
+    let (here, there) = (w.room_at(0), w.room_at(1));
     let first = Person::enters_at(&mut w, 0, &here, "a");
-    let (endpoint, session) = w.invite_as(&there, "a", Some(terms("a")));
+    let mut second = granted_in(&mut w, &there, "a", first.end, Some(terms("a")));
     w.delayed = true;
-    let mut second =
-        Person { name: "a".into(), room: there.clone(), endpoint, session: session.unwrap(), end: first.end };
-    w.write(
-        first.end,
-        &second.request("bind0001", "SEND", "Message-ID: bind\r\nByte-Range: 1-0/0\r\n", None, '$'),
-    );
+    w.write(first.end, &second.binding("bind0001"));
     // The claim crosses and the session is bound here, but its room does not know yet.
     w.cross((0, 1));
     w.cross((1, 0));
     assert_eq!(w.frames(first.end)[0].what, "200");
-    let revise = ToShard::Revise {
-        endpoint,
-        room: address(&there),
-        terms: Box::new(terms("a")),
-        rebind: Some(GrantNo(1)),
-    };
-    w.tell(1, revise);
+    ask_for_another(&mut w, &there, second.endpoint, terms("a"));
     w.cross_all();
-    second.session = w.granted(endpoint).unwrap();
+    second.session = w.granted(second.endpoint).unwrap();
     second.end = w.connect(1);
-    w.write(
-        second.end,
-        &second.request("bind0002", "SEND", "Message-ID: bind\r\nByte-Range: 1-0/0\r\n", None, '$'),
-    );
+    w.write(second.end, &second.binding("bind0002"));
     w.cross_all();
     assert_eq!(w.frames(second.end)[0].what, "200");
 }
@@ -362,7 +347,7 @@ fn a_new_session_may_be_opened_on_a_connection_of_another_shard_while_the_old_on
     a.session = revise(&mut w, a.endpoint, terms("a"));
     a.end = settled(&mut w, 1 - home);
     w.delayed = true;
-    w.write(a.end, &a.request("bind0001", "SEND", "Message-ID: bind\r\nByte-Range: 1-0/0\r\n", None, '$'));
+    w.write(a.end, &a.binding("bind0001"));
     w.cross((1 - home, home));
     w.cross((home, 1 - home));
     assert_eq!(w.frames(a.end)[0].what, "200");
@@ -398,7 +383,7 @@ fn that_a_session_ended_on_its_old_shard_may_be_heard_after_it_was_bound_on_anot
     a.session = revise(&mut w, a.endpoint, terms("a"));
     a.end = settled(&mut w, to);
     w.delayed = true;
-    w.write(a.end, &a.request("bind0001", "SEND", "Message-ID: bind\r\nByte-Range: 1-0/0\r\n", None, '$'));
+    w.write(a.end, &a.binding("bind0001"));
     w.cross((to, from));
     w.cross((from, to));
     // The room hears of the new binding first, and of what is begun there.
@@ -419,13 +404,9 @@ fn that_a_session_ended_on_its_old_shard_may_be_heard_after_it_was_bound_on_anot
 fn a_connection_waits_for_no_session_that_was_bound_anew_elsewhere() {
     // CHAT-CONG-01
     let mut w = World::new(2);
-    let rooms: Vec<String> = (0..20).map(|i| format!("sip:r{i}@chat.example.com")).collect();
-    let here = rooms.iter().find(|r| w.home(r) == 0).unwrap().clone();
-    let there = rooms.iter().find(|r| w.home(r) == 1).unwrap().clone();
+    let (here, there) = (w.room_at(0), w.room_at(1));
     let first = Person::enters_at(&mut w, 0, &here, "a");
-    let (endpoint, session) = w.invite_as(&there, "a", Some(terms("a")));
-    let mut second =
-        Person { name: "a".into(), room: there.clone(), endpoint, session: session.unwrap(), end: first.end };
+    let mut second = granted_in(&mut w, &there, "a", first.end, Some(terms("a")));
     second.binds(&mut w);
     // Too many messages without a verdict: the connection waits.
     let most = limits::VERDICTS_PENDING_MAX as u32;
@@ -434,19 +415,12 @@ fn a_connection_waits_for_no_session_that_was_bound_anew_elsewhere() {
     assert_eq!(w.ends[first.end].flow, Some(Flow::Wait));
     (0..2).for_each(|n| first.says(&mut w, 900 + n, "from the other room"));
     // Their session goes to a connection of its own and owes as much at once.
-    let revise = ToShard::Revise {
-        endpoint,
-        room: address(&there),
-        terms: Box::new(terms("a")),
-        rebind: Some(GrantNo(1)),
-    };
-    w.tell(1, revise);
+    ask_for_another(&mut w, &there, second.endpoint, terms("a"));
     w.cross((1, 0));
-    second.session = w.granted(endpoint).unwrap();
+    second.session = w.granted(second.endpoint).unwrap();
     second.end = w.connect(0);
     let body = second.wrapped("again");
-    let mut burst =
-        second.request("bind0001", "SEND", "Message-ID: bind\r\nByte-Range: 1-0/0\r\n", None, '$');
+    let mut burst = second.binding("bind0001");
     (0..most).for_each(|n| burst.extend(second.message(n, "", &body)));
     w.write(second.end, &burst);
     w.cross_all();

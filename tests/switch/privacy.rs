@@ -109,10 +109,7 @@ fn a_disclosure_that_crosses_a_claim_arrives() {
     w.octets(end);
     let hidden = Hidden::granted(&mut w, end);
     w.delayed = true;
-    w.write(
-        end,
-        &hidden.0.request("bind0001", "SEND", "Message-ID: bind\r\nByte-Range: 1-0/0\r\n", None, '$'),
-    );
+    w.write(end, &hidden.0.binding("bind0001"));
     w.cross((1 - home, home));
     hidden.discloses(&mut w);
     w.cross_all();

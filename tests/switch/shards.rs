@@ -110,9 +110,7 @@ fn a_connection_that_cannot_move_gets_the_session_instead() {
     // MSRP-CONN-01
     let mut w = World::new(2);
     // Two rooms with different homes, both entered over one connection.
-    let rooms: Vec<String> = (0..20).map(|i| format!("sip:r{i}@chat.example.com")).collect();
-    let here = rooms.iter().find(|r| w.home(r) == 0).unwrap().clone();
-    let there = rooms.iter().find(|r| w.home(r) == 1).unwrap().clone();
+    let (here, there) = (w.room_at(0), w.room_at(1));
     let a1 = Person::enters_at(&mut w, 0, &here, "a");
     let (endpoint, session) = w.invite_as(&there, "a", Some(terms("a")));
     let a2 =

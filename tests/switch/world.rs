@@ -153,6 +153,12 @@ impl World {
         home(&address(room), self.cores.len() as u16).index()
     }
 
+    /// A room whose home is this shard.
+    pub(crate) fn room_at(&self, shard: usize) -> String {
+        let mut rooms = (0..20).map(|i| format!("sip:r{i}@chat.example.com"));
+        rooms.find(|room| self.home(room) == shard).expect("each shard is the home of one of them")
+    }
+
     pub(crate) fn tell(&mut self, shard: usize, command: ToShard) {
         self.cores[shard].command(self.now, command);
         self.settle();
@@ -469,13 +475,15 @@ impl Person {
     }
 
     pub(crate) fn binds(&self, w: &mut World) {
-        w.write(
-            self.end,
-            &self.request("bind0001", "SEND", "Message-ID: bind\r\nByte-Range: 1-0/0\r\n", None, '$'),
-        );
+        w.write(self.end, &self.binding("bind0001"));
         let frames = w.frames(self.end);
         assert_eq!(frames.len(), 1, "{} is bound by one answer", self.name);
         assert_eq!((frames[0].what.as_str(), frames[0].tid.as_str()), ("200", "bind0001"));
+    }
+
+    /// The first request of a session.
+    pub(crate) fn binding(&self, tid: &str) -> Vec<u8> {
+        self.request(tid, "SEND", "Message-ID: bind\r\nByte-Range: 1-0/0\r\n", None, '$')
     }
 
     pub(crate) fn our_uri(&self) -> String {

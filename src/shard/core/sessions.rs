@@ -45,6 +45,11 @@ impl Session {
     fn wants(&self, to: SocketAddr) -> bool {
         self.grant.terms.as_ref().is_some_and(|t| t.connect_to == Some(to))
     }
+
+    /// Whether this is the session that is to take its place.
+    fn is_followed_by(&self, id: SessionId) -> bool {
+        self.next.as_ref().is_some_and(|next| next.id == id)
+    }
 }
 
 impl ShardCore {
@@ -166,7 +171,7 @@ impl ShardCore {
         }
         self.detach(now, endpoint);
         if bound {
-            self.tell(now, room.home(), ShardMessage::Unbind { room, endpoint, at: self.config.id });
+            self.tell_unbound(now, room, endpoint);
         }
         let Some(session) = self.sessions.get_mut(&endpoint) else { return };
         let old = std::mem::replace(&mut session.grant.session, id);
@@ -192,7 +197,7 @@ impl ShardCore {
         let Some(id) = id else { return Found::Refused(Refusal::NoSession) };
         let Some(&endpoint) = self.by_id.get(&id) else { return self.find_elsewhere(conn, id) };
         let Some(session) = self.sessions.get(&endpoint) else { return Found::Refused(Refusal::NoSession) };
-        let is_next = session.next.as_ref().is_some_and(|next| next.id == id);
+        let is_next = session.is_followed_by(id);
         // A replacement always has terms.
         let unsettled = !is_next && session.grant.terms.is_none();
         match session.state {
@@ -232,30 +237,27 @@ impl ShardCore {
         self.outputs.mesh.push((session.shard(), ShardMessage::Claim { session, conn, at }));
     }
 
-    /// Another shard's connection names a session of ours: it goes there, if nobody has it.
-    /// If it is to take the place of one that is bound here, that one ends.
+    /// Another shard's connection names a session of ours.
     pub(super) fn claim(&mut self, now: Now, id: SessionId, conn: ConnId, at: ShardId) {
-        let endpoint = self.by_id.get(&id).copied();
-        let session = endpoint.and_then(|e| self.sessions.get(&e));
-        let replaces = session.is_some_and(|s| s.next.as_ref().is_some_and(|next| next.id == id));
-        if let (true, Some(endpoint)) = (replaces, endpoint) {
-            self.replace(now, endpoint);
-        }
-        let session = endpoint.and_then(|e| self.sessions.get(&e));
-        let grant = match session {
-            None => Err(Refusal::NoSession),
-            Some(s) if replaces || matches!(s.state, State::Granted(_)) && s.next.is_none() => {
-                Ok(Box::new(s.grant.clone()))
-            }
-            Some(_) => Err(Refusal::SessionElsewhere),
-        };
-        if let (Ok(_), Some(endpoint)) = (&grant, endpoint) {
-            self.by_id.remove(&id);
-            self.sessions.remove(&endpoint);
-            self.moved.insert(endpoint, at);
-            self.wake_waiting(endpoint);
-        }
+        let grant = self.give_away(now, id, at);
         self.outputs.mesh.push((at, ShardMessage::Claimed { conn, grant }));
+    }
+
+    /// A session goes to another shard, if nobody has it. If it is to take the place of one that is bound here, that
+    /// one ends.
+    fn give_away(&mut self, now: Now, id: SessionId, to: ShardId) -> Result<Box<Grant>, Refusal> {
+        let endpoint = *self.by_id.get(&id).ok_or(Refusal::NoSession)?;
+        let session = self.sessions.get(&endpoint).ok_or(Refusal::NoSession)?;
+        if session.is_followed_by(id) {
+            self.replace(now, endpoint);
+        } else if !matches!(session.state, State::Granted(_)) || session.next.is_some() {
+            return Err(Refusal::SessionElsewhere);
+        }
+        self.by_id.remove(&id);
+        let session = self.sessions.remove(&endpoint).ok_or(Refusal::NoSession)?;
+        self.moved.insert(endpoint, to);
+        self.wake_waiting(endpoint);
+        Ok(Box::new(session.grant))
     }
 
     /// The answer to our claim. A refused one is answered when the octets are looked at again.
@@ -310,7 +312,7 @@ impl ShardCore {
         let member = session.member.and_then(|m| self.audiences.get(&room)?.members().get(m));
         let after = member.map(|m| (m.number, m.after));
         self.detach(now, endpoint);
-        self.tell(now, room.home(), ShardMessage::Unbind { room, endpoint, at: self.config.id });
+        self.tell_unbound(now, room, endpoint);
         let session = self.sessions.get_mut(&endpoint)?;
         let Replacement { id, terms, .. } = *next;
         let old = std::mem::replace(&mut session.grant.session, id);
@@ -337,6 +339,12 @@ impl ShardCore {
         self.audiences.get(&room)?.members().get(place?)
     }
 
+    /// The room's home learns that a session here ended.
+    fn tell_unbound(&mut self, now: Now, room: RoomId, endpoint: EndpointId) {
+        let at = self.config.id;
+        self.tell(now, room.home(), ShardMessage::Unbind { room, endpoint, at });
+    }
+
     /// Takes a session out of its audience and off its connection; both may live on.
     fn detach(&mut self, now: Now, endpoint: EndpointId) {
         let Some(session) = self.sessions.get_mut(&endpoint) else { return };
@@ -353,14 +361,12 @@ impl ShardCore {
         }
         let Some((id, c)) = conn.and_then(|id| Some((id, self.conns.get_mut(id)?))) else { return };
         c.remove_session(endpoint);
-        if let Some(unfinished) = c.unfinished_now() {
-            // What it owes from now on, it owes elsewhere.
-            unfinished.owes.take_if(|e| *e == endpoint);
-        }
         if c.waits_no_more(|w| w == Wait::Verdicts(endpoint)) {
             self.outputs.resume.push(id);
         }
         if let Some(unfinished) = c.unfinished_now() {
+            // What it owes from now on, it owes elsewhere.
+            unfinished.owes.take_if(|e| *e == endpoint);
             // The rest of its body is swallowed.
             let under_way = unfinished.under_way.as_mut();
             if let Some(u) = under_way.filter(|u| u.endpoint == Some(endpoint)) {
@@ -438,7 +444,7 @@ impl ShardCore {
         let Some(session) = self.sessions.get_mut(&endpoint) else { return };
         self.by_id.remove(&session.grant.session);
         if was_bound {
-            self.tell(now, room.home(), ShardMessage::Unbind { room, endpoint, at: self.config.id });
+            self.tell_unbound(now, room, endpoint);
         }
         let Some(session) = self.sessions.get_mut(&endpoint) else { return };
         match session.next.take() {

@@ -205,8 +205,8 @@ fn path(text: &str, secure: bool) -> Result<String, MediaProblem> {
     Ok(uris.join(" "))
 }
 
-/// What a URI in a path holds: visible characters of ASCII but for these four: `<>"\`.
-const URI: Octets = Octets::alphanumeric_and(b"!#$%&'()*+,-./:;=?@[]^_`{|}~");
+/// What a URI in a path holds.
+const URI: Octets = Octets::visible_but(b"<>\"\\");
 
 /// Whether an MSRP URI is `msrps`, or nothing if it is no MSRP URI with host, port and transport.
 /// Only its outline is checked here (MSRP-URI-02): `wire::msrp` reads it when a connection is made.
