@@ -262,3 +262,9 @@ impl World {
 pub(super) fn peer_path(stay: usize) -> String {
     format!("msrp://192.0.2.1:2855/stay{stay};tcp")
 }
+
+/// The stay that such a path is of.
+pub(super) fn stay_at(path: &[u8]) -> Option<usize> {
+    let (_, stay) = std::str::from_utf8(path).ok()?.split_once("/stay")?;
+    stay.strip_suffix(";tcp")?.parse().ok()
+}

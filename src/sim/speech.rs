@@ -3,7 +3,7 @@
 use super::canary::Canary;
 use super::link::Reads;
 use super::oracle::{Arrived, Asks, NAMES, Purpose, Request, Said};
-use super::people::{Piece, Seat, Stage, peer_path};
+use super::people::{Piece, Seat, Stage, peer_path, stay_at};
 use super::plan::Manner;
 use super::world::World;
 use crate::base::chunk::Flag;
@@ -372,8 +372,7 @@ impl World {
     /// Nobody asks for success here, so a report tells that a private message failed (CHAT-REP-07).
     fn hear_report(&mut self, i: usize, head: &Head<'_>) {
         let path = String::from_utf8_lossy(head.to_path).into_owned();
-        let stay = path.split_once("/stay").and_then(|(_, s)| s.strip_suffix(";tcp")?.parse::<usize>().ok());
-        let endpoint = stay.and_then(|stay| Some(self.oracle.stays.get(stay)?.endpoint));
+        let endpoint = stay_at(head.to_path).and_then(|stay| Some(self.oracle.stays.get(stay)?.endpoint));
         let id = head.message_id.unwrap_or_default();
         let named =
             std::str::from_utf8(id).ok().and_then(|t| t.strip_prefix("id")?.strip_suffix('x')?.parse().ok());
@@ -417,9 +416,8 @@ impl World {
     }
 
     fn hear_send(&mut self, i: usize, head: &Head<'_>, body: Option<&[u8]>, flag: Flag) {
-        let path = String::from_utf8_lossy(head.to_path).into_owned();
-        let stay = path.split_once("/stay").and_then(|(_, s)| s.strip_suffix(";tcp")?.parse::<usize>().ok());
-        let Some(stay) = stay.filter(|s| *s < self.oracle.stays.len()) else {
+        let Some(stay) = stay_at(head.to_path).filter(|s| *s < self.oracle.stays.len()) else {
+            let path = String::from_utf8_lossy(head.to_path).into_owned();
             return self.oracle.fail(|| format!("connection {i} got something for {path}"));
         };
         let seat = self.seats.iter().position(|s| s.stay == Some(stay) || s.next == Some(stay));

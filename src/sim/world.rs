@@ -5,7 +5,7 @@ use super::canary::Canary;
 use super::desk::Desk;
 use super::link::{Link, Reads};
 use super::oracle::Oracle;
-use super::people::Seat;
+use super::people::{Seat, stay_at};
 use super::plan::Plan;
 use super::trace::Trace;
 use crate::base::address::Address;
@@ -593,10 +593,13 @@ impl World {
                 self.links.push(Link::new((shard, conn), split, reads));
                 let link = self.links.len() - 1;
                 self.by_conn.insert((shard, conn), link);
-                // Whoever has hung up meanwhile is connected to all the same.
-                let last = || self.oracle.stays.iter().rposition(|s| s.endpoint == endpoint);
-                if let Some(stay) = self.pending_stay(endpoint).or_else(last) {
-                    self.oracle.stays[stay].link = Some(link);
+                // Whose session it is for, only the request that binds it tells: an offer of another path may not have
+                // reached the shard, and whoever has hung up meanwhile is connected to all the same.
+                let first: Vec<u8> = self.cores[shard].waiting(conn).flatten().copied().collect();
+                let stay = first_to_path(&first).and_then(stay_at);
+                match stay.and_then(|stay| self.oracle.stays.get_mut(stay)) {
+                    Some(stay) => stay.link = Some(link),
+                    None => self.oracle.fail(|| format!("connection {link} begins with no binding: {first:?}")),
                 }
             }
             _ if !answers => self.cores[shard].connect_failed(self.now, endpoint, to),
@@ -604,6 +607,12 @@ impl World {
         }
         self.carry_out(shard);
     }
+}
+
+/// Where the first request of some octets goes.
+fn first_to_path(octets: &[u8]) -> Option<&[u8]> {
+    let mut lines = octets.split(|b| *b == b'\r').map(<[u8]>::trim_ascii_start);
+    lines.find_map(|line| line.strip_prefix(b"To-Path: "))
 }
 
 /// The rules of all rooms: one participant moderates them.
