@@ -196,7 +196,8 @@ pub enum Output {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Sent {
     Bye,
-    Notify(SubId),
+    /// After so many SUBSCRIBE requests.
+    Notify(SubId, u32),
     Refresh(DialogId, Method),
     Dial(DialogId),
     Report(ReportId),
@@ -481,8 +482,8 @@ impl Focus {
         match self.core.sent.remove(&id) {
             // Whatever the answer to a BYE, the dialog is over (RFC 3261 §15.1.1).
             Some(Sent::Bye) | None => {}
-            Some(Sent::Notify(sub)) => {
-                self.subscriptions.answered(&mut self.core, &mut self.rosters, sub, reply.code);
+            Some(Sent::Notify(sub, asked)) => {
+                self.subscriptions.answered(&mut self.core, &mut self.rosters, (sub, asked), reply.code);
             }
             Some(Sent::Dial(dialog)) => self.calls.dialed(&mut self.core, dialog, reply),
             Some(Sent::Report(report)) => self.reports.answered(&mut self.core, report, reply.code),

@@ -7,7 +7,8 @@
 //! (CONF-09), and may begin before anybody is in the room.
 //!
 //! A notice that is refused, but does not end the subscription, is followed by a whole document: a partial
-//! one would leave a gap.
+//! one would leave a gap. Whoever asks anew gets a whole document, and from then on that is the one whose answer counts: a
+//! notice that was lost before ends nothing.
 //!
 //! The subscribers of a room wait in the order of their last notice, and are gone through in turns: see
 //! [`NOTICE_TURN`]. Whom a document does not reach because of its size (513) gets summaries from then on.
@@ -67,7 +68,9 @@ struct Subscription {
     /// The last change of `own` then; 0 if they were not there.
     own_seen: u64,
     sent_at: Now,
-    /// Notices without answer so far.
+    /// SUBSCRIBE requests so far.
+    asked: u32,
+    /// Notices since the last of them without answer so far.
     unanswered: u32,
     /// A notice was refused: what it told is told again with a whole document.
     missed: bool,
@@ -208,6 +211,7 @@ impl Subscriptions {
             seen: 0,
             own_seen: 0,
             sent_at: core.now,
+            asked: 0,
             unanswered: 0,
             missed: false,
             refusals: 0,
@@ -237,6 +241,7 @@ impl Subscriptions {
             response.headers.push("Record-Route", route);
         }
         core.respond(tx, response);
+        (subscription.asked, subscription.unanswered) = (subscription.asked.wrapping_add(1), 0);
         core.disarm(subscription.expires, Timer::Expire(sub));
         subscription.expires = core.now + Duration::from_secs(seconds.into());
         if seconds == 0 {
@@ -285,9 +290,15 @@ impl Subscriptions {
         }
     }
 
-    /// The answer to a notice (CONF-09).
-    pub(super) fn answered(&mut self, core: &mut Core, rosters: &mut Rosters, sub: SubId, code: u16) {
-        let Some(subscription) = self.table.get_mut(&sub) else { return };
+    /// The answer to a notice that was sent after `asked` SUBSCRIBE requests (CONF-09).
+    pub(super) fn answered(
+        &mut self,
+        core: &mut Core,
+        rosters: &mut Rosters,
+        (sub, asked): (SubId, u32),
+        code: u16,
+    ) {
+        let Some(subscription) = self.table.get_mut(&sub).filter(|s| s.asked == asked) else { return };
         subscription.unanswered = subscription.unanswered.saturating_sub(1);
         if code == 513 && !subscription.brief {
             subscription.brief = true;
@@ -415,8 +426,9 @@ impl Subscriptions {
         };
         headers.push("Subscription-State", state);
         headers.push("Content-Type", MEDIA_TYPE);
+        let asked = s.asked;
         let octets = own.len() + shared.as_ref().map_or(0, |shared| shared.len());
-        core.send_shared(s.dialog, Method::Notify, &headers, (own, shared), Sent::Notify(sub));
+        core.send_shared(s.dialog, Method::Notify, &headers, (own, shared), Sent::Notify(sub, asked));
         octets
     }
 

@@ -599,7 +599,9 @@ impl World {
                 let stay = first_to_path(&first).and_then(stay_at);
                 match stay.and_then(|stay| self.oracle.stays.get_mut(stay)) {
                     Some(stay) => stay.link = Some(link),
-                    None => self.oracle.fail(|| format!("connection {link} begins with no binding: {first:?}")),
+                    None => {
+                        self.oracle.fail(|| format!("connection {link} begins with no binding: {first:?}"))
+                    }
                 }
             }
             _ if !answers => self.cores[shard].connect_failed(self.now, endpoint, to),

@@ -443,6 +443,36 @@ fn what_an_answer_to_a_notice_says_of_the_subscription() {
 }
 
 #[test]
+fn a_notice_that_was_lost_before_the_subscriber_asked_anew_ends_nothing() {
+    // CONF-09
+    let mut w = world(500);
+    let tag = w.watch("watcher", "");
+    let (id, _) = w.sent();
+    w.input(Input::Answer { id, reply: Reply::bare(200) });
+    w.presence("alice", 1, true);
+    w.pass(NOTICE_PACE);
+    let (lost, _) = w.sent();
+    assert_eq!(w.code(&text("SUBSCRIBE", "watcher", 2, &format!(";tag={tag}"), CONFERENCE, "")), 200);
+    let (id, whole) = w.sent();
+    assert!(whole.body.contains("state=\"full\""), "{}", whole.body);
+    w.input(Input::Answer { id, reply: Reply::bare(200) });
+    // The lost one keeps nothing back, and when it is given up the subscription goes on.
+    w.presence("bob", 2, true);
+    w.pass(NOTICE_PACE);
+    let (id, partial) = w.sent();
+    assert!(
+        partial.body.contains("state=\"partial\"") && partial.whole_body().contains("sip:bob@"),
+        "{}",
+        partial.body
+    );
+    w.input(Input::Answer { id: lost, reply: Reply::bare(408) });
+    w.input(Input::Answer { id, reply: Reply::bare(200) });
+    w.presence("carol", 3, true);
+    w.pass(NOTICE_PACE);
+    assert!(w.sent().1.whole_body().contains("sip:carol@"));
+}
+
+#[test]
 fn the_old_media_type_is_the_one_that_is_spoken() {
     // CONF-01, CONF-11
     let (old, new) = ("application/conference-info+xml", "application/xcon-conference-info+xml");
