@@ -248,7 +248,7 @@ impl World {
             What::Invite => self.invited(i, tx, asked, response),
             What::Reinvite => self.reinvited(i, tx, asked, response),
             What::Refresh(method) => self.refreshed(i, tx, asked, method, response),
-            What::Subscribe => self.subscribed(i, &asked.call, response),
+            What::Subscribe => self.subscribed(i, tx, &asked.call, response),
             // A later request of the dialog came first, so this one was not looked at (RFC 3261 §12.2.2).
             What::Bye if response.code == 500 => self.ask_bye(i, &asked.call),
             What::Bye | What::Refer => {}

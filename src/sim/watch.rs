@@ -4,6 +4,7 @@
 use super::user_agent::What;
 use super::world::World;
 use crate::base::id::EndpointId;
+use crate::focus::TxId;
 use crate::focus::signalling::{Outgoing, Response};
 use crate::wire::conference::{self, State};
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +22,9 @@ pub(super) struct Watch {
     pub(super) room: usize,
     /// The Call-ID.
     pub(super) name: String,
-    /// A 200 has come.
+    /// The SUBSCRIBE that began it.
+    begun: TxId,
+    /// Its 200 has come.
     pub(super) confirmed: bool,
     /// It is to end.
     pub(super) over: bool,
@@ -44,13 +47,17 @@ impl World {
         self.seats[i].agent.watch = Some(Watch {
             room,
             name: name.clone(),
+            begun: TxId(0),
             confirmed: false,
             over: false,
             lost: false,
             version: 0,
             users: BTreeMap::new(),
         });
-        self.subscribe(i, &name, "");
+        let begun = self.subscribe(i, &name, "");
+        if let Some(watch) = &mut self.seats[i].agent.watch {
+            watch.begun = begun;
+        }
     }
 
     /// A refresh of the subscription, or its end.
@@ -64,18 +71,18 @@ impl World {
         self.subscribe(i, &name, if ends { "Expires: 0\r\n" } else { "Expires: 1800\r\n" });
     }
 
-    fn subscribe(&mut self, i: usize, name: &str, extra: &str) {
+    fn subscribe(&mut self, i: usize, name: &str, extra: &str) -> TxId {
         let text = self.text(i, name, "SUBSCRIBE", &format!("Event: conference\r\n{extra}"), "");
-        self.ask(i, name, What::Subscribe, text);
+        self.ask(i, name, What::Subscribe, text)
     }
 
-    /// The answer to a SUBSCRIBE.
-    pub(super) fn subscribed(&mut self, i: usize, name: &str, response: &Response) {
+    /// The answer to a SUBSCRIBE, maybe of a subscription that was ended before another began in the same dialog.
+    pub(super) fn subscribed(&mut self, i: usize, tx: TxId, name: &str, response: &Response) {
         let agent = &mut self.seats[i].agent;
         if response.code >= 300 {
             // Over a number that came too late nothing ends.
             let ends = response.code != 500;
-            if agent.watch.as_ref().is_some_and(|w| w.name == name && (ends || !w.confirmed)) {
+            if agent.watch.as_ref().is_some_and(|w| w.name == name && (ends || w.begun == tx)) {
                 agent.watch = None;
             }
             return;
@@ -83,7 +90,7 @@ impl World {
         if let (Some(dialog), Some(tag)) = (agent.dialogs.get_mut(name), &response.to_tag) {
             dialog.theirs = Some(tag.to_string());
         }
-        if let Some(watch) = agent.watch.as_mut().filter(|w| w.name == name) {
+        if let Some(watch) = agent.watch.as_mut().filter(|w| w.begun == tx) {
             watch.confirmed = true;
         }
     }
