@@ -296,6 +296,12 @@ impl Dialog {
         &self.name.local_tag
     }
 
+    /// Requests that we sent in it so far.
+    #[must_use]
+    pub fn requests(&self) -> u32 {
+        self.local_seq
+    }
+
     /// The Record-Route lines that made the dialog, for our 200 (RFC 3261 §12.1.1).
     pub fn routes(&self) -> impl Iterator<Item = &str> {
         self.routes.iter().map(|r| &**r)

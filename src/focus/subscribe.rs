@@ -18,7 +18,7 @@
 //! Proof: `tests.rs` beside this file.
 
 use super::code::{denial, misfit_response};
-use super::dialog::{DialogId, contact, remote_target};
+use super::dialog::{Dialog, DialogId, contact, remote_target};
 use super::identity::is_nobody;
 use super::invite::{Calls, password};
 use super::roster::{Document, Rosters, View};
@@ -63,8 +63,8 @@ struct Subscription {
     id: Option<Box<str>>,
     expires: Now,
     version: u32,
-    /// The change of the room's roster up to which the subscriber knows.
-    seen: u64,
+    /// The change of the room's roster up to which the subscriber knows; `None`: nothing was told yet.
+    seen: Option<u64>,
     /// The last change of `own` then; 0 if they were not there.
     own_seen: u64,
     sent_at: Now,
@@ -207,8 +207,9 @@ impl Subscriptions {
             own,
             id,
             expires: core.now,
-            version: 0,
-            seen: 0,
+            // Whoever was given up in this dialog without knowing takes no lower number than the last (RFC 4575 §4.4).
+            version: core.dialogs.get(dialog).map_or(0, Dialog::requests),
+            seen: None,
             own_seen: 0,
             sent_at: core.now,
             asked: 0,
@@ -384,7 +385,7 @@ impl Subscriptions {
         let Some(s) = self.table.get_mut(&sub) else { return 0 };
         let changes = rosters.changes(&s.room);
         // A whole roster may repeat the number of the document that told the same (CONF-04).
-        if s.version == 0 || s.seen != changes {
+        if s.seen != Some(changes) {
             s.version += 1;
         }
         let whole = whole || std::mem::take(&mut s.missed);
@@ -394,7 +395,7 @@ impl Subscriptions {
             room: &s.room,
             subject: &subject,
             locked,
-            seen: (!whole && !s.whole_only).then_some(s.seen),
+            seen: s.seen.filter(|_| !whole && !s.whole_only),
             own: s.own.as_ref(),
             own_seen: s.own_seen,
             brief: s.brief,
@@ -406,7 +407,7 @@ impl Subscriptions {
             &mut *rosters
         };
         let Document { own, shared } = shown.document(&view, s.version);
-        s.seen = changes;
+        s.seen = Some(changes);
         s.own_seen = s.own.as_ref().map_or(0, |own| rosters.changed(&s.room, own));
         s.unanswered += 1;
         let before = std::mem::replace(&mut s.sent_at, core.now);
@@ -461,7 +462,7 @@ impl Subscriptions {
 impl Subscription {
     /// Whether there is something to tell that has not been told, or did not get there.
     fn is_behind(&self, changes: u64) -> bool {
-        self.seen != changes || self.missed && self.refusals <= REFUSALS_MAX
+        self.seen != Some(changes) || self.missed && self.refusals <= REFUSALS_MAX
     }
 }
 

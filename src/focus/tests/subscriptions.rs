@@ -133,6 +133,27 @@ fn a_subscription_in_the_dialog_of_a_call_outlives_the_call() {
 }
 
 #[test]
+fn whoever_was_given_up_unheard_and_asks_again_in_the_dialog_of_its_call_takes_the_roster_for_a_newer_one() {
+    // CONF-04, CONF-09
+    let mut w = World::new();
+    let mut alice = w.call("alice");
+    let mut versions = Vec::new();
+    for (other, code) in [("bob", 200), ("carol", 408), ("dora", 200)] {
+        w.call(other);
+        w.pass(Duration::from_secs(5));
+        if code == 200 {
+            alice.seq += 1;
+            w.request(&alice.text("SUBSCRIBE", alice.seq, "Event: conference\r\n", ""));
+            assert_eq!(w.response().code, 200);
+        }
+        let (id, notify) = w.sent();
+        versions.push(conference::read(notify.whole_body().as_bytes()).unwrap().version);
+        w.input(Input::Answer { id, reply: Reply::bare(code) });
+    }
+    assert!(versions.is_sorted_by(|a, b| a < b), "{versions:?}");
+}
+
+#[test]
 fn clients_of_the_sdk_get_whole_rosters_only() {
     // CONF-05
     let mut w = World::new();
