@@ -470,7 +470,8 @@ impl World {
         }
     }
 
-    /// Versions of a subscription rise by one (CONF-04); a whole roster may repeat the last.
+    /// Versions of a subscription rise by one (CONF-04); a whole roster may repeat the last. Nothing in a dialog ever counts
+    /// back: a subscriber would ignore it.
     fn numbered(&mut self, request: &Outgoing) {
         let header = |name| request.headers.get(name).unwrap_or("").to_owned();
         let event = header("Event");
@@ -483,10 +484,9 @@ impl World {
         };
         let last = self.desk.versions.entry((header("Call-ID"), event)).or_default();
         let (before, version) = (std::mem::replace(last, update.version), update.version);
-        let repeats = update.state == crate::wire::conference::State::Full && version == before;
-        // A subscription that begins anew in the same dialog counts from one.
-        let anew = version == 1;
-        if version != before + 1 && !repeats && !anew {
+        // A subscription that begins anew in the same dialog counts from somewhere above the last.
+        let whole = update.state == crate::wire::conference::State::Full;
+        if version != before + 1 && !(whole && version >= before) {
             self.oracle.fail(|| format!("roster {version} came after roster {before}"));
         }
     }
