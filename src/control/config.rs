@@ -438,6 +438,25 @@ mod tests {
     }
 
     #[test]
+    fn the_sample_shows_every_key() {
+        let sample = include_str!("../../docs/openmsrp.sample.toml");
+        let shown = |key: &str| {
+            let mut lines = sample.lines().map(|line| line.trim_start_matches("# "));
+            lines.any(|l| {
+                [format!("{key} ="), format!("[{key}]"), format!("[{key}.")].iter().any(|k| l.starts_with(k))
+            })
+        };
+        for table in ["", "[ad_hoc]\n", "[flood]\n"] {
+            // Who writes a key that does not exist is told those that do.
+            let told =
+                toml::from_str::<Raw>(&format!("{table}nonsense = \"\"")).unwrap_err().message().to_owned();
+            let (_, keys) = told.split_once(" one of ").unwrap();
+            let mut keys = keys.split(", ").map(|key| key.trim_matches('`'));
+            assert_eq!(keys.find(|key| !shown(key)), None, "{table}");
+        }
+    }
+
+    #[test]
     fn an_outbound_proxy_is_a_loose_router() {
         let check = |uri: &str| Raw { outbound_proxy: Some(uri.into()), ..Raw::default() }.check(1);
         for (uri, kept) in [
