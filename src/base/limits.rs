@@ -214,7 +214,7 @@ pub const ROOM_TERM_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 pub const PARTICIPANT_ENDPOINTS_MAX: usize = 16;
 
 /// Up to so many endpoints a room lives on its home shard alone; beyond, new endpoints are placed
-/// on the shard with the fewest of them (style.md 6.4).
+/// on the shard with the fewest of them.
 pub const ROOM_ONE_SHARD_ENDPOINTS: usize = 256;
 
 /// In rooms up to this size copies ask their recipients to say what is wrong (`Failure-Report: partial`), above for
