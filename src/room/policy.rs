@@ -53,7 +53,7 @@ pub struct Policy {
     /// Participants may write to each other privately.
     pub private_messages: bool,
     /// An endpoint that declares nothing (no `a=chatroom`) counts as able to take private messages, as the
-    /// clients in use are (field.md 2.8; RFC 7701 §6.2 would have 428).
+    /// clients in use are (RFC 7701 §6.2 would have 428).
     pub legacy_private_messages: bool,
     /// A sender may ask how many recipients confirmed a message.
     pub delivery_counts: bool,
