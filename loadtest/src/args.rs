@@ -55,7 +55,7 @@ pub(crate) fn command() -> Command {
     Command::new("openmsrp-loadtest")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Joins real participants to MSRP chat rooms and measures how the server serves them")
-        .after_help("Exit code 0: all is well; 1: something was lost, doubled, changed, reordered or got worse; 2: there is no result, or it could not be written; 130: stopped by Ctrl-C.")
+        .after_help("Exit code 0: all is well; 1: something was lost, doubled, changed, reordered or got worse, or a search found no rate; 2: there is no result, or it could not be written; 3: a comparison can say nothing; 130: stopped by Ctrl-C or SIGTERM.")
         .subcommand_required(true)
         .subcommand(test("run", "Run a scenario, once or more often"))
         .subcommand(test("search", "Find the highest rate that meets the objective"))
@@ -169,19 +169,30 @@ pub(crate) fn task(matches: &ArgMatches) -> Result<Task, String> {
         "html" => Task::Page(given("REPORT"), given("PAGE")),
         "presets" => Task::Presets(m.get_one("NAME").cloned()),
         _ => {
-            let preset = m.get_one::<String>("preset").cloned();
-            let preset = preset.or_else(|| matches!(name, "fanout" | "idle").then(|| name.to_owned()));
+            let named = m.get_one::<String>("preset").cloned();
+            let own = matches!(name, "fanout" | "idle").then(|| name.to_owned());
+            if own.is_some() && (named.is_some() || file("SCENARIO").is_some()) {
+                return Err(format!(
+                    "{name} is a preset itself; to run another scenario, write run instead of {name}"
+                ));
+            }
+            let preset = named.or(own);
             let workers = (name == "coordinate").then(|| {
                 let listen = m.get_one::<String>("listen").cloned().unwrap_or_default();
                 (listen, m.get_one::<u16>("workers").copied().unwrap_or(1).into())
             });
             let print = m.get_flag("print-config");
+            let search = name == "search" || name == "coordinate" && m.get_flag("search");
+            let scenario = scenario(m, preset.as_deref(), file("SCENARIO").as_deref(), print)?;
+            if search && !print {
+                scenario.check_search()?;
+            }
             Task::Test(Box::new(Job {
-                scenario: scenario(m, preset.as_deref(), file("SCENARIO").as_deref(), print)?,
+                scenario,
                 outputs: Outputs { json: file("json"), csv: file("csv"), html: file("html") },
                 note: m.get_one::<String>("note").cloned().unwrap_or_default(),
                 print,
-                search: name == "search" || name == "coordinate" && m.get_flag("search"),
+                search,
                 workers,
             }))
         }
@@ -271,6 +282,21 @@ mod tests {
     #[test]
     fn only_showing_a_scenario_needs_no_server() {
         assert!(job("run --preset churn --print-config").is_ok_and(|j| j.print));
+    }
+
+    #[test]
+    fn a_search_needs_somebody_to_speak() {
+        let why = job("search --preset idle --server h:1").unwrap_err();
+        assert!(why.contains("nobody to speak"), "{why}");
+        assert!(job("search --preset large --server h:1").is_ok_and(|j| j.search));
+    }
+
+    #[test]
+    fn a_command_that_is_a_preset_takes_no_other() {
+        assert!(
+            job("fanout --preset idle --server h:1").unwrap_err().contains("write run instead of fanout")
+        );
+        assert!(job("idle file.toml --server h:1").unwrap_err().contains("write run instead of idle"));
     }
 
     #[test]

@@ -38,7 +38,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 /// Both sides must be of one mind about the lines.
-const PROTOCOL: u32 = 2;
+const PROTOCOL: u32 = 3;
 /// Octets of a line: the histograms of a large run are some hundred kilooctets.
 const LINE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// How often a worker is asked for the time.
@@ -280,9 +280,9 @@ impl Workers {
         for joining in all(work.collect()).await? {
             sum.add(&joining);
         }
-        let after = s.server_pid.map(cpu::time_of).transpose()?;
-        sum.server_cpu_us = after.zip(before).map(|(a, b)| a.since(b).total() as f64);
-        (sum.rss_before, sum.rss_joined) = (rss_before, s.server_pid.map(cpu::resident_of).transpose()?);
+        let after = s.server_pid.and_then(cpu::look_at);
+        sum.server_cpu_us = after.zip(before).map(|((a, _), b)| a.since(b).total() as f64);
+        (sum.rss_before, sum.rss_joined) = (rss_before, after.map(|(_, rss)| rss));
         self.joining = sum;
         Ok(())
     }
@@ -303,7 +303,8 @@ impl Workers {
         let interval = Interval { from: from.0, to: (from + Duration::from_secs_f64(s.duration)).0 };
         let wait = RUN_WAIT + Duration::from_secs_f64(s.warmup + s.duration + s.drain);
         let lives = self.workers.iter().map(|w| Arc::clone(&w.live)).collect();
-        let watching = live::watch(format!("{name}, {} workers", self.workers.len()), lives);
+        let planned = clock::now().until(Now(interval.to));
+        let watching = live::watch(format!("{name}, {} workers", self.workers.len()), planned, lives);
         let work = self.workers.iter_mut().map(|worker| {
             let there = u64::try_from(i128::from(start.0) + worker.offset).unwrap_or(0);
             let order = Order::Run { name: name.clone(), start: there, rate };
@@ -410,8 +411,8 @@ pub(crate) async fn worker(coordinator: &str) -> Result<(), String> {
     let name = format!("{}, process {}", cpu::host(), std::process::id());
     link.say(&Answer::Hello { protocol: PROTOCOL, name }).await?;
     let mut session = None;
-    let keyboard = Halt::by_keyboard();
-    let served = serve(&mut link, &mut session, &keyboard).await;
+    let stop = Halt::by_signal();
+    let served = serve(&mut link, &mut session, &stop).await;
     // The coordinator may have gone in the middle.
     if let Some(session) = &mut session {
         session.end().await;
@@ -420,12 +421,12 @@ pub(crate) async fn worker(coordinator: &str) -> Result<(), String> {
 }
 
 /// Follows orders until the coordinator goes; an order that is under way then is given up.
-async fn serve(link: &mut Link, session: &mut Option<Session>, keyboard: &Halt) -> Result<(), String> {
+async fn serve(link: &mut Link, session: &mut Option<Session>, stop: &Halt) -> Result<(), String> {
     let stopped = || Err("stopped; the coordinator knows by the end of the connection".to_owned());
     loop {
         let order = tokio::select! {
             order = link.hear() => order?,
-            () = keyboard.called() => return stopped(),
+            () = stop.called() => return stopped(),
         };
         let order = match order {
             None => return Ok(()),
@@ -452,7 +453,7 @@ async fn serve(link: &mut Link, session: &mut Option<Session>, keyboard: &Halt) 
                 () = tokio::time::sleep(LOOK), if !lives.is_empty() => {
                     link.say(&Answer::Going(Going::of(&lives))).await?;
                 }
-                () = keyboard.called() => return stopped(),
+                () = stop.called() => return stopped(),
             }
         };
         link.say(&answer).await?;

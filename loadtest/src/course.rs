@@ -6,11 +6,12 @@ use crate::halt::Halt;
 use crate::measured::{Joining, Measured};
 use crate::report::{Attempt, Joined, Report, Run, Sampled, Search, median};
 use crate::scenario::Scenario;
+use crate::scenario::keys::RATE_MAX;
 use crate::search::{Bracket, Next, most};
 use crate::session::{START_WAIT, Session};
 use openmsrp::base::clock;
 
-/// Why a test was cut short that somebody stopped.
+/// Why a test was cut short, or what the reason that there is none begins with, if somebody stopped it.
 pub(crate) const STOPPED: &str = "stopped";
 
 /// Who makes the load.
@@ -65,14 +66,14 @@ impl Crew {
 /// # Errors
 /// Why there is no result: what was wrong, what to do.
 pub(crate) async fn run(job: &Job) -> Result<Report, String> {
-    let (s, halt) = (&job.scenario, &Halt::by_keyboard());
+    let (s, halt) = (&job.scenario, &Halt::by_signal());
     let mut crew = match &job.workers {
         None => Crew::Here(Box::new(Session::begin(s, s.names(), halt).await?)),
         Some((listen, count)) => {
             let come = coordinate::gather(listen, *count, s);
             let mut workers = tokio::select! {
                 come = come => come?,
-                () = halt.called() => return Err("stopped while workers were waited for".into()),
+                () = halt.called() => return Err(format!("{STOPPED} while workers were waited for")),
             };
             workers.join(s, halt).await?;
             Crew::There(Box::new(workers))
@@ -141,9 +142,15 @@ async fn again(s: &Scenario, crew: &mut Crew, last: Option<&Run>, halt: &Halt) -
     Ok(())
 }
 
+/// The median of the runs that measured anything.
+fn quantiles(runs: &[Run], share: f64) -> Option<f64> {
+    let told: Vec<f64> = runs.iter().filter_map(|r| r.quantile(share)).collect();
+    (!told.is_empty()).then(|| median(told))
+}
+
 async fn search(s: &Scenario, crew: &mut Crew, runs: &mut Vec<Run>, halt: &Halt) -> Result<Search, String> {
     let objective_us = s.objective_ms * 1e3;
-    let mut bracket = Bracket::new(s.search_from, s.search_precision);
+    let mut bracket = Bracket::new(s.search_from, s.search_precision, RATE_MAX);
     let mut attempts = Vec::new();
     let mut ended = loop {
         let rate = match bracket.next() {
@@ -159,7 +166,8 @@ async fn search(s: &Scenario, crew: &mut Crew, runs: &mut Vec<Run>, halt: &Halt)
                 // What was cut short says nothing about the rate.
                 break;
             }
-            verdicts.push(run.ok && run.quantile(s.objective_quantile) <= objective_us);
+            let met = run.quantile(s.objective_quantile).is_some_and(|us| us <= objective_us);
+            verdicts.push(run.ok && met);
             runs.push(run.clone());
             tried.push(run);
         }
@@ -171,7 +179,7 @@ async fn search(s: &Scenario, crew: &mut Crew, runs: &mut Vec<Run>, halt: &Halt)
         attempts.push(Attempt {
             rate,
             deliveries_per_s: of(&|r| r.deliveries_per_s),
-            quantile_us: of(&|r| r.quantile(s.objective_quantile)),
+            quantile_us: quantiles(&tried, s.objective_quantile),
             lost: tried.iter().map(|r| r.lost).sum(),
             met,
             harness_is_bottleneck: tried.iter().any(|r| r.harness_is_bottleneck),

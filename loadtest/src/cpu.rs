@@ -44,6 +44,11 @@ pub(crate) fn resident_of(pid: u32) -> Result<u64, String> {
     parse_resident(&text).ok_or_else(|| format!("/proc/{pid}/status names no VmRSS"))
 }
 
+/// CPU time and resident memory (octets) of `pid`; `None` once it has ended, whether or not anybody has taken note of that.
+pub(crate) fn look_at(pid: u32) -> Option<(CpuTime, u64)> {
+    Some((time_of(pid).ok()?, resident_of(pid).ok()?))
+}
+
 /// How many local ports the kernel hands out by itself for one source address.
 pub(crate) fn ephemeral_ports() -> u32 {
     fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")
@@ -100,6 +105,17 @@ mod tests {
     fn resident_memory_is_given_in_octets() {
         assert_eq!(parse_resident("Name:\tx\nVmRSS:\t  12 kB\n"), Some(12 * 1024));
         assert_eq!(parse_resident("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn a_process_that_has_ended_is_seen_to_have_before_anybody_waits_for_it() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        while look_at(child.id()).is_some() {
+            std::thread::yield_now();
+        }
+        assert!(time_of(child.id()).is_ok(), "it is still in the table");
+        child.wait().unwrap();
+        assert_eq!(look_at(child.id()), None);
     }
 
     #[test]

@@ -40,6 +40,8 @@ const QUIET: Duration = Duration::from_millis(300);
 const QUIET_MAX: Duration = Duration::from_secs(10);
 /// After the last copy, time for copies that should not come.
 const LINGER: Duration = Duration::from_millis(100);
+/// After a run, those that did not read have so long to find what the server left them, and whether it gave them up.
+const CATCH_UP: Duration = Duration::from_secs(5);
 /// Between two looks at what goes on, for whoever watches.
 const LIVE_NS: u64 = 100_000_000;
 /// The longest wait in a run that sleeps.
@@ -346,24 +348,41 @@ impl Engine {
         while now() < plan.start {
             self.turn(Duration::from_millis(1));
         }
-        self.stop_reading();
+        self.let_read(false);
         let mut tally = Tally::default();
         self.load(plan, orders, &mut tally);
         self.score.stop();
         self.drain(plan.drain, orders);
+        self.catch_up();
         self.report(&tally)
     }
 
-    /// Those that do not read begin not to.
-    fn stop_reading(&mut self) {
+    /// Those that are to be slow begin or cease not to read.
+    fn let_read(&mut self, reading: bool) {
         for i in 0..self.slow.len() {
             let key = self.slow[i];
             let conn = &mut self.conns[key as usize];
-            conn.reading = false;
+            conn.reading = reading;
             if let Some(socket) = conn.socket()
-                && let Err(e) = self.epoll.watch(socket, key, false, conn.watched)
+                && let Err(e) = self.epoll.watch(socket, key, reading, conn.watched)
             {
                 self.fail(key, &format!("epoll: {e}"));
+            }
+        }
+    }
+
+    /// The end of a connection lies behind all that was not read of it: so those that did not read do now, until nothing
+    /// more comes.
+    fn catch_up(&mut self) {
+        if self.slow.is_empty() {
+            return;
+        }
+        self.let_read(true);
+        let deadline = clock::now() + CATCH_UP;
+        let mut quiet = clock::now() + LINGER;
+        while clock::now() < quiet.min(deadline) {
+            if self.turn(Duration::from_millis(5)) > 0 {
+                quiet = clock::now() + LINGER;
             }
         }
     }

@@ -1,8 +1,9 @@
 //! Stopping before the time: whoever works looks at it, and what was measured until then is reported.
 //!
-//! Touches: the signal of Ctrl-C.
+//! Touches: the signals of Ctrl-C and of whoever ends programs (SIGTERM).
 
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 /// Signals that come so soon after each other are one press.
@@ -29,22 +30,28 @@ impl Halt {
         (Caller(sender), Self(receiver))
     }
 
-    /// One that is called by the first Ctrl-C; the second one ends the program.
-    pub(crate) fn by_keyboard() -> Self {
+    /// One that is called by the first Ctrl-C or SIGTERM; the second one ends the program.
+    pub(crate) fn by_signal() -> Self {
         let (caller, halt) = Self::pair();
+        // Where signals cannot be had, they end the program at once, as they always did.
+        let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+        let (Ok(mut interrupt), Ok(mut terminate)) = signals else { return halt };
         tokio::spawn(async move {
-            // Where signals cannot be had, Ctrl-C ends the program at once, as it always did.
-            if tokio::signal::ctrl_c().await.is_ok() {
-                eprintln!(
-                    "\nstopping: everybody hangs up, and what was measured is reported; Ctrl-C again ends at once"
-                );
-                caller.call();
-                // One press can come as several signals: to the program and to its group.
-                tokio::time::sleep(SAME_PRESS).await;
-                let _ = tokio::signal::ctrl_c().await;
-                std::process::exit(super::INTERRUPTED.into());
-            }
-            std::future::pending::<()>().await;
+            let mut told = async || {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            };
+            told().await;
+            eprintln!(
+                "\nstopping: everybody hangs up, and what was measured is reported; Ctrl-C again ends at once"
+            );
+            caller.call();
+            // One press can come as several signals: to the program and to its group.
+            tokio::time::sleep(SAME_PRESS).await;
+            told().await;
+            std::process::exit(super::INTERRUPTED.into());
         });
         halt
     }

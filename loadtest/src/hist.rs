@@ -41,61 +41,72 @@ impl Grain {
 
 /// See the module's text.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Hist(Histogram<u64>);
+pub(crate) struct Hist {
+    all: Histogram<u64>,
+    /// The longest, to the nanosecond: no quantile is above it, however coarse the others are told apart.
+    longest: u64,
+}
 
 impl Hist {
     /// An empty one.
     pub(crate) fn new(grain: Grain) -> Self {
         let low = if grain == Grain::Fine { 1 } else { COARSE_NS_MIN };
         let made = Histogram::new_with_bounds(low, TIME_NS_MAX, grain.digits());
-        Self(made.expect("constant bounds: 1 <= 2 * low <= high, one to three digits"))
+        Self { all: made.expect("constant bounds: 1 <= 2 * low <= high, one to three digits"), longest: 0 }
     }
 
     /// One more time.
     pub(crate) fn record(&mut self, ns: u64) {
-        self.0.saturating_record(ns);
+        self.all.saturating_record(ns);
+        self.longest = self.longest.max(ns.min(TIME_NS_MAX));
     }
 
     /// How many were recorded.
     pub(crate) fn len(&self) -> u64 {
-        self.0.len()
+        self.all.len()
     }
 
     /// The time that this share of all did not exceed, in microseconds; 0 without any.
     pub(crate) fn us(&self, quantile: f64) -> f64 {
-        if self.len() == 0 { 0.0 } else { self.0.value_at_quantile(quantile) as f64 / 1e3 }
+        if self.len() == 0 {
+            0.0
+        } else {
+            self.all.value_at_quantile(quantile).min(self.longest) as f64 / 1e3
+        }
     }
 
     /// The longest, in microseconds.
     pub(crate) fn max_us(&self) -> f64 {
-        self.0.max() as f64 / 1e3
+        self.longest as f64 / 1e3
     }
 
     /// Adds what another one of the same grain has.
     pub(crate) fn add(&mut self, other: &Self) {
         // All have the same upper bound, so every value fits.
-        let _ = self.0.add(&other.0);
+        let _ = self.all.add(&other.all);
+        self.longest = self.longest.max(other.longest);
     }
 
     /// Times in microseconds with how many there were of each, rising, to a hundredth.
     pub(crate) fn pairs(&self) -> Vec<(f64, u64)> {
         let mut middle = Self::new(Grain::Middle);
         middle.add(self);
-        let pairs = middle.0.iter_recorded();
-        pairs.map(|v| (v.value_iterated_to() as f64 / 1e3, v.count_at_value())).collect()
+        let pairs = middle.all.iter_recorded();
+        pairs.map(|v| (v.value_iterated_to().min(self.longest) as f64 / 1e3, v.count_at_value())).collect()
     }
 }
 
 #[derive(Serialize, Deserialize)]
 struct Plain {
     digits: u8,
+    longest: u64,
     counts: Vec<(u64, u64)>,
 }
 
 impl Serialize for Hist {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let counts = self.0.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect();
-        Plain { digits: self.0.sigfig(), counts }.serialize(s)
+        let counts = self.all.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect();
+        Plain { digits: self.all.sigfig(), longest: self.longest, counts }.serialize(s)
     }
 }
 
@@ -104,8 +115,9 @@ impl<'de> Deserialize<'de> for Hist {
         let plain = Plain::deserialize(d)?;
         let mut hist = Self::new(Grain::of(plain.digits));
         for (ns, count) in plain.counts {
-            hist.0.saturating_record_n(ns, count);
+            hist.all.saturating_record_n(ns, count);
         }
+        hist.longest = plain.longest;
         Ok(hist)
     }
 }
@@ -142,6 +154,16 @@ mod tests {
                 let told = recorded(grain, &[ns]).us(1.0) * 1e3;
                 assert!((told / ns as f64 - 1.0).abs() <= error, "{grain:?}: {ns} told as {told}");
             }
+        }
+    }
+
+    #[test]
+    fn no_time_is_told_that_is_longer_than_the_longest() {
+        for grain in [Grain::Fine, Grain::Middle, Grain::Coarse] {
+            let mut h = recorded(grain, &[1_000_000, 1_234_567]);
+            h.add(&recorded(grain, &[1_100_000]));
+            assert_eq!((h.us(1.0), h.max_us()), (1_234.567, 1_234.567), "{grain:?}");
+            assert!(h.pairs().iter().all(|(us, _)| *us <= 1_234.567), "{grain:?}");
         }
     }
 

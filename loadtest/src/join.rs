@@ -13,15 +13,16 @@
 //! number of participants, [`BIND_WAIT`] and [`LEAVE_WAIT`].
 
 use crate::conn::Grant;
+use crate::course::STOPPED;
 use crate::cpu;
 use crate::engine::{Desk, Order};
 use crate::halt::Halt;
 use crate::hist::{Grain, Hist};
-use crate::live::Line;
+use crate::live::{Line, Live};
 use crate::pace::{Interval, Schedule};
 use crate::passwords::Passwords;
 use crate::scenario::{Scenario, SipConnections, SipTransport};
-use crate::score::{Names, Seat, Seating};
+use crate::score::{Names, Role, Seat, Seating};
 use crate::secure::Trust;
 use crate::sys;
 use crate::visitor::{Stages, Visits, Way};
@@ -181,7 +182,7 @@ pub(crate) async fn join(door: &Arc<Door>, parallel: u32, halt: &Halt) -> Result
         }
         let done = tokio::select! {
             done = under_way.join_next() => done,
-            () = halt.called() => Some(Ok(Err("stopped while participants came in: nothing was measured".into()))),
+            () = halt.called() => Some(Ok(Err(format!("{STOPPED} while participants came in")))),
         };
         match done {
             Some(Ok(Ok(Entered { call, way }))) => {
@@ -219,8 +220,9 @@ pub(crate) struct Visiting {
     pub(crate) first: u32,
 }
 
-/// Lets visitors come and go until the interval ends; an open loop: each is due when it is due.
-pub(crate) async fn visits(door: &Arc<Door>, v: Visiting, halt: &Halt) -> Visits {
+/// Lets visitors come and go until the interval ends; an open loop: each is due when it is due. `live` is told how it
+/// goes.
+pub(crate) async fn visits(door: &Arc<Door>, v: Visiting, live: &Live, halt: &Halt) -> Visits {
     let mut sum = Visits::default();
     if v.rate <= 0.0 {
         return sum;
@@ -243,11 +245,13 @@ pub(crate) async fn visits(door: &Arc<Door>, v: Visiting, halt: &Halt) -> Visits
         let (door, number, halt) = (Arc::clone(door), v.first + k as u32, halt.clone());
         under_way.spawn(async move { (due, door.visit(number, due, v, &halt).await) });
         while let Some(Ok((due, result))) = under_way.try_join_next() {
+            live.tell_visit(result.is_ok());
             note(&mut sum, v.interval, due, result);
         }
     }
     while let Some(done) = under_way.join_next().await {
         if let Ok((due, result)) = done {
+            live.tell_visit(result.is_ok());
             note(&mut sum, v.interval, due, result);
         }
     }
@@ -388,7 +392,9 @@ impl Door {
         let remote = path_of(&call.answer)?;
         let target = target_of(&remote).await?;
         let source = self.per_source.map(|_| source);
-        let socket = connect(target, source).await.map_err(|e| format!("MSRP to {target}: {e}"))?;
+        let socket = connect(target, source, seat.role == Role::Slow)
+            .await
+            .map_err(|e| format!("MSRP to {target}: {e}"))?;
         let (bound, wait) = oneshot::channel();
         let order = Order::Bind(Box::new(Grant { seat, socket, local, remote, from, room, invited, bound }));
         let engine = seat.room as usize % self.engines.len();
@@ -440,13 +446,20 @@ async fn target_of(path: &str) -> Result<SocketAddr, String> {
     found.next().ok_or_else(|| format!("{host} (the answer's path) has no address"))
 }
 
-async fn connect(target: SocketAddr, source: Option<IpAddr>) -> Result<std::net::TcpStream, String> {
+async fn connect(
+    target: SocketAddr,
+    source: Option<IpAddr>,
+    slow: bool,
+) -> Result<std::net::TcpStream, String> {
     let hint = "is the server's MSRP port open to this machine?";
     let connected = async {
         let socket = if target.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         if let Some(ip) = source.filter(|ip| ip.is_ipv4() == target.is_ipv4()) {
             sys::bind_without_port(&socket)?;
             socket.bind((ip, 0).into())?;
+        }
+        if slow {
+            sys::hold_little(&socket)?;
         }
         let stream = socket.connect(target).await?;
         stream.set_nodelay(true)?;

@@ -2,7 +2,7 @@
 //!
 //! Where standard error is no terminal nothing is shown.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::{Deserialize, Serialize};
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -20,6 +20,9 @@ pub(crate) struct Live {
     wrong: AtomicU64,
     p50_us: AtomicU64,
     p99_us: AtomicU64,
+    /// Visitors who came in, and who did not.
+    entered: AtomicU64,
+    failed: AtomicU64,
 }
 
 /// What threads tell, together; a worker sends it to its coordinator.
@@ -31,6 +34,8 @@ pub(crate) struct Going {
     /// Of the thread that fares worst.
     p50_us: u64,
     p99_us: u64,
+    entered: u64,
+    failed: u64,
 }
 
 impl Going {
@@ -44,6 +49,8 @@ impl Going {
             wrong: sum(|l| &l.wrong),
             p50_us: most(|l| &l.p50_us),
             p99_us: most(|l| &l.p99_us),
+            entered: sum(|l| &l.entered),
+            failed: sum(|l| &l.failed),
         }
     }
 }
@@ -52,6 +59,14 @@ impl Live {
     /// What all threads of a worker tell.
     pub(crate) fn tell_going(&self, g: Going) {
         self.tell(g.sent, g.delivered, g.wrong, (g.p50_us as f64, g.p99_us as f64));
+        self.entered.store(g.entered, Relaxed);
+        self.failed.store(g.failed, Relaxed);
+    }
+
+    /// One more visitor came in, or did not.
+    pub(crate) fn tell_visit(&self, entered: bool) {
+        let count = if entered { &self.entered } else { &self.failed };
+        count.fetch_add(1, Relaxed);
     }
 
     /// Counts since the run began, and quantiles of the last whole slice.
@@ -70,7 +85,7 @@ pub(crate) struct Line(Option<ProgressBar>);
 impl Line {
     /// A line that counts up to `total` of something, `what`.
     pub(crate) fn counting(what: &str, total: u64) -> Self {
-        let template = format!("{what} {{pos}}/{{len}} {{wide_bar}} {{per_sec}}, {{eta}} left");
+        let template = format!("{what} {{pos}}/{{len}} {{wide_bar}} {{rate}}, {{eta}} left");
         Self::new(&template, total)
     }
 
@@ -83,6 +98,11 @@ impl Line {
     fn new(template: &str, total: u64) -> Self {
         let style =
             || ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let rate = |state: &ProgressState, to: &mut dyn std::fmt::Write| {
+            // A line that cannot be written is not shown.
+            let _ = write!(to, "{:.0}/s", state.per_sec());
+        };
+        let style = || style().with_key("rate", rate);
         Self(std::io::stderr().is_terminal().then(|| ProgressBar::new(total).with_style(style())))
     }
 
@@ -115,18 +135,28 @@ impl Drop for Line {
     }
 }
 
-/// Shows what the threads tell until it is dropped. `name`: which run this is.
-pub(crate) async fn watch(name: String, lives: Vec<Arc<Live>>) {
+/// Shows what the threads tell until it is dropped. `name`: which run this is; `planned`: how long it is to send.
+pub(crate) async fn watch(name: String, planned: Duration, lives: Vec<Arc<Live>>) {
     let line = Line::words();
     if !line.seen() {
         return std::future::pending().await;
     }
     let mut before = Going::default();
+    let begun = tokio::time::Instant::now();
     loop {
         tokio::time::sleep(LOOK).await;
         let going = Going::of(&lives);
-        line.say(words(&name, &before, &going));
+        line.say(words(&progress(&name, begun.elapsed(), planned), &before, &going));
         before = going;
+    }
+}
+
+/// Which run, and how far it is.
+fn progress(name: &str, elapsed: Duration, planned: Duration) -> String {
+    if elapsed <= planned {
+        format!("{name}, {} of {} s", elapsed.as_secs(), planned.as_secs_f64().ceil())
+    } else {
+        format!("{name}, waiting for what is under way")
     }
 }
 
@@ -134,11 +164,16 @@ pub(crate) async fn watch(name: String, lives: Vec<Arc<Live>>) {
 fn words(name: &str, before: &Going, going: &Going) -> String {
     let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / LOOK.as_secs_f64();
     let (sent, delivered) = (rate(going.sent, before.sent), rate(going.delivered, before.delivered));
-    let fault = if going.wrong == 0 { String::new() } else { format!("{} WRONG  ", going.wrong) };
+    let fault = |count: u64, what: &str| if count == 0 { String::new() } else { format!("{count} {what}  ") };
+    let fault = fault(going.wrong, "WRONG") + &fault(going.failed, "JOINS FAILED");
+    let joins = match going.entered + going.failed {
+        0 => String::new(),
+        _ => format!("  {:.0} joins/s", rate(going.entered, before.entered)),
+    };
     // Before the measured time nothing is measured.
     let ms = |us: u64| if us == 0 { "-".to_owned() } else { format!("{:.2} ms", us as f64 / 1e3) };
     let (p50, p99) = (ms(going.p50_us), ms(going.p99_us));
-    format!("{fault}{name}  {delivered:.0} deliveries/s  p99 {p99}  p50 {p50}  {sent:.0} messages/s")
+    format!("{fault}{name}  {delivered:.0} deliveries/s  p99 {p99}  p50 {p50}  {sent:.0} messages/s{joins}")
 }
 
 #[cfg(test)]
@@ -146,14 +181,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn it_says_how_far_the_run_is_and_what_it_waits_for_at_its_end() {
+        let at = |s| progress("run 1", Duration::from_secs(s), Duration::from_millis(9_500));
+        assert_eq!([at(3), at(10)], ["run 1, 3 of 10 s", "run 1, waiting for what is under way"]);
+    }
+
+    #[test]
     fn the_line_says_rates_latency_and_what_is_wrong() {
         let before = Going { sent: 5, delivered: 100, ..Going::default() };
         let now = Live::default();
-        now.tell_going(Going { sent: 25, delivered: 500, wrong: 0, p50_us: 1_500, p99_us: 12_000 });
+        now.tell_going(Going { sent: 25, delivered: 500, p50_us: 1_500, p99_us: 12_000, ..Going::default() });
         let going = Going::of(&[Arc::new(now), Arc::new(Live::default())]);
         let text = words("run 1", &before, &going);
         assert_eq!(text, "run 1  400 deliveries/s  p99 12.00 ms  p50 1.50 ms  20 messages/s");
         let wrong = Going { wrong: 3, ..Going::default() };
         assert!(words("run 1", &wrong, &wrong).starts_with("3 WRONG  run 1  "));
+        let visited = Going { entered: 40, failed: 2, ..Going::default() };
+        let text = words("run 1", &Going::default(), &visited);
+        assert!(text.starts_with("2 JOINS FAILED  run 1  ") && text.ends_with("  40 joins/s"), "{text}");
     }
 }

@@ -13,8 +13,9 @@
 //! - [`live`]: what goes on; [`report`]: what came of it, as text, JSON, CSV and a page, and compared.
 //! - [`cpu`], [`sys`]: /proc and system calls.
 //!
-//! Exit code 0: all is well; 1: the server lost, doubled, changed or reordered something, or a comparison is for
-//! the worse; 2: there is no result, or it could not be written; 130: it was stopped, and reports what it has.
+//! Exit code 0: all is well; 1: the server lost, doubled, changed or reordered something, a search found no rate, or a
+//! comparison is for the worse; 2: there is no result, or it could not be written; 3: a comparison can say nothing; 130: it
+//! was stopped, and reports what it has.
 
 mod args;
 mod conn;
@@ -48,8 +49,10 @@ use scenario::presets;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-/// What the program says when it was stopped by Ctrl-C.
+/// What the program says when it was stopped.
 const INTERRUPTED: u8 = 130;
+/// … and of a comparison that can say nothing: neither well nor worse.
+const UNDECIDED: u8 = 3;
 
 fn main() -> ExitCode {
     let matches = args::command().get_matches();
@@ -71,10 +74,14 @@ async fn work(task: Task) -> Result<u8, String> {
         Task::Worker(coordinator) => coordinate::worker(&coordinator).await.map(|()| 0),
         Task::Compare(a, b, page) => {
             let (a, b) = (Report::pool(&a)?, Report::pool(&b)?);
-            let comparison = compare::compare(&a, &b);
+            let comparison = compare::compare(&a, &b)?;
             say(&compare::text(&comparison, &a, &b))?;
-            page.map_or(Ok(()), |path| save(&path, &html::page(&a, Some(&b))))?;
-            Ok(u8::from(comparison.verdict == Change::Worse))
+            page.map_or(Ok(()), |path| save(&path, &html::page(&a, Some((&b, &comparison)))))?;
+            Ok(match comparison.verdict {
+                Change::Better | Change::Same => 0,
+                Change::Worse => 1,
+                Change::Unknown | Change::Doubtful => UNDECIDED,
+            })
         }
         Task::Page(report, page) => save(&page, &html::page(&Report::read(&report)?, None)).map(|()| 0),
         Task::Presets(None) => say(&presets::list()),
@@ -115,5 +122,5 @@ fn say(text: &str) -> Result<u8, String> {
 
 fn no_result(why: &str) -> ExitCode {
     eprintln!("openmsrp-loadtest: {why}");
-    ExitCode::from(2)
+    ExitCode::from(if why.starts_with(course::STOPPED) { INTERRUPTED } else { 2 })
 }

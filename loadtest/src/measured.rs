@@ -62,6 +62,8 @@ impl Measured {
         self.troubles.refused += other.troubles.refused;
         self.troubles.closed += other.troubles.closed;
         self.troubles.slow_closed += other.troubles.slow_closed;
+        self.troubles.left_out += other.troubles.left_out;
+        self.troubles.slow_left_out += other.troubles.slow_left_out;
         for (a, b) in self.kinds.iter_mut().zip(&other.kinds) {
             a.sent += b.sent;
             a.delivered += b.delivered;

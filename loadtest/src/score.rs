@@ -133,6 +133,11 @@ pub(crate) struct Troubles {
     pub(crate) closed: u64,
     /// Connections of participants that do not read and were therefore ended: no fault.
     pub(crate) slow_closed: u64,
+    /// Notices of a room that it left messages out: to those that read, and to those that do not.
+    #[serde(default)]
+    pub(crate) left_out: u64,
+    #[serde(default)]
+    pub(crate) slow_left_out: u64,
 }
 
 /// One kind of messages: who has sent how many, who got which.
@@ -279,6 +284,7 @@ impl Score {
     /// A whole message came to `seat`.
     pub(crate) fn message(&mut self, seat: Seat, visit: Option<&mut Visit>, content: &[u8], now: u64) {
         if seat.role == Role::Slow {
+            self.troubles.slow_left_out += u64::from(says_left_out(content));
             return;
         }
         let Ok(Parsed::Complete(wrapper)) = cpim::parse(content, true) else {
@@ -305,7 +311,9 @@ impl Score {
             }
             Reading::OtherRun => {}
             // A room may greet or announce in words of its own.
-            Reading::Bad if wrapper.from == self.terms.names.room(seat.room) => {}
+            Reading::Bad if wrapper.from == self.terms.names.room(seat.room) => {
+                self.troubles.left_out += u64::from(says_left_out(inner));
+            }
             Reading::Bad => self.bad(seat, "its text is cut or garbled"),
         }
     }
@@ -410,8 +418,9 @@ impl Score {
 
     fn blame(&mut self, seat: Seat, what: impl FnOnce() -> String) {
         if self.first_fault.is_none() {
+            let who = if seat.role == Role::Visitor { "visitor" } else { "participant" };
             self.first_fault = Some(format!(
-                "room {} participant {}: {}",
+                "room {} {who} {}: {}",
                 self.terms.names.first_room + seat.room,
                 seat.member,
                 what()
@@ -507,6 +516,11 @@ impl Terms {
             threads: 1,
         }
     }
+}
+
+/// Whether a room says, in the words of openmsrp, that it left messages out. Other servers have no words for it.
+fn says_left_out(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok_and(|t| t.contains("left out because your connection was too slow"))
 }
 
 /// Whom a publisher's private message `number` is for: all others who read, in turn.
@@ -661,6 +675,11 @@ mod tests {
         let slow = Seat { role: Role::Slow, ..seat(2) };
         let m = message(&mut s, 0);
         s.message(slow, None, &m, 5);
+        let notice = format!("{ROOM}7 messages were left out because your connection was too slow.");
+        s.message(slow, None, notice.as_bytes(), 6);
+        assert_eq!((s.troubles.left_out, s.troubles.slow_left_out), (0, 1));
+        s.message(seat(1), None, notice.as_bytes(), 6);
+        assert_eq!((s.troubles.left_out, s.troubles.slow_left_out), (1, 1));
         s.closed(slow, "too slow");
         assert_eq!((s.findings(), s.troubles.closed, s.troubles.slow_closed), (Findings::default(), 0, 1));
     }

@@ -13,6 +13,8 @@ const DOWN_MAX: f64 = 1_024.0;
 pub(crate) struct Bracket {
     first: f64,
     precision: f64,
+    /// The highest rate that can be asked for.
+    most: f64,
     attempts: u32,
     /// The highest rate that met the objective.
     pub(crate) best: Option<f64>,
@@ -30,9 +32,9 @@ pub(crate) enum Next {
 }
 
 impl Bracket {
-    /// A search that begins with `first` and ends when the bracket is narrower than this share.
-    pub(crate) fn new(first: f64, precision: f64) -> Self {
-        Self { first, precision, attempts: 0, best: None, too_high: None }
+    /// A search that begins with `first`, ends when the bracket is narrower than this share, and asks for `most` at most.
+    pub(crate) fn new(first: f64, precision: f64, most: f64) -> Self {
+        Self { first, precision, most, attempts: 0, best: None, too_high: None }
     }
 
     /// The next rate.
@@ -42,7 +44,8 @@ impl Bracket {
         }
         match (self.best, self.too_high) {
             (None, None) => Next::Try(self.first),
-            (Some(best), None) => Next::Try(best * 2.0),
+            (Some(best), None) if best >= self.most => Next::Over("no higher rate can be asked for"),
+            (Some(best), None) => Next::Try((best * 2.0).min(self.most)),
             (None, Some(high)) if high <= self.first / DOWN_MAX => {
                 Next::Over("even a thousandth of search_from is too much")
             }
@@ -77,7 +80,7 @@ mod tests {
 
     /// Searches a server that can do `limit`; returns the bracket and how often it was asked.
     fn searched(first: f64, precision: f64, limit: f64) -> (Bracket, u32, &'static str) {
-        let mut b = Bracket::new(first, precision);
+        let mut b = Bracket::new(first, precision, 1e6);
         for asked in 0.. {
             match b.next() {
                 Next::Try(rate) => b.note(rate, rate <= limit),
@@ -107,7 +110,9 @@ mod tests {
 
     #[test]
     fn a_server_without_limit_ends_it_too() {
-        assert!(searched(10.0, 0.05, f64::INFINITY).2.contains("attempts"));
+        let (b, _, why) = searched(10.0, 0.05, f64::INFINITY);
+        assert_eq!(b.best, Some(1e6));
+        assert!(why.contains("no higher rate"));
     }
 
     #[test]

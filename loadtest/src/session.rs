@@ -3,11 +3,11 @@
 //! The main thread is a tokio runtime of its own: it carries SIP and sleeps while the engine threads work,
 //! waking for visitors, and at each slice of time to read the server's CPU time and memory.
 
-use crate::cpu::{self, CpuTime};
+use crate::cpu;
 use crate::engine::{Desk, Engine, Order, Plan, Setup};
 use crate::halt::Halt;
 use crate::join::{self, Door, Visiting};
-use crate::live::{self, Live};
+use crate::live::{self, Going, Live};
 use crate::measured::{Joining, Measured};
 use crate::oracle::Shape;
 use crate::pace::Interval;
@@ -51,8 +51,9 @@ impl Session {
     /// # Errors
     /// Why there is no result: what was wrong, what to do.
     pub(crate) async fn begin(s: &Scenario, names: Names, halt: &Halt) -> Result<Self, String> {
+        check_cores(s)?;
         check_open_files(s)?;
-        let rss_before = resident(s)?;
+        let rss_before = s.server_pid.map(cpu::resident_of).transpose()?;
         let server = resolve(&s.server).await?;
         let run: u64 = rand::random();
         let (engines, lives) = start_engines(s, &names, run)?;
@@ -61,7 +62,7 @@ impl Session {
         let door = Arc::new(Door::open(s, names, server, run, &engines).await?);
         let all = join::join(&door, s.join_parallel, halt).await?;
         let seconds = clock::now().since(began).as_secs_f64();
-        let after = s.server_pid.map(cpu::time_of).transpose()?;
+        let after = s.server_pid.and_then(cpu::look_at);
         for engine in &engines {
             let (done, quiet) = oneshot::channel();
             engine.give(Order::Quiet(done))?;
@@ -73,9 +74,9 @@ impl Session {
             invite: all.invite,
             bound: all.bound,
             stages: all.stages,
-            server_cpu_us: after.zip(before).map(|(a, b)| a.since(b).total() as f64),
+            server_cpu_us: after.zip(before).map(|((a, _), b)| a.since(b).total() as f64),
             rss_before,
-            rss_joined: resident(s)?,
+            rss_joined: after.map(|(_, rss)| rss),
         };
         Ok(Self {
             scenario: s.clone(),
@@ -92,7 +93,7 @@ impl Session {
     /// Runs the load once. `start`: when the first message is due; `rate`: instead of the scenario's.
     ///
     /// # Errors
-    /// A thread ended, or the server's process did.
+    /// A thread ended.
     pub(crate) async fn run(
         &mut self,
         name: String,
@@ -104,6 +105,8 @@ impl Session {
         let from = start + Duration::from_secs_f64(s.warmup);
         let to = from + Duration::from_secs_f64(s.duration);
         let interval = Interval { from: from.0, to: to.0 };
+        let planned = clock::now().until(to);
+        self.lives.iter().for_each(|live| live.tell_going(Going::default()));
         self.run = self.run.wrapping_add(1);
         let threads = self.engines.len() as u32;
         let mut waiting = Vec::new();
@@ -135,7 +138,7 @@ impl Session {
         let work = async {
             tokio::join!(
                 sample(s.server_pid, interval, halt),
-                join::visits(&self.door, visiting, halt),
+                join::visits(&self.door, visiting, &self.lives[0], halt),
                 gather(waiting)
             )
         };
@@ -147,7 +150,7 @@ impl Session {
         };
         let (sampled, visits, outcomes) = tokio::select! {
             done = work => done,
-            () = live::watch(name, self.lives.clone()) => return Err("the display ended".into()),
+            () = live::watch(name, planned, self.lives.clone()) => return Err("the display ended".into()),
             () = stop => return Err("nobody stopped it".into()),
         };
         let mut measured = Measured::empty(interval);
@@ -214,7 +217,7 @@ fn start_engines(s: &Scenario, names: &Names, run: u64) -> Result<Threads, Strin
             if let Some(core) = core
                 && let Err(e) = sys::pin_to(core)
             {
-                eprintln!("warning: cannot use core {core} (--cores): {e}");
+                eprintln!("warning: cannot use core {core} (--cores) any more: {e}");
             }
             engine.serve(&orders);
         };
@@ -239,8 +242,8 @@ async fn gather(waiting: Vec<oneshot::Receiver<Measured>>) -> Result<Vec<Measure
     Ok(outcomes)
 }
 
-/// CPU time and memory of the server and CPU time of the harness over the interval, slice by slice, until it is over
-/// or stopped.
+/// CPU time and memory of the server, as long as it lives, and CPU time of the harness over the interval, slice by slice,
+/// until it is over or stopped.
 pub(crate) async fn sample(pid: Option<u32>, interval: Interval, halt: &Halt) -> Result<Sampled, String> {
     let sleep = async |until: u64| {
         tokio::select! {
@@ -248,9 +251,10 @@ pub(crate) async fn sample(pid: Option<u32>, interval: Interval, halt: &Halt) ->
             () = halt.called() => {}
         }
     };
-    let look = || -> Result<(Now, Option<CpuTime>, Option<u64>, CpuTime), String> {
-        let (server, rss) = (pid.map(cpu::time_of).transpose()?, pid.map(cpu::resident_of).transpose()?);
-        Ok((clock::now(), server, rss, cpu::time_of(std::process::id())?))
+    // A server that dies takes nothing with it of what was measured.
+    let look = || {
+        let harness = cpu::time_of(std::process::id())?;
+        Ok::<_, String>((clock::now(), pid.and_then(cpu::look_at), harness))
     };
     sleep(interval.from).await;
     let before = look()?;
@@ -263,20 +267,28 @@ pub(crate) async fn sample(pid: Option<u32>, interval: Interval, halt: &Halt) ->
         sleep(until).await;
         let now = look()?;
         let seconds = now.0.since(last.0).as_secs_f64().max(1e-9);
-        let cores = now.1.zip(last.1).map(|(a, b)| a.since(b).total() as f64 / 1e6 / seconds);
-        slices.push(Sample { cores, rss: now.2 });
+        let cores = now.1.zip(last.1).map(|((a, _), (b, _))| a.since(b).total() as f64 / 1e6 / seconds);
+        slices.push(Sample { cores, rss: now.1.map(|(_, rss)| rss) });
         last = now;
     }
     Ok(Sampled {
-        server: last.1.zip(before.1).map(|(a, b)| a.since(b)),
-        harness: last.3.since(before.3),
+        server: last.1.zip(before.1).map(|((a, _), (b, _))| a.since(b)),
+        server_ended: pid.is_some() && last.1.is_none(),
+        harness: last.2.since(before.2),
         seconds: last.0.since(before.0).as_secs_f64(),
         slices,
     })
 }
 
-fn resident(s: &Scenario) -> Result<Option<u64>, String> {
-    s.server_pid.map(cpu::resident_of).transpose()
+/// A thread that cannot have its core would share one without a word of it in the report.
+fn check_cores(s: &Scenario) -> Result<(), String> {
+    let allowed = sys::cores().map_err(|e| format!("which cores there are: {e}"))?;
+    match s.cores.iter().find(|core| !allowed.contains(core)) {
+        Some(core) => {
+            Err(format!("there is no core {core} for the harness (--cores); it may use {allowed:?}"))
+        }
+        None => Ok(()),
+    }
 }
 
 fn check_open_files(s: &Scenario) -> Result<(), String> {

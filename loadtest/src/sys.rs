@@ -159,6 +159,33 @@ pub(crate) fn pin_to(core: usize) -> io::Result<()> {
     check(unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) }).map(drop)
 }
 
+/// The cores that this process may use.
+pub(crate) fn cores() -> io::Result<Vec<usize>> {
+    // SAFETY: a cpu_set_t of zeroes is the empty set; size and pointer describe it.
+    let set = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        check(libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set))?;
+        set
+    };
+    // SAFETY: each number is below CPU_SETSIZE.
+    Ok((0..libc::CPU_SETSIZE as usize).filter(|core| unsafe { libc::CPU_ISSET(*core, &set) }).collect())
+}
+
+/// Has the connection hold little that is not read, as over a network: a small buffer, and the other side's pieces no
+/// larger than there. On loopback a piece has 64 KiB, and the sender's buffer grows to dozens of them.
+pub(crate) fn hold_little(socket: &impl AsFd) -> io::Result<()> {
+    let fd = socket.as_fd().as_raw_fd();
+    for (level, option, value) in
+        [(libc::SOL_SOCKET, libc::SO_RCVBUF, 4_096), (libc::IPPROTO_TCP, libc::TCP_MAXSEG, 1_400)]
+    {
+        let value: libc::c_int = value;
+        let length = size_of::<libc::c_int>() as libc::socklen_t;
+        // SAFETY: pointer and length describe `value`, the descriptor is open (borrowed).
+        check(unsafe { libc::setsockopt(fd, level, option, (&raw const value).cast(), length) })?;
+    }
+    Ok(())
+}
+
 /// Clock ticks per second of the CPU times in /proc.
 pub(crate) fn ticks_per_second() -> u64 {
     // SAFETY: takes no pointers.

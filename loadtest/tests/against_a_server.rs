@@ -85,8 +85,34 @@ fn a_scenario_of_everything_is_delivered_and_reported_in_every_form() {
     assert!(files.read("a.html").contains("Everything was delivered once, whole and in order"));
     // A report against itself: nothing changed, and two runs could not tell.
     let out = run(&format!("compare {0} {0}", files.path("a.json")));
-    assert_eq!(out.status.code(), Some(0));
+    assert_eq!(out.status.code(), Some(3), "{}", text(&out));
     assert!(text(&out).contains("too few runs to tell"), "{}", text(&out));
+}
+
+#[test]
+fn a_server_whose_process_ends_fails_the_run_and_what_was_measured_is_kept() {
+    let (server, files) = (Server::start(), Files::new("ended"));
+    // It stands for the server's process; nobody takes note of its end, as of that of a server without a supervisor.
+    let mut process = Command::new("sleep").arg("1").spawn().unwrap();
+    let out = run(&format!(
+        "run --server {} --server-pid {} --rooms 1 --participants 3 --rate 5 --warmup 0 --duration 3 --sleep --json {}",
+        server.sip,
+        process.id(),
+        files.path("a.json")
+    ));
+    process.wait().unwrap();
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out));
+    assert!(text(&out).contains("first fault the server's process ended"), "{}", text(&out));
+    let run = &files.json("a.json")["runs"][0];
+    assert_eq!((&run["server_ended"], &run["lost"]), (&true.into(), &0.into()), "{run}");
+    assert!(run["deliveries"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn a_core_that_does_not_exist_is_named_before_anybody_joins() {
+    let out = run("run --server 127.0.0.1:9 --cores 1023");
+    assert_eq!(out.status.code(), Some(2));
+    assert!(text(&out).contains("there is no core 1023"), "{}", text(&out));
 }
 
 /// One that waits for two workers, at this address, and reports to `a.json`.

@@ -3,16 +3,26 @@
 //! The noise is what the runs of one report differ among each other, so both need several. A change counts
 //! when chance alone would rarely put the runs of the two reports so far apart (the exact rank test of Mann and
 //! Whitney, both sides) and when it is large enough to matter. Four runs a side are the least for which that
-//! can be said at all.
+//! can be said at all. A run that the harness itself hindered says nothing of times and rates; it is left out of them as
+//! long as enough others remain.
+//!
+//! Whatever the numbers say, B is worse if it ended before its time, or if a larger share of it went wrong.
+//!
+//! Of two searches the highest rates are compared, each known as far as its bracket is narrow.
 
 use super::text::{findings, thousands, time};
-use super::{Report, Run, median};
+use super::{Report, Run, Search, median};
+use crate::course::STOPPED;
 use std::fmt::Write as _;
 
 /// How often chance alone may put two reports so far apart: four and four runs, fully apart, come to 1 in 35.
 const CHANCE_MAX: f64 = 0.03;
 /// A smaller change is not called one, however sure it is.
 const CHANGE_MIN: f64 = 0.02;
+/// Runs of a side, at least, for anything to be said.
+const RUNS_MIN: usize = 4;
+/// The share of what went wrong must grow by this factor to be called worse, where there was some before.
+const FAULTS_GROWTH: f64 = 2.0;
 
 /// What can be said of one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +61,8 @@ pub(crate) struct Line {
     b: Vec<f64>,
     /// What is to be said.
     pub(crate) change: Change,
-    /// How often chance alone would put them so far apart.
-    pub(crate) chance: f64,
+    /// How often chance alone would put them so far apart; `None` if that cannot be said.
+    pub(crate) chance: Option<f64>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -105,6 +115,11 @@ pub(crate) struct Comparison {
 
 type Metric = (&'static str, Unit, bool, fn(&Run) -> Option<f64>);
 
+/// The p99 of one kind of copies.
+fn p99_of(run: &Run, kind: &str) -> Option<f64> {
+    run.classes.get(kind).map(|c| c.latency_us).filter(|q| q.count > 0).map(|q| q.p99)
+}
+
 /// Name, unit, whether more is better, where it stands. What is a time or a rate depends on the harness and its
 /// machine; what the kernel counts of the server alone does not.
 const METRICS: &[Metric] = &[
@@ -113,6 +128,11 @@ const METRICS: &[Metric] = &[
     ("latency p50", Unit::Us, false, |r| (r.latency_us.count > 0).then_some(r.latency_us.p50)),
     ("latency p99", Unit::Us, false, |r| (r.latency_us.count > 0).then_some(r.latency_us.p99)),
     ("latency p99.9", Unit::Us, false, |r| (r.latency_us.count > 0).then_some(r.latency_us.p999)),
+    ("latency p99, private", Unit::Us, false, |r| p99_of(r, "private")),
+    ("latency p99, typing", Unit::Us, false, |r| p99_of(r, "typing")),
+    ("latency p99, long", Unit::Us, false, |r| p99_of(r, "long")),
+    ("latency p99, visitors", Unit::Us, false, |r| p99_of(r, "visitors")),
+    ("latency p99, worst room", Unit::Us, false, |r| (r.rooms.count > 1).then_some(r.rooms.p99_worst)),
     ("server CPU us per delivery", Unit::Plain, false, |r| r.server_cpu_us_per_delivery),
     ("server memory, highest", Unit::Octets, false, |r| r.server_rss_max.map(|b| b as f64)),
     ("visits: came in per second", Unit::Plain, true, |r| r.visits.as_ref().map(|v| v.entered_per_s)),
@@ -129,32 +149,16 @@ const TIMES: [&str; 3] = ["latency", "visits", "deliveries"];
 const FREE_KEYS: &[&str] = &["server", "server_pid", "domain", "password_file", "runs"];
 
 /// Compares `b` with `a`.
-pub(crate) fn compare(a: &Report, b: &Report) -> Comparison {
-    let hindered = |r: &Report| r.runs.iter().any(|r| r.harness_is_bottleneck || r.harness_disturbed);
-    let doubtful = hindered(a) || hindered(b);
-    let lines: Vec<_> = METRICS
-        .iter()
-        .filter_map(|(name, unit, more, of)| {
-            let (a, b) = (a.each(of), b.each(of));
-            if a.is_empty() || b.is_empty() {
-                return None;
-            }
-            let (change, chance) = judge(&a, &b, *more);
-            let moved = matches!(change, Change::Better | Change::Worse);
-            let change = if moved && doubtful && TIMES.iter().any(|t| name.starts_with(t)) {
-                Change::Doubtful
-            } else {
-                change
-            };
-            Some(Line { name, unit: *unit, a, b, change, chance })
-        })
-        .collect();
-    let delivered = |r: &Report| r.runs.iter().all(|run| run.ok);
-    let fault = (delivered(a) && !delivered(b)).then(|| {
-        let first =
-            b.runs.iter().find_map(|r| r.first_fault.clone()).unwrap_or_else(|| "copies are missing".into());
-        format!("A delivered everything, B did not: {first}")
-    });
+///
+/// # Errors
+/// One is a search and the other is none: they have no number in common.
+pub(crate) fn compare(a: &Report, b: &Report) -> Result<Comparison, String> {
+    let (lines, fault) = match (&a.search, &b.search) {
+        (Some(a), Some(b)) => (vec![highest(a, b)], None),
+        (None, None) => (METRICS.iter().filter_map(|m| line(m, a, b)).collect(), fault(a, b)),
+        _ => return Err("one report is of a search and the other is not: there is nothing to compare".into()),
+    };
+    let fault = ended_early(a, b).or(fault);
     let any = |c: Change| lines.iter().any(|l| l.change == c);
     let verdict = if fault.is_some() || any(Change::Worse) {
         Change::Worse
@@ -167,7 +171,85 @@ pub(crate) fn compare(a: &Report, b: &Report) -> Comparison {
     } else {
         Change::Unknown
     };
-    Comparison { cautions: cautions(a, b), lines, verdict, fault }
+    Ok(Comparison { cautions: cautions(a, b), lines, verdict, fault })
+}
+
+fn line((name, unit, more, of): &Metric, a: &Report, b: &Report) -> Option<Line> {
+    let time = TIMES.iter().any(|t| name.starts_with(t));
+    let side = |r: &Report| -> Vec<f64> {
+        let all = !time || left_out(r) == 0;
+        r.runs.iter().filter(|run| all || of_use(run)).filter_map(of).collect()
+    };
+    let (va, vb) = (side(a), side(b));
+    if va.is_empty() || vb.is_empty() {
+        return None;
+    }
+    let (change, chance) = judge(&va, &vb, *more);
+    let moved = matches!(change, Change::Better | Change::Worse);
+    let doubtful = [a, b].iter().any(|r| left_out(r) == 0 && !r.runs.iter().all(of_use));
+    let change = if moved && time && doubtful { Change::Doubtful } else { change };
+    Some(Line { name, unit: *unit, a: va, b: vb, change, chance: Some(chance) })
+}
+
+/// Whether times and rates of a run are the server's alone.
+fn of_use(run: &Run) -> bool {
+    !run.harness_is_bottleneck && !run.harness_disturbed
+}
+
+/// How many hindered runs of a report are left out of times and rates: all, if enough others remain; else none.
+fn left_out(r: &Report) -> usize {
+    let hindered = r.runs.iter().filter(|run| !of_use(run)).count();
+    if r.runs.len() - hindered >= RUNS_MIN { hindered } else { 0 }
+}
+
+/// The highest rates of two searches: apart if their brackets are.
+fn highest(a: &Search, b: &Search) -> Line {
+    let above = |s: &Search| s.too_high.unwrap_or(f64::INFINITY);
+    let change = if b.best_rate >= above(a) {
+        Change::Better
+    } else if a.best_rate >= above(b) {
+        Change::Worse
+    } else {
+        Change::Same
+    };
+    let name = "highest rate per room";
+    Line { name, unit: Unit::Plain, a: vec![a.best_rate], b: vec![b.best_rate], change, chance: None }
+}
+
+/// The share of all copies with which something was wrong, and whatever else was.
+fn wrong_share(r: &Report) -> f64 {
+    let wrong = |r: &Run| {
+        let visits = r.visits.as_ref().map_or(0, |v| v.failed);
+        let copies = r.lost + r.duplicates + r.out_of_order + r.foreign + r.bad;
+        copies + r.refused + r.connections_lost + r.not_sent + r.unanswered + visits
+    };
+    let sum = |of: fn(&Run) -> u64| r.runs.iter().map(of).sum::<u64>() as f64;
+    r.runs.iter().map(wrong).sum::<u64>() as f64 / (sum(|r| r.deliveries_judged) + sum(|r| r.lost)).max(1.0)
+}
+
+/// B went wrong where A did not, or more.
+fn fault(a: &Report, b: &Report) -> Option<String> {
+    let delivered = |r: &Report| r.runs.iter().all(|run| run.ok);
+    let first =
+        || b.runs.iter().find_map(|r| r.first_fault.clone()).unwrap_or_else(|| "copies are missing".into());
+    if delivered(a) && !delivered(b) {
+        return Some(format!("A delivered everything, B did not: {}", first()));
+    }
+    let (before, now) = (wrong_share(a), wrong_share(b));
+    (before > 0.0 && now > FAULTS_GROWTH * before).then(|| {
+        format!(
+            "of a million copies, {:.1} went wrong in A and {:.1} in B: {}",
+            before * 1e6,
+            now * 1e6,
+            first()
+        )
+    })
+}
+
+/// B did not come to its end, by itself.
+fn ended_early(a: &Report, b: &Report) -> Option<String> {
+    let why = b.cut_short.as_ref().filter(|why| a.cut_short.is_none() && *why != STOPPED)?;
+    Some(format!("A came to its end, B did not: {why}"))
 }
 
 fn cautions(a: &Report, b: &Report) -> Vec<String> {
@@ -186,17 +268,37 @@ fn cautions(a: &Report, b: &Report) -> Vec<String> {
         if let Some(why) = &r.cut_short {
             list.push(format!("{name}: it ended before its time ({why})"));
         }
-        if r.runs.iter().any(|r| r.harness_is_bottleneck) {
-            list.push(format!("{name}: the harness itself was at its limit"));
-        }
-        if r.runs.iter().any(|r| r.harness_disturbed) {
-            list.push(format!("{name}: other programs ran on the harness's cores, or it woke late"));
+        let all = r.runs.len();
+        let without = |which: usize| match left_out(r) {
+            0 => format!("in {which} of {all} runs"),
+            _ => format!("in {which} of {all} runs, whose times and rates are left out"),
+        };
+        for (which, what) in [
+            (
+                r.runs.iter().filter(|r| r.harness_is_bottleneck).count(),
+                "the harness itself was at its limit",
+            ),
+            (
+                r.runs.iter().filter(|r| r.harness_disturbed).count(),
+                "other programs ran on the harness's cores, or it woke late",
+            ),
+        ] {
+            if which > 0 && r.search.is_none() {
+                list.push(format!("{name}: {what} {}", without(which)));
+            }
         }
         // What B alone did not deliver is told as a fault.
         let delivered = r.runs.iter().all(|run| run.ok);
-        if !(delivered || a.ok && name == "B") {
+        if r.search.is_none() && !(delivered || a.ok && name == "B") {
             list.push(format!("{name}: not everything was delivered"));
         }
+    }
+    if a.files == 0 && b.files == 0 && a.search.is_none() {
+        list.push(
+            "the runs of A were made in one go, and so were those of B: if the machine changed between them, that looks as \
+             if the server had; several short tests of each in turn tell them apart (compare A1,A2,A3,A4 B1,B2,B3,B4)"
+                .into(),
+        );
     }
     list
 }
@@ -267,10 +369,9 @@ pub(crate) fn text(c: &Comparison, a: &Report, b: &Report) -> String {
     let mut rows = vec![["".to_owned(), "A".into(), "B".into(), "B / A".into(), String::new()]];
     for line in &c.lines {
         let [a, b, ratio] = line.cells();
-        let sure = if line.change == Change::Unknown {
-            String::new()
-        } else {
-            format!(" (chance {:.3})", line.chance)
+        let sure = match line.chance {
+            Some(chance) if line.change != Change::Unknown => format!(" (chance {chance:.3})"),
+            _ => String::new(),
         };
         rows.push([line.name.into(), a, b, ratio, line.change.words().to_owned() + &sure]);
     }
@@ -307,7 +408,10 @@ pub(crate) fn verdict_words(change: Change) -> &'static str {
         Change::Doubtful => {
             "nothing can be said of times: the harness was hindered (see the cautions); measure again on a quiet machine"
         }
-        Change::Unknown => "nothing can be said: run each at least four times (--runs 5), in turn",
+        Change::Unknown => {
+            "nothing can be said: it takes four runs of each; test each four times in turn (--json A1.json, B1.json, A2.json, …) \
+             and compare A1.json,A2.json,A3.json,A4.json B1.json,B2.json,B3.json,B4.json"
+        }
     }
 }
 
@@ -352,30 +456,33 @@ mod tests {
     #[test]
     fn two_reports_of_the_same_are_the_same_and_slower_ones_are_worse() {
         let a = quiet(5, 1_000);
-        let same = compare(&a, &quiet(5, 1_000));
+        let same = compare(&a, &quiet(5, 1_000)).unwrap();
         assert_eq!(same.verdict, Change::Same);
         let slower = quiet(5, 2_000);
-        let c = compare(&a, &slower);
+        let c = compare(&a, &slower).unwrap();
         assert_eq!(c.verdict, Change::Worse);
         let text = text(&c, &a, &slower);
         assert!(text.contains("latency p99") && text.contains("WORSE (chance 0.008)"), "{text}");
-        assert_eq!(compare(&slower, &a).verdict, Change::Better);
-        assert_eq!(compare(&report(1, 1_000, 0, None), &report(1, 9_000, 0, None)).verdict, Change::Unknown);
+        assert_eq!(compare(&slower, &a).unwrap().verdict, Change::Better);
+        assert_eq!(
+            compare(&report(1, 1_000, 0, None), &report(1, 9_000, 0, None)).unwrap().verdict,
+            Change::Unknown
+        );
     }
 
     #[test]
     fn times_of_a_hindered_harness_are_not_laid_to_the_server() {
         let (a, mut b) = (quiet(5, 1_000), quiet(5, 2_000));
-        b.runs[1].harness_disturbed = true;
-        assert_eq!(compare(&a, &b).verdict, Change::Doubtful);
+        b.runs[..2].iter_mut().for_each(|r| r.harness_disturbed = true);
+        assert_eq!(compare(&a, &b).unwrap().verdict, Change::Doubtful);
         // What the kernel counts of the server alone holds.
         b.runs.iter_mut().for_each(|r| r.server_cpu_us_per_delivery = Some(9.0));
-        assert_eq!(compare(&a, &b).verdict, Change::Worse);
+        assert_eq!(compare(&a, &b).unwrap().verdict, Change::Worse);
     }
 
     #[test]
     fn losing_what_was_not_lost_before_is_worse_whatever_the_numbers_say() {
-        let c = compare(&report(1, 1_000, 0, None), &report(1, 1_000, 2, None));
+        let c = compare(&report(1, 1_000, 0, None), &report(1, 1_000, 2, None)).unwrap();
         assert_eq!(c.verdict, Change::Worse);
         assert!(c.fault.is_some());
     }
@@ -387,9 +494,76 @@ mod tests {
         b.scenario.insert("rooms".into(), 99.into());
         b.scenario.insert("server".into(), "elsewhere:5060".into());
         b.host = "another".into();
-        let cautions = compare(&a, &b).cautions;
+        let cautions = compare(&a, &b).unwrap().cautions;
         assert!(cautions.contains(&"rooms is 10 in A and 99 in B".to_owned()), "{cautions:?}");
         assert!(cautions.iter().any(|c| c.contains("another")));
         assert!(!cautions.iter().any(|c| c.contains("elsewhere")));
+    }
+
+    #[test]
+    fn hindered_runs_are_left_out_if_enough_others_remain() {
+        let (a, mut b) = (quiet(5, 1_000), quiet(5, 2_000));
+        b.runs[3].harness_disturbed = true;
+        let c = compare(&a, &b).unwrap();
+        assert_eq!(c.verdict, Change::Worse);
+        let p99 = c.lines.iter().find(|l| l.name == "latency p99").unwrap();
+        assert_eq!((p99.a.len(), p99.b.len()), (5, 4));
+        assert!(
+            c.cautions.iter().any(|c| c.starts_with("B: ") && c.contains("left out")),
+            "{:?}",
+            c.cautions
+        );
+    }
+
+    #[test]
+    fn losing_far_more_than_before_is_worse_and_losing_as_much_is_not() {
+        let a = report(1, 1_000, 5, None);
+        assert_eq!(compare(&a, &report(1, 1_000, 6, None)).unwrap().verdict, Change::Unknown);
+        let c = compare(&a, &report(1, 1_000, 500, None)).unwrap();
+        assert_eq!(c.verdict, Change::Worse);
+        assert!(c.fault.unwrap().contains("went wrong in A"));
+    }
+
+    #[test]
+    fn a_test_that_ended_before_its_time_is_worse_unless_somebody_stopped_it() {
+        let (a, mut b) = (quiet(5, 1_000), quiet(5, 1_000));
+        (b.ok, b.cut_short) = (false, Some("INVITE of sip:u0@x: connection refused".into()));
+        let c = compare(&a, &b).unwrap();
+        assert_eq!(c.verdict, Change::Worse);
+        assert!(c.fault.unwrap().contains("connection refused"));
+        b.cut_short = Some(STOPPED.into());
+        assert_eq!(compare(&a, &b).unwrap().verdict, Change::Same);
+    }
+
+    #[test]
+    fn of_searches_the_highest_rates_are_compared_as_far_as_they_are_known() {
+        let searched = |best_rate: f64, too_high: Option<f64>| {
+            let mut r = quiet(1, 1_000);
+            r.search = Some(Search {
+                objective_us: 1e4,
+                objective_quantile: 0.99,
+                best_rate,
+                too_high,
+                ended: String::new(),
+                attempts: Vec::new(),
+            });
+            r
+        };
+        let verdict = |a: &Report, b: &Report| compare(a, b).unwrap().verdict;
+        let a = searched(100.0, Some(105.0));
+        assert_eq!(verdict(&a, &searched(103.0, Some(108.0))), Change::Same);
+        assert_eq!(verdict(&a, &searched(90.0, Some(95.0))), Change::Worse);
+        assert_eq!(verdict(&a, &searched(110.0, None)), Change::Better);
+        assert!(compare(&a, &quiet(5, 1_000)).is_err());
+    }
+
+    #[test]
+    fn runs_made_in_one_go_are_compared_with_caution() {
+        let a = quiet(5, 1_000);
+        let mut b = quiet(5, 2_000);
+        let said = |c: &Comparison| c.cautions.iter().any(|c| c.contains("in one go"));
+        assert!(said(&compare(&a, &b).unwrap()));
+        b.files = 3;
+        assert!(!said(&compare(&a, &b).unwrap()));
     }
 }

@@ -1,9 +1,9 @@
 //! A report as one page that opens in any browser without a network: its style and its charts are inside.
 
 use super::charts::{histogram, mebibytes, over_time, percentiles};
-use super::compare::{Change, Comparison, compare, verdict_words};
+use super::compare::{Change, Comparison, verdict_words};
 use super::plot::{Chart, Series, escape, svg};
-use super::text::{findings, thousands, time, warnings};
+use super::text::{findings, thousands, time, told, warnings};
 use super::{Quantiles, Report, Run, Search};
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 const ROOM_POINTS: usize = 200;
 
 /// The page of one report, or of two beside each other.
-pub(crate) fn page(a: &Report, b: Option<&Report>) -> String {
+pub(crate) fn page(a: &Report, b: Option<(&Report, &Comparison)>) -> String {
     let title = if b.is_some() { "Load test: A and B" } else { "Load test" };
     let mut t = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
@@ -20,7 +20,7 @@ pub(crate) fn page(a: &Report, b: Option<&Report>) -> String {
     );
     match b {
         None => one(&mut t, a),
-        Some(b) => two(&mut t, a, b),
+        Some((b, c)) => two(&mut t, a, b, c),
     }
     let _ = writeln!(
         t,
@@ -60,8 +60,7 @@ fn one(t: &mut String, r: &Report) {
     scenario(t, r);
 }
 
-fn two(t: &mut String, a: &Report, b: &Report) {
-    let c = compare(a, b);
+fn two(t: &mut String, a: &Report, b: &Report, c: &Comparison) {
     let class = match c.verdict {
         Change::Worse => "bad",
         Change::Better => "good",
@@ -77,7 +76,7 @@ fn two(t: &mut String, a: &Report, b: &Report) {
     for caution in &c.cautions {
         let _ = writeln!(t, "<p class=\"warning\">Caution: {}</p>", escape(caution));
     }
-    comparison(t, &c);
+    comparison(t, c);
     if let (Some(ra), Some(rb)) = (middle(a), middle(b)) {
         let both = [("A", 1, ra.latency_histogram.as_slice()), ("B", 2, rb.latency_histogram.as_slice())];
         t.push_str(&histogram(&both));
@@ -137,13 +136,20 @@ fn comparison(t: &mut String, c: &Comparison) {
         };
         let _ = writeln!(
             t,
-            "<tr><th>{}</th><td>{a}</td><td>{b}</td><td>{ratio}</td><td{class}>{}</td><td>{:.3}</td></tr>",
+            "<tr><th>{}</th><td>{}</td><td>{}</td><td>{ratio}</td><td{class}>{}</td><td>{}</td></tr>",
             line.name,
+            narrow(&a),
+            narrow(&b),
             line.change.words(),
-            line.chance
+            line.chance.map_or(String::new(), |c| format!("{c:.3}"))
         );
     }
     t.push_str("</tbody></table>\n<p class=\"note\">Medians, with the range of the runs. Chance: how often runs of two equal servers lie so far apart.</p>\n");
+}
+
+/// A number with its range below it, so that the verdict stays in sight.
+fn narrow(cell: &str) -> String {
+    cell.split_once(" (").map_or(cell.to_owned(), |(middle, range)| format!("{middle}<div>({range}</div>"))
 }
 
 fn head(t: &mut String, r: &Report, name: &str) {
@@ -171,7 +177,7 @@ fn verdict(t: &mut String, r: &Report) {
 }
 
 fn oracle(t: &mut String, r: &Report) {
-    t.push_str("<h2>What the oracle found</h2>\n<table><thead><tr><th>run</th><th>judged</th><th>lost</th><th>duplicates</th><th>out of order</th><th>foreign</th><th>bad</th><th>refused</th><th>connections lost</th><th>not sent</th><th>not answered</th><th>order not checked</th></tr></thead><tbody>\n");
+    t.push_str("<h2>What the oracle found</h2>\n<table><thead><tr><th>run</th><th>judged</th><th>lost</th><th>duplicates</th><th>out of order</th><th>foreign</th><th>bad</th><th>refused</th><th>connections lost</th><th>not sent</th><th>not answered</th><th>order not checked</th><th>notices of messages left out</th><th>slow connections ended</th><th>notices to slow ones</th></tr></thead><tbody>\n");
     for (i, run) in r.runs.iter().enumerate() {
         let _ = write!(t, "<tr><th>{}</th><td>{}</td>", i + 1, thousands(run.deliveries_judged));
         let counts = [
@@ -189,7 +195,16 @@ fn oracle(t: &mut String, r: &Report) {
             let class = if count > 0 { " class=\"bad\"" } else { "" };
             let _ = write!(t, "<td{class}>{}</td>", thousands(count));
         }
-        let _ = writeln!(t, "<td>{}</td></tr>", thousands(run.order_unchecked));
+        let besides = [
+            run.order_unchecked,
+            run.left_out_notices,
+            run.slow_connections_ended,
+            run.slow_left_out_notices,
+        ];
+        for count in besides {
+            let _ = write!(t, "<td>{}</td>", thousands(count));
+        }
+        t.push_str("</tr>\n");
     }
     t.push_str("</tbody></table>\n");
 }
@@ -312,11 +327,11 @@ fn classes(t: &mut String, run: &Run) {
             thousands(sent),
             thousands(lost),
             thousands(q.count),
-            time(q.p50),
-            time(q.p90),
-            time(q.p99),
-            time(q.p999),
-            time(q.max)
+            told(&q, q.p50),
+            told(&q, q.p90),
+            told(&q, q.p99),
+            told(&q, q.p999),
+            told(&q, q.max)
         );
     }
     t.push_str("</tbody></table>\n");
@@ -378,7 +393,7 @@ fn search_part(t: &mut String, s: &Search) {
             "<tr><th>{:.2}</th><td>{}</td><td>{}</td><td>{}</td><td class=\"{class}\">{words}{}</td></tr>",
             a.rate,
             thousands(a.deliveries_per_s as u64),
-            time(a.quantile_us),
+            a.quantile_us.map_or("-".into(), time),
             thousands(a.lost),
             if a.harness_is_bottleneck { ", harness at its limit" } else { "" }
         );
@@ -468,6 +483,7 @@ summary{cursor:pointer;font-weight:600;padding:8px 0}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::compare::compare;
     use crate::report::tests::report;
 
     /// Elements that are opened must be closed, in order; the few that have no end aside.
@@ -503,7 +519,8 @@ mod tests {
 
     #[test]
     fn two_reports_stand_on_one_page_with_their_verdict() {
-        let t = page(&report(5, 1_000, 0, Some(5.0)), Some(&report(5, 3_000, 2, Some(5.0))));
+        let (a, b) = (report(5, 1_000, 0, Some(5.0)), report(5, 3_000, 2, Some(5.0)));
+        let t = page(&a, Some((&b, &compare(&a, &b).unwrap())));
         balanced(&t);
         assert!(t.contains("B is WORSE") && t.contains(">A</span>") && t.contains(">B</span>"));
     }

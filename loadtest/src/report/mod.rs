@@ -75,6 +75,8 @@ pub(crate) struct Sample {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sampled {
     pub(crate) server: Option<CpuTime>,
+    /// Its process ended before the interval did.
+    pub(crate) server_ended: bool,
     pub(crate) harness: CpuTime,
     /// How long it was really taken over.
     pub(crate) seconds: f64,
@@ -199,6 +201,14 @@ pub(crate) struct Run {
     pub(crate) order_unchecked: u64,
     /// Connections of participants that do not read, ended by the server; no fault.
     pub(crate) slow_connections_ended: u64,
+    /// The server's process (`server_pid`) ended before the run did.
+    #[serde(default)]
+    pub(crate) server_ended: bool,
+    /// Notices of the room that it left messages out, to participants that read and to those that do not.
+    #[serde(default)]
+    pub(crate) left_out_notices: u64,
+    #[serde(default)]
+    pub(crate) slow_left_out_notices: u64,
     pub(crate) first_fault: Option<String>,
     // How much, how fast.
     pub(crate) messages: u64,
@@ -262,7 +272,7 @@ impl Run {
         let over_time = over_time(m, sampled, seconds, s.visits > 0.0);
         let visits = (s.visits > 0.0).then(|| visit_report(m, sampled, seconds, &over_time));
         Self {
-            ok: m.wrong() == 0 && (m.findings.delivered > 0 || !spoken),
+            ok: m.wrong() == 0 && (m.findings.delivered > 0 || !spoken) && !sampled.server_ended,
             rate,
             seconds,
             lost: m.lost(),
@@ -276,7 +286,14 @@ impl Run {
             unanswered: m.unanswered,
             order_unchecked: m.findings.order_unchecked,
             slow_connections_ended: m.troubles.slow_closed,
-            first_fault: m.first_fault.clone().or_else(|| m.visits.first_failure.clone()),
+            server_ended: sampled.server_ended,
+            left_out_notices: m.troubles.left_out,
+            slow_left_out_notices: m.troubles.slow_left_out,
+            first_fault: sampled
+                .server_ended
+                .then(|| "the server's process ended".to_owned())
+                .or_else(|| m.first_fault.clone())
+                .or_else(|| m.visits.first_failure.clone()),
             messages: m.sent(),
             deliveries: meter.arrived,
             deliveries_per_s: copies / seconds.max(1e-9),
@@ -317,8 +334,8 @@ impl Run {
         })
     }
 
-    /// The latency that this share of the copies did not exceed, in microseconds, to a hundredth.
-    pub(crate) fn quantile(&self, share: f64) -> f64 {
+    /// The latency that this share of the copies did not exceed, in microseconds, to a hundredth; `None` of no copies.
+    pub(crate) fn quantile(&self, share: f64) -> Option<f64> {
         let total: u64 = self.latency_histogram.iter().map(|p| p.1).sum();
         let wanted = (share * total as f64).ceil() as u64;
         let mut sum = 0;
@@ -326,7 +343,7 @@ impl Run {
             sum += count;
             sum >= wanted
         });
-        reached.map_or(0.0, |p| p.0)
+        reached.map(|p| p.0)
     }
 }
 
@@ -385,8 +402,8 @@ pub(crate) struct Attempt {
     /// Messages per room and second.
     pub(crate) rate: f64,
     pub(crate) deliveries_per_s: f64,
-    /// The quantile that the objective is about, in each run.
-    pub(crate) quantile_us: f64,
+    /// The quantile that the objective is about, in each run; `null` if no copy was measured.
+    pub(crate) quantile_us: Option<f64>,
     pub(crate) lost: u64,
     /// Whether it met the objective.
     pub(crate) met: bool,
@@ -438,6 +455,9 @@ pub(crate) struct Report {
     pub(crate) runs: Vec<Run>,
     pub(crate) search: Option<Search>,
     pub(crate) workers: Vec<WorkerInfo>,
+    /// Files it was read from besides the first.
+    #[serde(skip)]
+    pub(crate) files: usize,
 }
 
 impl Report {
@@ -457,6 +477,7 @@ impl Report {
             runs,
             search: None,
             workers: Vec::new(),
+            files: 0,
         }
     }
 
@@ -478,12 +499,19 @@ impl Report {
     /// Reads several reports of the same test as one that has the runs of all.
     ///
     /// # Errors
-    /// One cannot be read, or their scenarios differ.
+    /// One cannot be read, or their scenarios differ, or one is of a search: that has one outcome, not runs.
     pub(crate) fn pool(paths: &[std::path::PathBuf]) -> Result<Self, String> {
         let Some((first, rest)) = paths.split_first() else { return Err("no report".into()) };
         let mut sum = Self::read(first)?;
         for path in rest {
             let other = Self::read(path)?;
+            if sum.search.is_some() || other.search.is_some() {
+                return Err(format!(
+                    "{} or {}: searches cannot be taken together",
+                    first.display(),
+                    path.display()
+                ));
+            }
             let differs = |(key, value): &(&String, &serde_json::Value)| {
                 !["server_pid", "runs"].contains(&key.as_str()) && sum.scenario.get(*key) != Some(value)
             };
@@ -497,6 +525,7 @@ impl Report {
             sum.ok &= other.ok;
             sum.cut_short = sum.cut_short.or(other.cut_short);
             sum.runs.extend(other.runs);
+            sum.files += 1;
         }
         Ok(sum)
     }

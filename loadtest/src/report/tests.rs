@@ -18,6 +18,7 @@ pub(crate) fn report(runs: u32, latency_us: u64, lost: u64, rate: Option<f64>) -
         m.kinds[0] = Count { sent: 500, delivered: 1000, lost };
         (m.threads, m.reads, m.idle_ns) = (1, 250, 5_000_000_000);
         let sampled = Sampled {
+            server_ended: false,
             server: Some(CpuTime { user: 1_000, system: 3_000 }),
             harness: CpuTime { user: 4_000_000, system: 1_000_000 },
             seconds: 10.0,
@@ -86,7 +87,9 @@ fn a_lost_copy_makes_a_failure() {
 fn a_quantile_is_read_off_the_histogram() {
     let mut run = report(1, 1_000, 0, None).runs.remove(0);
     run.latency_histogram = vec![(1.0, 90), (2.0, 9), (3.0, 1)];
-    assert_eq!([0.5, 0.9, 0.91, 0.99, 0.999].map(|q| run.quantile(q)), [1.0, 1.0, 2.0, 2.0, 3.0]);
+    assert_eq!([0.5, 0.9, 0.91, 0.99, 0.999].map(|q| run.quantile(q)), [1.0, 1.0, 2.0, 2.0, 3.0].map(Some));
+    run.latency_histogram.clear();
+    assert_eq!(run.quantile(0.5), None);
 }
 
 #[test]

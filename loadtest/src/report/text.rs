@@ -84,7 +84,8 @@ fn run_rows(run: &Run, row: &mut impl FnMut(&str, String)) {
     );
     for (name, class) in run.kinds() {
         let sent = if class.messages > 0 {
-            format!("  ({} messages)", thousands(class.messages))
+            let (copies, messages) = (thousands(class.latency_us.count), thousands(class.messages));
+            format!("  ({copies} copies measured, of {messages} messages sent)")
         } else {
             String::new()
         };
@@ -131,13 +132,21 @@ fn oracle(run: &Run) -> String {
         ("not sent", run.not_sent),
         ("not answered", run.unanswered),
         ("order not checked", run.order_unchecked),
+        ("notices of messages left out", run.left_out_notices),
         ("slow connections ended", run.slow_connections_ended),
+        ("notices to slow ones", run.slow_left_out_notices),
     ] {
         if count > 0 {
             let _ = write!(text, "  {name} {count}");
         }
     }
     let _ = write!(text, "  ({} deliveries judged)", thousands(run.deliveries_judged));
+    if run.lost > 0 {
+        text.push_str("; what was lost is in no latency below");
+    }
+    if !run.ok && (run.harness_is_bottleneck || run.harness_disturbed) {
+        text.push_str("; the harness was hindered (below), which may be why");
+    }
     text
 }
 
@@ -256,7 +265,7 @@ fn search_rows(s: &Search, row: &mut impl FnMut(&str, String)) {
                 "{:.2} per room and second, {}/s: {}, {} lost: {met}{harness}",
                 a.rate,
                 thousands(a.deliveries_per_s as u64),
-                time(a.quantile_us),
+                a.quantile_us.map_or("nothing measured".into(), time),
                 a.lost
             ),
         );
@@ -275,14 +284,13 @@ fn search_rows(s: &Search, row: &mut impl FnMut(&str, String)) {
 }
 
 fn quantiles(q: &Quantiles) -> String {
-    format!(
-        "p50 {}  p90 {}  p99 {}  p99.9 {}  max {}",
-        time(q.p50),
-        time(q.p90),
-        time(q.p99),
-        time(q.p999),
-        time(q.max)
-    )
+    let [p50, p90, p99, p999, max] = [q.p50, q.p90, q.p99, q.p999, q.max].map(|us| told(q, us));
+    format!("p50 {p50}  p90 {p90}  p99 {p99}  p99.9 {p999}  max {max}")
+}
+
+/// One of the times of `q`; of nothing there are none.
+pub(crate) fn told(q: &Quantiles, us: f64) -> String {
+    if q.count == 0 { "-".into() } else { time(us) }
 }
 
 /// Microseconds in a unit that fits.

@@ -259,7 +259,7 @@ use Allowed::{Flag, List, Number, Text, Whole, Word};
 /// The longest time that can be asked for, in seconds: a day.
 const DAY: f64 = 86_400.0;
 /// The most messages or visits a second that can be asked for.
-const RATE_MAX: f64 = 1e7;
+pub(crate) const RATE_MAX: f64 = 1e7;
 
 keys! {
     "server" {

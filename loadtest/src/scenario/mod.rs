@@ -368,6 +368,19 @@ impl Scenario {
 }
 
 impl Scenario {
+    /// A search asks for rates of its own, whatever the scenario says of them, but somebody must speak.
+    ///
+    /// # Errors
+    /// Nobody does.
+    pub(crate) fn check_search(&self) -> Result<(), String> {
+        if self.publishers == 0 {
+            return Err(
+                "publishers = 0 leaves nobody to speak, and a search looks for how often they may".into()
+            );
+        }
+        Ok(())
+    }
+
     fn check_tls(&self) -> Result<(), String> {
         let given = [
             ("tls_ca", !self.tls_ca.is_empty()),
