@@ -176,6 +176,7 @@ fn a_search_that_finds_no_rate_says_so() {
     let search = &files.json("a.json")["search"];
     assert_eq!((&search["best_rate"], search["attempts"].as_array().unwrap().len()), (&0.0.into(), 11));
     assert!(search["ended"].as_str().unwrap().contains("search_from"));
+    assert!(text(&out).contains("highest     no rate had p99 within"), "{}", text(&out));
 }
 
 #[test]

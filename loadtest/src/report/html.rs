@@ -3,7 +3,7 @@
 use super::charts::{histogram, mebibytes, over_time, percentiles};
 use super::compare::{Change, Comparison, verdict_words};
 use super::plot::{Chart, Series, escape, svg};
-use super::text::{findings, thousands, time, told, warnings};
+use super::text::{findings, highest, thousands, time, told, warnings};
 use super::{Quantiles, Report, Run, Search};
 use std::fmt::Write as _;
 
@@ -375,14 +375,11 @@ fn rooms(t: &mut String, run: &Run) {
 }
 
 fn search_part(t: &mut String, s: &Search) {
-    let above = s.too_high.map_or(String::new(), |r| format!("; {r:.2} is too high"));
     let _ = writeln!(
         t,
-        "<h2>Search</h2>\n<p class=\"verdict plain\">{:.2} messages per room and second meet p{} within {}{above}. {}.</p>\n\
+        "<h2>Search</h2>\n<p class=\"verdict plain\">Highest: {}; {}.</p>\n\
          <table><thead><tr><th>messages per room and second</th><th>deliveries/s</th><th>p{}</th><th>lost</th><th></th></tr></thead><tbody>",
-        s.best_rate,
-        s.objective_quantile * 100.0,
-        time(s.objective_us),
+        highest(s),
         escape(&s.ended),
         s.objective_quantile * 100.0
     );

@@ -270,17 +270,17 @@ fn search_rows(s: &Search, row: &mut impl FnMut(&str, String)) {
             ),
         );
     }
+    row("highest", format!("{}; {}", highest(s), s.ended));
+}
+
+/// The rate that a search found.
+pub(crate) fn highest(s: &Search) -> String {
+    let objective = format!("p{} within {}", s.objective_quantile * 100.0, time(s.objective_us));
+    if s.best_rate == 0.0 {
+        return format!("no rate had {objective}");
+    }
     let above = s.too_high.map_or(String::new(), |r| format!(", {r:.2} is too high"));
-    row(
-        "highest",
-        format!(
-            "{:.2} messages per room and second with p{} within {}{above}; {}",
-            s.best_rate,
-            s.objective_quantile * 100.0,
-            time(s.objective_us),
-            s.ended
-        ),
-    );
+    format!("{:.2} messages per room and second with {objective}{above}", s.best_rate)
 }
 
 fn quantiles(q: &Quantiles) -> String {
