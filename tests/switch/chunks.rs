@@ -6,6 +6,7 @@ use openmsrp::base::limits;
 use openmsrp::room::policy::Policy;
 use openmsrp::shard::conns::CloseReason;
 use openmsrp::shard::core::Flow;
+use std::time::Duration;
 
 fn three() -> (World, Person, Person, Person) {
     let mut w = World::new(1);
@@ -223,6 +224,29 @@ fn a_stuck_reader_delays_nobody_is_told_once_and_is_cut_if_it_stays_stuck() {
     w.later(limits::QUEUE_STALL);
     assert_eq!(w.ends[c.end].closed, Some(CloseReason::TooSlow));
     assert_eq!((w.ends[a.end].closed, w.ends[b.end].closed), (None, None));
+}
+
+#[test]
+fn a_sender_waits_little_longer_for_one_that_is_stuck_than_it_takes_to_be_stuck() {
+    // CHAT-CHUNK-10
+    let (mut w, a, _b, c) = three();
+    let text = a.wrapped(&"x".repeat(1_000_000));
+    let request = a.chunk("aaaa", "huge", "1-*/*", text.as_bytes(), '$');
+    w.ends[c.end].stalled = true;
+    for part in request.chunks(limits::READ_BYTES) {
+        if w.ends[a.end].flow != Some(Flow::Wait) {
+            w.write(a.end, part);
+        }
+    }
+    // The last octets that it takes, a little after the sender was stopped.
+    w.later(Duration::from_millis(50));
+    w.sip(c.end, 1);
+    w.later(limits::COPY_STALL - Duration::from_millis(10));
+    assert_eq!(w.ends[a.end].flow, Some(Flow::Wait), "not stuck yet");
+    for _ in 0..2 {
+        w.later(Duration::from_millis(60));
+    }
+    assert_ne!(w.ends[a.end].flow, Some(Flow::Wait));
 }
 
 #[test]

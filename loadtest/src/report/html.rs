@@ -457,7 +457,7 @@ main{max-width:1080px;margin:0 auto;padding:24px 16px 48px}
 h1{font-size:24px;margin:0 0 8px}h2{font-size:17px;margin:32px 0 8px}
 table{border-collapse:collapse;margin:8px 0 16px;display:block;overflow-x:auto;font-variant-numeric:tabular-nums}
 th,td{padding:4px 12px 4px 0;border-bottom:1px solid var(--rule);text-align:right;white-space:nowrap}
-th:first-child{text-align:left}thead th{color:var(--dim);font-weight:500}tbody th{font-weight:500}
+th:first-child{text-align:left}thead th{color:var(--dim);font-weight:500;white-space:normal;vertical-align:bottom}tbody th{font-weight:500}
 .verdict{font-size:17px;font-weight:600;padding:10px 14px;border-left:4px solid var(--dim);background:var(--card)}
 .verdict.good{border-color:var(--good)}.verdict.bad{border-color:var(--bad)}
 td.good{color:var(--good)}td.bad{color:var(--bad);font-weight:600}

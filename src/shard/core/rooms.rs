@@ -42,6 +42,10 @@ pub(super) struct Held {
 /// for ever. Afterwards it goes on by one part, which the queues take or end with `#`.
 const PRESSURE_WAIT: Duration = Duration::from_secs(5);
 
+/// How often it is looked whether senders wait for somebody who is stuck: so much longer than `limits::COPY_STALL` may
+/// they wait.
+const RELIEF_PACE: Duration = Duration::from_millis(100);
+
 /// The part that a command is about, for the effects that pass it on.
 pub(super) struct Payload<'a> {
     /// The octets.
@@ -350,10 +354,10 @@ impl ShardCore {
         }
     }
 
-    /// Who is stuck is waited for no longer than this.
+    /// Nothing tells of somebody who takes nothing any more: it is looked for.
     fn watch_held(&mut self, now: Now) {
         if !std::mem::replace(&mut self.relief_timer, true) {
-            self.timers.set(now + limits::COPY_STALL, Timer::Relief);
+            self.timers.set(now + RELIEF_PACE, Timer::Relief);
         }
     }
 
