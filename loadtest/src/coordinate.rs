@@ -18,6 +18,7 @@
 //! One JSON value per line over TCP. Nobody is asked who he is: this is for a network of one's own. Bounded: a
 //! line by [`LINE_BYTES_MAX`], each wait for an answer by a time.
 
+use crate::course::STOPPED;
 use crate::cpu::{self, CpuTime};
 use crate::halt::Halt;
 use crate::live::{self, Going, LOOK, Line, Live};
@@ -259,8 +260,7 @@ impl Workers {
     /// # Errors
     /// A worker failed or has gone.
     pub(crate) async fn join(&mut self, s: &Scenario, halt: &Halt) -> Result<(), String> {
-        let before = s.server_pid.map(cpu::time_of).transpose()?;
-        let rss_before = s.server_pid.map(cpu::resident_of).transpose()?;
+        let before = s.server_pid.map(cpu::look_at).transpose()?;
         let shares = deal(s, self.workers.len() as u32);
         let work =
             self.workers.iter_mut().zip(shares).enumerate().map(|(i, (worker, (share, first_room)))| {
@@ -280,9 +280,7 @@ impl Workers {
         for joining in all(work.collect()).await? {
             sum.add(&joining);
         }
-        let after = s.server_pid.and_then(cpu::look_at);
-        sum.server_cpu_us = after.zip(before).map(|((a, _), b)| a.since(b).total() as f64);
-        (sum.rss_before, sum.rss_joined) = (rss_before, after.map(|(_, rss)| rss));
+        sum.watched(before, s.server_pid.and_then(|pid| cpu::look_at(pid).ok()));
         self.joining = sum;
         Ok(())
     }
@@ -422,7 +420,7 @@ pub(crate) async fn worker(coordinator: &str) -> Result<(), String> {
 
 /// Follows orders until the coordinator goes; an order that is under way then is given up.
 async fn serve(link: &mut Link, session: &mut Option<Session>, stop: &Halt) -> Result<(), String> {
-    let stopped = || Err("stopped; the coordinator knows by the end of the connection".to_owned());
+    let stopped = || Err(format!("{STOPPED}; the coordinator knows by the end of the connection"));
     loop {
         let order = tokio::select! {
             order = link.hear() => order?,

@@ -38,15 +38,18 @@ pub(crate) fn time_of(pid: u32) -> Result<CpuTime, String> {
 }
 
 /// Resident memory of `pid` in octets.
-pub(crate) fn resident_of(pid: u32) -> Result<u64, String> {
+fn resident_of(pid: u32) -> Result<u64, String> {
     let text = fs::read_to_string(format!("/proc/{pid}/status"))
         .map_err(|e| format!("no process {pid} (--server-pid): {e}"))?;
     parse_resident(&text).ok_or_else(|| format!("/proc/{pid}/status names no VmRSS"))
 }
 
-/// CPU time and resident memory (octets) of `pid`; `None` once it has ended, whether or not anybody has taken note of that.
-pub(crate) fn look_at(pid: u32) -> Option<(CpuTime, u64)> {
-    Some((time_of(pid).ok()?, resident_of(pid).ok()?))
+/// CPU time and resident memory in octets.
+pub(crate) type Look = (CpuTime, u64);
+
+/// What `pid` has used and holds; an error once it has ended, whether or not anybody has taken note of that.
+pub(crate) fn look_at(pid: u32) -> Result<Look, String> {
+    Ok((time_of(pid)?, resident_of(pid)?))
 }
 
 /// How many local ports the kernel hands out by itself for one source address.
@@ -110,12 +113,12 @@ mod tests {
     #[test]
     fn a_process_that_has_ended_is_seen_to_have_before_anybody_waits_for_it() {
         let mut child = std::process::Command::new("true").spawn().unwrap();
-        while look_at(child.id()).is_some() {
+        while look_at(child.id()).is_ok() {
             std::thread::yield_now();
         }
         assert!(time_of(child.id()).is_ok(), "it is still in the table");
         child.wait().unwrap();
-        assert_eq!(look_at(child.id()), None);
+        assert!(look_at(child.id()).is_err());
     }
 
     #[test]

@@ -258,10 +258,15 @@ impl Engine {
         for conn in &mut self.conns {
             conn.shrink();
         }
-        let deadline = clock::now() + QUIET_MAX;
+        self.until_quiet(QUIET, QUIET_MAX);
+    }
+
+    /// Reads until nothing has come for `quiet`, or `longest` has passed.
+    fn until_quiet(&mut self, quiet: Duration, longest: Duration) {
+        let deadline = clock::now() + longest;
         let mut last = clock::now();
         let mut reads = self.score.reads;
-        while clock::now() < deadline && clock::now().since(last) < QUIET {
+        while clock::now() < deadline && clock::now().since(last) < quiet {
             self.turn(Duration::from_millis(20));
             if self.score.reads != reads {
                 (reads, last) = (self.score.reads, clock::now());
@@ -374,16 +379,9 @@ impl Engine {
     /// The end of a connection lies behind all that was not read of it: so those that did not read do now, until nothing
     /// more comes.
     fn catch_up(&mut self) {
-        if self.slow.is_empty() {
-            return;
-        }
-        self.let_read(true);
-        let deadline = clock::now() + CATCH_UP;
-        let mut quiet = clock::now() + LINGER;
-        while clock::now() < quiet.min(deadline) {
-            if self.turn(Duration::from_millis(5)) > 0 {
-                quiet = clock::now() + LINGER;
-            }
+        if !self.slow.is_empty() {
+            self.let_read(true);
+            self.until_quiet(LINGER, CATCH_UP);
         }
     }
 

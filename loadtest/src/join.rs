@@ -245,14 +245,12 @@ pub(crate) async fn visits(door: &Arc<Door>, v: Visiting, live: &Live, halt: &Ha
         let (door, number, halt) = (Arc::clone(door), v.first + k as u32, halt.clone());
         under_way.spawn(async move { (due, door.visit(number, due, v, &halt).await) });
         while let Some(Ok((due, result))) = under_way.try_join_next() {
-            live.tell_visit(result.is_ok());
-            note(&mut sum, v.interval, due, result);
+            note(&mut sum, live, v.interval, due, result);
         }
     }
     while let Some(done) = under_way.join_next().await {
         if let Ok((due, result)) = done {
-            live.tell_visit(result.is_ok());
-            note(&mut sum, v.interval, due, result);
+            note(&mut sum, live, v.interval, due, result);
         }
     }
     sum
@@ -275,7 +273,8 @@ fn due_visits(schedule: Schedule, end: u64) -> io::Result<mpsc::UnboundedReceive
     Ok(due)
 }
 
-fn note(sum: &mut Visits, interval: Interval, due: u64, result: Result<Way, String>) {
+fn note(sum: &mut Visits, live: &Live, interval: Interval, due: u64, result: Result<Way, String>) {
+    live.tell_visit(result.is_ok());
     if let Err(why) = &result
         && sum.first_failure.is_none()
     {

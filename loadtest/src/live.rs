@@ -96,13 +96,14 @@ impl Line {
     }
 
     fn new(template: &str, total: u64) -> Self {
-        let style =
-            || ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let rate = |state: &ProgressState, to: &mut dyn std::fmt::Write| {
             // A line that cannot be written is not shown.
             let _ = write!(to, "{:.0}/s", state.per_sec());
         };
-        let style = || style().with_key("rate", rate);
+        let style = || {
+            let style = ProgressStyle::with_template(template);
+            style.unwrap_or_else(|_| ProgressStyle::default_bar()).with_key("rate", rate)
+        };
         Self(std::io::stderr().is_terminal().then(|| ProgressBar::new(total).with_style(style())))
     }
 

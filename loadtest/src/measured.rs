@@ -1,6 +1,7 @@
 //! What was measured in one run: by a thread, by all threads, by all harnesses. It adds up, and it travels as
 //! JSON from worker to coordinator.
 
+use crate::cpu::Look;
 use crate::hist::{Grain, Hist};
 use crate::oracle::Findings;
 use crate::pace::{Interval, Meter};
@@ -138,6 +139,13 @@ impl Default for Joining {
 }
 
 impl Joining {
+    /// Notes what the server used and holds, from a look before everybody joined and one after. It may have ended between.
+    pub(crate) fn watched(&mut self, before: Option<Look>, after: Option<Look>) {
+        self.server_cpu_us = after.zip(before).map(|((a, _), (b, _))| a.since(b).total() as f64);
+        self.rss_before = before.map(|(_, rss)| rss);
+        self.rss_joined = after.map(|(_, rss)| rss);
+    }
+
     /// Adds what another harness needed at the same time. The server is watched from one place only.
     pub(crate) fn add(&mut self, other: &Self) {
         self.participants += other.participants;

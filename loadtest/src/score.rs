@@ -134,9 +134,7 @@ pub(crate) struct Troubles {
     /// Connections of participants that do not read and were therefore ended: no fault.
     pub(crate) slow_closed: u64,
     /// Notices of a room that it left messages out: to those that read, and to those that do not.
-    #[serde(default)]
     pub(crate) left_out: u64,
-    #[serde(default)]
     pub(crate) slow_left_out: u64,
 }
 

@@ -53,31 +53,29 @@ impl Session {
     pub(crate) async fn begin(s: &Scenario, names: Names, halt: &Halt) -> Result<Self, String> {
         check_cores(s)?;
         check_open_files(s)?;
-        let rss_before = s.server_pid.map(cpu::resident_of).transpose()?;
+        let before = s.server_pid.map(cpu::look_at).transpose()?;
         let server = resolve(&s.server).await?;
         let run: u64 = rand::random();
         let (engines, lives) = start_engines(s, &names, run)?;
-        let before = s.server_pid.map(cpu::time_of).transpose()?;
         let began = clock::now();
         let door = Arc::new(Door::open(s, names, server, run, &engines).await?);
         let all = join::join(&door, s.join_parallel, halt).await?;
         let seconds = clock::now().since(began).as_secs_f64();
-        let after = s.server_pid.and_then(cpu::look_at);
+        let after = s.server_pid.and_then(|pid| cpu::look_at(pid).ok());
         for engine in &engines {
             let (done, quiet) = oneshot::channel();
             engine.give(Order::Quiet(done))?;
             quiet.await.map_err(|_| ENDED)?;
         }
-        let joining = Joining {
+        let mut joining = Joining {
             participants: s.total(),
             seconds,
             invite: all.invite,
             bound: all.bound,
             stages: all.stages,
-            server_cpu_us: after.zip(before).map(|((a, _), b)| a.since(b).total() as f64),
-            rss_before,
-            rss_joined: after.map(|(_, rss)| rss),
+            ..Joining::default()
         };
+        joining.watched(before, after);
         Ok(Self {
             scenario: s.clone(),
             engines,
@@ -254,7 +252,7 @@ pub(crate) async fn sample(pid: Option<u32>, interval: Interval, halt: &Halt) ->
     // A server that dies takes nothing with it of what was measured.
     let look = || {
         let harness = cpu::time_of(std::process::id())?;
-        Ok::<_, String>((clock::now(), pid.and_then(cpu::look_at), harness))
+        Ok::<_, String>((clock::now(), pid.and_then(|pid| cpu::look_at(pid).ok()), harness))
     };
     sleep(interval.from).await;
     let before = look()?;

@@ -91,10 +91,10 @@ impl World {
             accepted: false,
             refused: false,
         });
+        // What is cut together wrongly still tells which message it was.
+        let first = if liar { wrapper } else { 0 };
         let mut at = 0;
         while at < whole {
-            // What is cut together wrongly still tells which message it was.
-            let first = if liar { wrapper } else { 0 };
             let to = self.cut(manner, at, whole).max(first);
             if to < whole || ends {
                 let piece = Piece { message, stay, from: at, to, last: to == whole };

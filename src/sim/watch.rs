@@ -44,20 +44,17 @@ impl World {
             Some(name) => name,
             None => self.seats[i].agent.opens(i, room),
         };
+        let begun = self.subscribe(i, &name, "");
         self.seats[i].agent.watch = Some(Watch {
             room,
-            name: name.clone(),
-            begun: TxId(0),
+            name,
+            begun,
             confirmed: false,
             over: false,
             lost: false,
             version: 0,
             users: BTreeMap::new(),
         });
-        let begun = self.subscribe(i, &name, "");
-        if let Some(watch) = &mut self.seats[i].agent.watch {
-            watch.begun = begun;
-        }
     }
 
     /// A refresh of the subscription, or its end.

@@ -22,6 +22,7 @@ use crate::room::policy::Policy;
 use crate::room::rooms::Rooms;
 use crate::shard::core::{Flow, Outputs, ShardConfig, ShardCore};
 use crate::shard::message::{FromShard, ShardMessage, ToShard, home};
+use crate::wire::msrp::frame::{Framer, Step};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -596,7 +597,10 @@ impl World {
                 // Whose session it is for, only the request that binds it tells: an offer of another path may not have
                 // reached the shard, and whoever has hung up meanwhile is connected to all the same.
                 let first: Vec<u8> = self.cores[shard].waiting(conn).flatten().copied().collect();
-                let stay = first_to_path(&first).and_then(stay_at);
+                let stay = match Framer::default().step(&first, usize::MAX) {
+                    Ok(Step::Head { head, .. }) => stay_at(head.to_path),
+                    _ => None,
+                };
                 match stay.and_then(|stay| self.oracle.stays.get_mut(stay)) {
                     Some(stay) => stay.link = Some(link),
                     None => {
@@ -609,12 +613,6 @@ impl World {
         }
         self.carry_out(shard);
     }
-}
-
-/// Where the first request of some octets goes.
-fn first_to_path(octets: &[u8]) -> Option<&[u8]> {
-    let mut lines = octets.split(|b| *b == b'\r').map(<[u8]>::trim_ascii_start);
-    lines.find_map(|line| line.strip_prefix(b"To-Path: "))
 }
 
 /// The rules of all rooms: one participant moderates them.

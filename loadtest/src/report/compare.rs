@@ -218,18 +218,18 @@ fn highest(a: &Search, b: &Search) -> Line {
 
 /// The share of all copies with which something was wrong, and whatever else was.
 fn wrong_share(r: &Report) -> f64 {
-    let wrong = |r: &Run| {
-        let visits = r.visits.as_ref().map_or(0, |v| v.failed);
-        let copies = r.lost + r.duplicates + r.out_of_order + r.foreign + r.bad;
-        copies + r.refused + r.connections_lost + r.not_sent + r.unanswered + visits
-    };
     let sum = |of: fn(&Run) -> u64| r.runs.iter().map(of).sum::<u64>() as f64;
-    r.runs.iter().map(wrong).sum::<u64>() as f64 / (sum(|r| r.deliveries_judged) + sum(|r| r.lost)).max(1.0)
+    let faults = sum(|r| r.faults().iter().map(|(_, count)| count).sum());
+    let visits = sum(|r| r.visits.as_ref().map_or(0, |v| v.failed));
+    (faults + visits) / sum(|r| r.deliveries_judged + r.lost).max(1.0)
+}
+
+fn delivered(r: &Report) -> bool {
+    r.runs.iter().all(|run| run.ok)
 }
 
 /// B went wrong where A did not, or more.
 fn fault(a: &Report, b: &Report) -> Option<String> {
-    let delivered = |r: &Report| r.runs.iter().all(|run| run.ok);
     let first =
         || b.runs.iter().find_map(|r| r.first_fault.clone()).unwrap_or_else(|| "copies are missing".into());
     if delivered(a) && !delivered(b) {
@@ -288,8 +288,7 @@ fn cautions(a: &Report, b: &Report) -> Vec<String> {
             }
         }
         // What B alone did not deliver is told as a fault.
-        let delivered = r.runs.iter().all(|run| run.ok);
-        if r.search.is_none() && !(delivered || a.ok && name == "B") {
+        if r.search.is_none() && !(delivered(r) || a.ok && name == "B") {
             list.push(format!("{name}: not everything was delivered"));
         }
     }

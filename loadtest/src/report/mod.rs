@@ -322,6 +322,31 @@ impl Run {
 }
 
 impl Run {
+    /// What should not have happened, with its name.
+    pub(crate) fn faults(&self) -> [(&'static str, u64); 9] {
+        [
+            ("lost", self.lost),
+            ("duplicates", self.duplicates),
+            ("out of order", self.out_of_order),
+            ("foreign", self.foreign),
+            ("bad", self.bad),
+            ("refused", self.refused),
+            ("connections lost", self.connections_lost),
+            ("not sent", self.not_sent),
+            ("not answered", self.unanswered),
+        ]
+    }
+
+    /// What happened besides and is no fault.
+    pub(crate) fn besides(&self) -> [(&'static str, u64); 4] {
+        [
+            ("order not checked", self.order_unchecked),
+            ("notices of messages left out", self.left_out_notices),
+            ("slow connections ended", self.slow_connections_ended),
+            ("notices to slow ones", self.slow_left_out_notices),
+        ]
+    }
+
     /// The kinds of copies there were, with their names, in the order of [`CLASSES`].
     pub(crate) fn kinds(&self) -> Vec<(&'static str, &Class)> {
         CLASSES.iter().filter_map(|name| Some((*name, self.classes.get(*name)?))).collect()

@@ -121,25 +121,11 @@ fn run_rows(run: &Run, row: &mut impl FnMut(&str, String)) {
 }
 
 fn oracle(run: &Run) -> String {
-    let mut text = format!(
-        "lost {}  duplicates {}  out of order {}  foreign {}",
-        run.lost, run.duplicates, run.out_of_order, run.foreign
-    );
-    for (name, count) in [
-        ("bad", run.bad),
-        ("refused", run.refused),
-        ("connections lost", run.connections_lost),
-        ("not sent", run.not_sent),
-        ("not answered", run.unanswered),
-        ("order not checked", run.order_unchecked),
-        ("notices of messages left out", run.left_out_notices),
-        ("slow connections ended", run.slow_connections_ended),
-        ("notices to slow ones", run.slow_left_out_notices),
-    ] {
-        if count > 0 {
-            let _ = write!(text, "  {name} {count}");
-        }
-    }
+    // The first four are told of every run.
+    let told = |(i, (_, count)): &(usize, (&str, u64))| *i < 4 || *count > 0;
+    let counts = run.faults().into_iter().chain(run.besides()).enumerate().filter(told);
+    let counts: Vec<_> = counts.map(|(_, (name, count))| format!("{name} {count}")).collect();
+    let mut text = counts.join("  ");
     let _ = write!(text, "  ({} deliveries judged)", thousands(run.deliveries_judged));
     if run.lost > 0 {
         text.push_str("; what was lost is in no latency below");
