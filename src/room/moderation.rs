@@ -119,17 +119,18 @@ impl Room {
                 self.change(out).mutes.retain(|m| !means(m));
                 self.tell_all_of(&shown, "You may speak again", out);
             }
-            Order::Grant(who, role) => self.grant(&who, role, out)?,
+            Order::Grant(who, role) => self.grant(now, &who, role, out)?,
             Order::Subject(text) => self.change(out).subject = text.into(),
             Order::Lock(on) => self.change(out).locked = on,
-            Order::Moderate(on) => self.change(out).moderated = on,
+            Order::Moderate(on) => {
+                self.change(out).moderated = on;
+                self.roster.judge(now, &self.rules);
+            }
             Order::MembersOnly(on) => self.change(out).members_only = on,
             Order::Password(password) => self.change(out).password = password,
             Order::Occupants(n) => self.change(out).participants_max = n,
             Order::SlowMode(time) => self.change(out).slow_mode = time,
         }
-        let rules = self.rules.clone();
-        self.roster.judge(now, &rules);
         self.silence(now, out);
         Ok(())
     }
@@ -200,8 +201,7 @@ impl Room {
             rules.granted.insert(address.clone(), Role::Outsider);
         }
         rules.bans.push(ban);
-        let rules = self.rules.clone();
-        self.roster.judge(now, &rules);
+        self.roster.judge(now, &self.rules);
         let term = time.map_or(String::new(), |time| format!(" for {}", term(time)));
         let words = because(&format!("Banned from this room{term}"), reason);
         let mut going: Vec<EndpointId> = self.roster.banned().collect();
@@ -237,7 +237,7 @@ impl Room {
         Ok(())
     }
 
-    fn grant(&mut self, who: &Address, role: Role, out: &mut Vec<Effect>) -> Result<(), Refusal> {
+    fn grant(&mut self, now: Now, who: &Address, role: Role, out: &mut Vec<Effect>) -> Result<(), Refusal> {
         let who = self.roster.who(who).map_or(who, |(shown, _)| shown).clone();
         if !self.rules.granted.contains_key(&who) && self.rules.granted.len() >= ROOM_ROLES_MAX {
             return Err(Refusal::Order(
@@ -246,6 +246,7 @@ impl Room {
             ));
         }
         self.change(out).granted.insert(who.clone(), role);
+        self.roster.judge(now, &self.rules);
         let what = match role {
             Role::Owner => "You are an owner of this room now",
             Role::Moderator => "You are a moderator of this room now",

@@ -247,7 +247,7 @@ impl Roster {
         Some((self.participant_of(*all.first()?)?, all))
     }
 
-    /// The rules are other ones: what everybody is to the room may be.
+    /// What everybody is to the room, by rules of which bans, roles or who is heard have changed. Looks at everybody.
     pub fn judge(&mut self, now: Now, rules: &Rules) {
         for e in self.endpoints.values_mut() {
             let known = if e.hides {
