@@ -69,7 +69,7 @@ fn join(n: usize, room: &str) -> ToShard {
 
 /// One message in the form of each room.
 pub(crate) struct Speech {
-    /// The request, and the body in it.
+    /// The request, and the bodies that it leaves as on the last connection.
     forms: Vec<(Vec<u8>, Vec<u8>)>,
     /// Only the last endpoint of the room gets it.
     private: bool,
@@ -86,6 +86,7 @@ pub(crate) struct World {
     conns: Vec<ConnId>,
     /// Our URI of each session.
     uris: Vec<Vec<u8>>,
+    relayed: bool,
     sent: usize,
     /// The first and the last connection of the room that hears a message.
     ends: (ConnId, ConnId),
@@ -102,6 +103,15 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(rooms: usize, per_room: usize) -> Self {
+        Self::make(rooms, per_room, false)
+    }
+
+    /// One room; everybody but its sender comes through one relay, so on one connection.
+    pub(crate) fn relayed(participants: usize) -> Self {
+        Self::make(1, participants, true)
+    }
+
+    fn make(rooms: usize, per_room: usize, relayed: bool) -> Self {
         let mut core = shard();
         let (now, mut outputs, mut writes) = (Now(1), Outputs::default(), Vec::new());
         let (mut conns, mut uris) = (Vec::new(), Vec::new());
@@ -112,7 +122,8 @@ impl World {
                 panic!("no grant: {outputs:?}")
             };
             let uri = uri(&session);
-            let conn = core.accepted(now).expect("a connection");
+            let shared = conns.last().copied().filter(|_| relayed && n > 1);
+            let conn = shared.unwrap_or_else(|| core.accepted(now).expect("a connection"));
             assert_eq!(core.bytes(now, conn, &request(&uri, peer_path(n).as_bytes(), None)), Flow::Go);
             core.take_writes(&mut writes);
             for id in writes.drain(..) {
@@ -133,6 +144,7 @@ impl World {
             per_room,
             conns,
             uris,
+            relayed,
             sent: 0,
             ends,
             seen,
@@ -161,7 +173,8 @@ impl World {
                 format!("From: <{from}>\r\nTo: <{to}>\r\n\r\nContent-Type: text/plain\r\n\r\n").into_bytes();
             let text = length - body.len();
             body.extend(fill.iter().cycle().take(text));
-            (request(&self.uris[first], peer_path(first).as_bytes(), Some(&body)), body)
+            let message = request(&self.uris[first], peer_path(first).as_bytes(), Some(&body));
+            (message, body.repeat(if self.relayed { self.per_room - 1 } else { 1 }))
         };
         Speech {
             forms: (0..self.conns.len()).step_by(self.per_room).map(form).collect(),
@@ -188,7 +201,8 @@ impl World {
         assert!(read_bodies(&self.seen, body), "the last endpoint got the message");
         // Copies differ by nothing but paths of one length.
         let copies = if speech.private { 1 } else { self.per_room - 1 };
-        assert_eq!(self.written, copies * self.seen.len(), "one copy each, and none for others");
+        let conns = if self.relayed { 1 } else { copies };
+        assert_eq!(self.written, conns * self.seen.len(), "one copy each, and none for others");
         if speech.answered {
             self.answer(last + 1 - copies..=last);
         }

@@ -65,6 +65,8 @@ pub(crate) const CASES: &[Case] = &[
     case("fan_out_1000_rooms_of_10", 2000, || speaks(1000, 10, b"x", 200)),
     case("fan_out_1000_rooms_of_10_answered", 2000, || answered(1000, 10)),
     case("fan_out_1000_of_16_kib", 20, || speaks(1, 1000, b"lorem ipsum ", 16 * 1024)),
+    case("fan_out_100_through_one_relay", 200, || relayed(100, 200)),
+    case("fan_out_10_of_16_kib_through_one_relay", 200, || relayed(10, 16 * 1024)),
     case("fan_out_1000_hostile_cuts_16_kib", 20, || speaks(1, 1000, b"\r\n-------", 16 * 1024)),
     case("fan_out_100_of_1_mib_in_64_kib_reads", 4, || speaks(1, 100, b"lorem ipsum ", 1 << 20)),
     case("private_100", 200, || whispers(100)),
@@ -189,6 +191,13 @@ fn decides(participants: u64, private: bool) -> Act {
             effects.iter().any(|e| matches!(e, Effect::Broadcast { only, .. } if only.is_some() == private))
         );
     })
+}
+
+/// A message to a room, of which all but the sender are behind one relay.
+fn relayed(participants: usize, length: usize) -> Act {
+    let mut world = World::relayed(participants);
+    let mut speech = world.speech(b"lorem ipsum ", length);
+    Box::new(move || world.send(&mut speech))
 }
 
 /// A message to a room.
