@@ -60,7 +60,8 @@ pub const VERDICTS_PENDING_MAX: usize = 64;
 /// Sessions of one connection: a relay or gateway carries many. Beyond: 506 for the newest.
 pub const CONN_SESSIONS_MAX: usize = 4096;
 
-/// Requests in a row that found no session before the connection is closed (SEC-02, MSRP-CONN-06).
+/// Requests in a row that found no session, or could not be read, before a connection without a session is closed
+/// (SEC-02, MSRP-CONN-06).
 pub const CONN_STRAYS_MAX: u32 = 5;
 
 /// A connection that brought no valid request within this time is closed (MSRP-CONN-06).
@@ -103,8 +104,20 @@ pub const QUEUE_BYTES_HARD: usize = 256 * 1024;
 pub const QUEUE_STALL: Duration = Duration::from_secs(10);
 
 /// Octets in all outbound queues of a shard: beyond three quarters every soft watermark is a
-/// sixteenth of its size, beyond the whole every push is refused (O3).
+/// sixteenth of its size, beyond the whole no copy is queued, and a connection that asks while answers of such a
+/// sixteenth wait there is closed (O3).
 pub const SHARD_QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Octets waiting at a connection without a session beyond which it is closed when it asks again: it is owed a few
+/// answers of some hundred octets.
+pub const STRANGER_QUEUE_BYTES_MAX: usize = 8 * 1024;
+
+/// Connections without a session may use this part of what a shard holds ([`SHARD_QUEUE_BYTES_MAX`],
+/// [`SHARD_UNREAD_BYTES_MAX`]), a half: who is in a room does not suffer from those who are in none.
+pub const STRANGERS_PART: usize = 2;
+
+/// A connection that is being closed has this long to take what waits for it, however steadily it takes.
+pub const CLOSING_WAIT: Duration = Duration::from_secs(10);
 
 /// Octets of the buffers that a shard keeps for queues to come: what a room of 4,000 that is written to in batches
 /// of 16 KiB needs. What is not needed is given up within seconds.
@@ -231,6 +244,10 @@ pub const SHARD_ROOMS_MAX: usize = 100_000;
 
 /// Connections of one shard.
 pub const SHARD_CONNS_MAX: usize = 200_000;
+
+/// Connections that a shard cuts, of which it tells in the log each second: who knocks thousands of times a second does
+/// not fill the disk. The others are told as a number with the next, one by one at debug level, and counted.
+pub const CUTS_LOGGED: u64 = 10;
 
 /// Sessions and grants of one shard.
 pub const SHARD_SESSIONS_MAX: usize = 400_000;

@@ -24,6 +24,13 @@ pub fn is_typing(content_type: &str) -> bool {
     content_type.eq_ignore_ascii_case(TYPING)
 }
 
+/// What becomes of a message of this type is worth telling its sender: of one that tells of typing, or is meant for the
+/// room itself, nothing is ever said after its answer.
+#[must_use]
+pub fn is_reported(content_type: &str) -> bool {
+    !is_typing(content_type) && !is_command(content_type)
+}
+
 /// Tells what became of a message.
 #[must_use]
 pub fn is_notification(content_type: &str) -> bool {

@@ -63,13 +63,10 @@ struct World {
     /// The last octets of a request that were kept back, and for which end.
     rest: Option<(usize, Vec<u8>)>,
     requests: u32,
-    /// A session was asked for by another shard's connection. It may outlive its dialog, if that ends before
-    /// the session is bound: its home looks for it where it was granted.
-    claims: bool,
 }
 
 enum Over {
-    Message(ShardMessage),
+    Message(ShardId, ShardMessage),
     HandOver(usize, Vec<u8>),
 }
 
@@ -135,7 +132,6 @@ impl World {
             connects: Vec::new(),
             rest: None,
             requests: 0,
-            claims: false,
         }
     }
 
@@ -215,8 +211,9 @@ impl World {
             self.cores[shard].closed(self.now, conn);
         }
         self.connects.extend(out.connect.into_iter().map(|(endpoint, to)| (shard, endpoint, to)));
-        self.claims |= out.mesh.iter().any(|(_, message)| matches!(message, ShardMessage::Claim { .. }));
-        self.mesh.extend(out.mesh.into_iter().map(|(to, message)| (to.index(), Over::Message(message))));
+        let from = self.cores[shard].id();
+        self.mesh
+            .extend(out.mesh.into_iter().map(|(to, message)| (to.index(), Over::Message(from, message))));
         for event in out.control {
             if let FromShard::Granted { endpoint, session, .. } = event
                 && let Some(seat) = self.seats.iter_mut().find(|seat| seat.endpoint == endpoint)
@@ -236,7 +233,7 @@ impl World {
         for _ in 0..most {
             let Some((to, over)) = self.mesh.pop_front() else { return };
             match over {
-                Over::Message(message) => self.cores[to].message(self.now, message),
+                Over::Message(from, message) => self.cores[to].message(self.now, from, message),
                 Over::HandOver(end, unread) => {
                     let Some(conn) = self.cores[to].accepted(self.now) else { continue };
                     self.ends[end].at = Some((to, conn));
@@ -482,8 +479,7 @@ impl World {
         }
         self.cross(usize::MAX);
         for core in &self.cores {
-            let sessions = if self.claims { 0 } else { core.sessions() };
-            assert_eq!((core.rooms(), sessions, core.conns()), (0, 0, 0), "something is left");
+            assert_eq!((core.rooms(), core.sessions(), core.conns()), (0, 0, 0), "something is left");
         }
     }
 }

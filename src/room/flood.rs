@@ -81,23 +81,37 @@ impl Meters {
         }
     }
 
-    /// Somebody wants another nickname.
+    /// Whether somebody may want another nickname; one that is then given is [`Meters::renamed`].
     ///
     /// # Errors
     /// How long to wait.
-    pub(super) fn nickname(&mut self, now: Now, limits: &Limits, who: &Address) -> Result<(), Refusal> {
+    pub(super) fn may_rename(&mut self, now: Now, limits: &Limits, who: &Address) -> Result<(), Refusal> {
         let Some(rate) = limits.of(Flood::Nicknames) else { return Ok(()) };
         let budget = self.nicknames.of(now, who.clone());
-        budget.take(now, rate).map_err(|wait| Flood::Nicknames.refusal(wait))
+        budget.free(now, rate).map_err(|wait| Flood::Nicknames.refusal(wait))
     }
 
-    /// Somebody wants in.
+    /// Somebody got another nickname.
+    pub(super) fn renamed(&mut self, now: Now, limits: &Limits, who: &Address) {
+        if let Some(rate) = limits.of(Flood::Nicknames) {
+            self.nicknames.of(now, who.clone()).spend(now, rate, 1);
+        }
+    }
+
+    /// Whether somebody may want in; who is let in has then [`Meters::joined`].
     ///
     /// # Errors
     /// How long to wait.
-    pub(super) fn join(&mut self, now: Now, limits: &Limits) -> Result<(), Refusal> {
+    pub(super) fn may_join(&self, now: Now, limits: &Limits) -> Result<(), Refusal> {
         let Some(rate) = limits.of(Flood::RoomJoins) else { return Ok(()) };
-        self.joins.take(now, rate).map_err(|wait| Flood::RoomJoins.refusal(wait))
+        self.joins.free(now, rate).map_err(|wait| Flood::RoomJoins.refusal(wait))
+    }
+
+    /// Somebody was let in.
+    pub(super) fn joined(&mut self, now: Now, limits: &Limits) {
+        if let Some(rate) = limits.of(Flood::RoomJoins) {
+            self.joins.spend(now, rate, 1);
+        }
     }
 }
 

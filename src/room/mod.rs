@@ -181,15 +181,19 @@ impl Room {
         let (count, present) = (self.roster.participants(), self.roster.has(&participant));
         let decision = self.rules.may_enter(now, &caller, password, count, present);
         self.decided(&participant, Action::Enter, decision).map_err(Refusal::Denied)?;
-        let limits = &self.rules.policy.floods;
-        if limits.of(Flood::RoomJoins).is_some() {
-            self.meters.get_or_insert_default().join(now, limits)?;
+        if let Some(meters) = &self.meters {
+            meters.may_join(now, &self.rules.policy.floods)?;
         }
         let made = std::mem::take(&mut self.fresh).then_some(self.rules.policy.creator);
         if let Some(role) = made.filter(|role| *role > self.rules.listed(&participant)) {
             self.change(out).granted.insert(participant.clone(), role);
         }
-        self.roster.add(endpoint, participant, able, caller, &self.rules)
+        let at = self.roster.add(endpoint, participant, able, caller, &self.rules)?;
+        let limits = &self.rules.policy.floods;
+        if limits.of(Flood::RoomJoins).is_some() {
+            self.meters.get_or_insert_default().joined(now, limits);
+        }
+        Ok(at)
     }
 
     /// The rules, to be changed; whoever has a copy is told.
@@ -437,9 +441,11 @@ impl Room {
         let shown = wish.as_ref().map(|n| n.shown.clone());
         let verdict = self.may_be_named(now, endpoint).and_then(|()| {
             let who = self.roster.participant_of(endpoint).ok_or(Refusal::NoSession)?;
-            let policy = &self.rules.policy;
-            self.meters.get_or_insert_default().nickname(now, &policy.floods, who)?;
-            self.nicknames.set(now, endpoint, who, wish, policy.nickname_quarantine)
+            let (policy, meters) = (&self.rules.policy, self.meters.get_or_insert_default());
+            meters.may_rename(now, &policy.floods, who)?;
+            self.nicknames.set(now, endpoint, who, wish, policy.nickname_quarantine)?;
+            meters.renamed(now, &policy.floods, who);
+            Ok(())
         });
         out.push(Effect::Verdict { endpoint, at, no, verdict });
         if verdict.is_ok() {
@@ -476,6 +482,12 @@ impl Room {
             }
             out.push(Effect::Continue { seq, only });
         }
+    }
+
+    /// Whether the last part of message `seq` has not come.
+    #[must_use]
+    pub fn is_open(&self, seq: Seq) -> bool {
+        self.open.values().any(|open| open.seq == seq)
     }
 
     /// Asserts the invariants.
@@ -793,6 +805,35 @@ mod tests {
         w.does(Command::Unbind { endpoint: EndpointId(1) });
         assert_eq!(verdict(&w.says(1, 4, Flag::End)), Err(Refusal::NoSession));
         assert!(w.says(9, 1, Flag::End).is_empty(), "a stranger is not even answered");
+    }
+
+    #[test]
+    fn what_is_refused_after_all_takes_nothing_from_the_limits_of_the_room() {
+        // SEC-07
+        let mut policy = Policy { participant_endpoints_max: 1, ..Policy::default() };
+        policy.floods.set(Flood::RoomJoins, Rate::parse("2/s").ok());
+        policy.floods.set(Flood::Nicknames, Rate::parse("1/s").ok());
+        let mut w = World::new(policy);
+        let mut join = |n, name: &str| {
+            let participant = Address::parse(&format!("sip:{name}@example.com")).unwrap();
+            let (endpoint, caller) = (EndpointId(n), Caller::of(&participant));
+            let join = Command::Join { endpoint, participant, able: None, caller, password: None };
+            matches!(w.does(join).remove(0), Effect::Grant { .. })
+        };
+        assert!(join(1, "alice"));
+        assert!((2..9).all(|n| !join(n, "alice")), "one device too many, each");
+        assert!(join(9, "bob"));
+        for n in [1, 9] {
+            w.does(Command::Bind { endpoint: EndpointId(n), at: ShardId(0) });
+        }
+        let mut rename = |n, to: &str| {
+            let to: std::sync::Arc<str> = to.into();
+            let wish = Some(Nickname { shown: to.clone(), key: to.clone(), looks: to });
+            verdict(&w.does(Command::Nickname { endpoint: EndpointId(n), no: MessageNo(1), wish }))
+        };
+        assert_eq!(rename(1, "rabbit"), Ok(()));
+        assert!((0..9).all(|_| rename(9, "rabbit") == Err(Refusal::NicknameTaken)));
+        assert_eq!(rename(9, "hatter"), Ok(()));
     }
 
     fn role(role: Role) -> std::collections::BTreeMap<Address, Role> {

@@ -17,7 +17,7 @@ use crate::base::chunk::{Chunk, Flag};
 use crate::base::clock::Now;
 use crate::base::id::MessageNo;
 use crate::base::limits;
-use crate::base::media::{is_command, is_typing};
+use crate::base::media::is_reported;
 use crate::base::refusal::Refusal;
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -61,8 +61,8 @@ pub struct Taken {
     pub complete: Option<u64>,
     /// For a private message that is complete: its From and To as a wrapper without content.
     pub about: Option<Box<[u8]>>,
-    /// The message tells of typing, or is for the room itself: nothing more is ever said of it.
-    pub typing: bool,
+    /// Its sender may be told later what became of it, see [`is_reported`].
+    pub reported: bool,
 }
 
 #[derive(Debug)]
@@ -73,7 +73,7 @@ struct Open {
     state: State,
     /// For a private message: its From and To, for reports.
     about: Option<Box<[u8]>>,
-    typing: bool,
+    reported: bool,
     /// Parts that came before their turn, unordered.
     held: Vec<Chunk<Vec<u8>>>,
     deadline: Now,
@@ -115,6 +115,18 @@ pub struct Inbound {
 }
 
 impl Inbound {
+    /// That of a session whose numbers go on after `last`.
+    #[must_use]
+    pub fn after(last: MessageNo) -> Self {
+        Self { last_no: last.0, ..Self::default() }
+    }
+
+    /// The number given last.
+    #[must_use]
+    pub fn last(&self) -> MessageNo {
+        MessageNo(self.last_no)
+    }
+
     /// Takes a part of the message `id`.
     pub fn accept<'b>(&mut self, now: Now, sender: &Sender, id: &[u8], part: Chunk<&'b [u8]>) -> Outcome<'b> {
         let mut emits = SmallVec::new();
@@ -196,14 +208,13 @@ impl Inbound {
             return Err(Refusal::TooManyOpen);
         }
         let no = self.number();
-        let content_type = wrapper.envelope(part.body).content_type;
-        let typing = is_typing(content_type) || is_command(content_type);
+        let reported = is_reported(wrapper.envelope(part.body).content_type);
         if whole {
             self.recent.get_or_insert_default().came(id, part.body, no);
         } else {
             self.push(now, id, no, claimed, State::Forwarding(len + 1));
             if let Some(open) = self.open.last_mut() {
-                open.typing = typing;
+                open.reported = reported;
                 open.about = wrapper.to.map(|_| about(part.body));
             }
         }
@@ -211,7 +222,7 @@ impl Inbound {
         let chunk = Chunk { start: 1, total, body: Cow::Borrowed(part.body), flag: part.flag };
         emits.push(Emit::First { no, wrapper, chunk });
         let about = (whole && wrapper.to.is_some()).then(|| about(part.body));
-        Ok(Taken { no: Some(no), complete: whole.then_some(len), about, typing })
+        Ok(Taken { no: Some(no), complete: whole.then_some(len), about, reported })
     }
 
     fn go_on<'b>(
@@ -231,15 +242,14 @@ impl Inbound {
             }
             return Err(why);
         }
-        let end = part.start.saturating_sub(1).saturating_add(part.body.len() as u64);
-        if end.max(part.total.unwrap_or(0)) > sender.message_bytes_max {
-            return Err(self.refuse_open(i, Refusal::TooLarge, emits));
-        }
         if part.flag == Flag::Abort {
             self.abort(i, emits);
             return Ok(Taken { no: Some(no), ..Taken::default() });
         }
-        let result = if part.start > open.next() {
+        let end = part.start.saturating_sub(1).saturating_add(part.body.len() as u64);
+        let result = if end.max(part.total.unwrap_or(0)) > sender.message_bytes_max {
+            Err(Refusal::TooLarge)
+        } else if part.start > open.next() {
             hold(open, part)
         } else {
             advance(open, sender, part.start, Cow::Borrowed(part.body), part.flag, emits)
@@ -250,7 +260,7 @@ impl Inbound {
             Ok(true) => {
                 let open = self.open.swap_remove(i);
                 let complete = Some(open.next() - 1);
-                Ok(Taken { no: Some(no), complete, about: open.about, typing: open.typing })
+                Ok(Taken { no: Some(no), complete, about: open.about, reported: open.reported })
             }
             Err(why) => {
                 let why = self.refuse_open(i, why, emits);
@@ -360,7 +370,7 @@ impl Inbound {
             total,
             state,
             about: None,
-            typing: false,
+            reported: false,
             held: Vec::new(),
             deadline,
         });
@@ -432,7 +442,7 @@ fn advance<'b>(
                 Some(wrapper) => {
                     let body = std::mem::take(got);
                     open.about = wrapper.to.is_some().then(|| about(&body));
-                    open.typing = is_typing(wrapper.envelope(&body).content_type);
+                    open.reported = is_reported(wrapper.envelope(&body).content_type);
                     open.state = State::Forwarding(body.len() as u64 + 1);
                     open.total = believed(open.total, body.len() as u64);
                     let total = if last { Some(body.len() as u64) } else { open.total };
@@ -654,6 +664,36 @@ mod tests {
         assert!(matches!(&out.emits[..], [Emit::Next { chunk, .. }] if chunk.flag == Flag::Abort));
         let far = part(u64::MAX, b"x", Flag::More);
         assert_eq!(inbound.accept(Now(0), &s, b"c", far).taken, Err(Refusal::TooLarge));
+    }
+
+    #[test]
+    fn a_message_that_turns_out_too_large_with_its_last_part_takes_no_place_of_the_next() {
+        // SEC-05
+        let mut inbound = Inbound::default();
+        let s = sender();
+        let (w, big) = (WRAPPER.as_bytes(), vec![b'x'; 10_000]);
+        for n in 0..20 * limits::OPEN_MESSAGES_MAX {
+            let id = format!("m{n}");
+            let mut says =
+                |start, body, flag| inbound.accept(Now(0), &s, id.as_bytes(), part(start, body, flag));
+            assert!(says(1, w, Flag::More).taken.is_ok(), "message {n}");
+            let last = says(w.len() as u64 + 1, &big, if n % 2 == 0 { Flag::End } else { Flag::Abort });
+            assert_eq!(last.taken.is_err(), n % 2 == 0, "what is given up is refused by nobody");
+            assert!(matches!(&last.emits[..], [Emit::Next { chunk, .. }] if chunk.flag == Flag::Abort));
+        }
+        assert_eq!(inbound.open(), 0);
+    }
+
+    #[test]
+    fn nothing_more_is_said_of_a_command_however_its_wrapper_came() {
+        let command = WRAPPER.replace("text/plain", crate::base::media::COMMAND) + "mute sip:bob@example.com";
+        for cut in 1..command.len() {
+            let mut inbound = Inbound::default();
+            let (a, b) = command.as_bytes().split_at(cut);
+            assert!(inbound.accept(Now(0), &sender(), b"m", part(1, a, Flag::More)).taken.is_ok());
+            let last = inbound.accept(Now(0), &sender(), b"m", part(cut as u64 + 1, b, Flag::End));
+            assert_eq!(last.taken.map(|t| t.reported), Ok(false), "cut at {cut}");
+        }
     }
 
     #[test]

@@ -476,7 +476,7 @@ impl Round<'_, '_> {
                 self.failed(if self.next - 1 > member.takes.max_size() { 413 } else { 408 });
             }
             Some(_) => {
-                self.part.queue(self.now, self.conns, self.entropy, member, self.flag);
+                self.part.queue(self.now, self.conns, member);
                 self.done.copies += 1;
                 if let Some(followed) = self.followed.as_mut().filter(|_| self.flag == Flag::End) {
                     followed.copied(member.slot);

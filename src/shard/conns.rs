@@ -26,7 +26,7 @@ pub enum CloseReason {
     Garbage,
     /// No valid request came in time, or a head was not finished in time.
     Silent,
-    /// Too many requests for sessions that do not exist.
+    /// Too many requests that found no session or could not be read, from who has none.
     Guessing,
     /// The queue passed its hard watermark, or nothing was taken for too long.
     TooSlow,
@@ -222,6 +222,12 @@ impl Conn {
         waited
     }
 
+    /// Nobody has a session here, and none is to come at our request.
+    #[must_use]
+    pub fn is_stranger(&self) -> bool {
+        self.sessions.is_empty() && self.opened_for().is_none()
+    }
+
     /// The endpoint for which we opened this connection, while its session is not bound.
     #[must_use]
     pub fn opened_for(&self) -> Option<EndpointId> {
@@ -385,6 +391,27 @@ impl Conns {
         Some(conn.queue.level(more, soft))
     }
 
+    /// Whether the peer of `id` takes its answers well enough to be answered again: how much may wait there depends on
+    /// whether it has a session, and on what all queues together hold.
+    #[must_use]
+    pub fn may_ask(&self, id: ConnId) -> bool {
+        let Some(conn) = self.get(id) else { return false };
+        let most = if conn.is_stranger() {
+            limits::STRANGER_QUEUE_BYTES_MAX
+        } else if self.queued > limits::SHARD_QUEUE_BYTES_MAX {
+            limits::QUEUE_BYTES_SOFT / 16
+        } else {
+            limits::QUEUE_BYTES_HARD
+        };
+        conn.queue.len() <= most
+    }
+
+    /// Whether answers to connections without a session may still be queued.
+    #[must_use]
+    pub fn has_room_for_strangers(&self) -> bool {
+        self.queued <= limits::SHARD_QUEUE_BYTES_MAX / limits::STRANGERS_PART
+    }
+
     /// Queues copied octets. The caller has looked at [`Conns::level`].
     pub fn push(&mut self, now: Now, id: ConnId, parts: [&[u8]; 3]) {
         self.queue_with(id, |queue, pool| queue.push(now, pool, parts));
@@ -399,7 +426,8 @@ impl Conns {
         });
     }
 
-    /// Queues octets that `write` appends. For answers and reports, which are never left out.
+    /// Queues octets that `write` appends. For answers and reports, which are never left out: whoever asks and does not
+    /// take them is closed, see [`Conns::may_ask`].
     pub fn push_with(&mut self, now: Now, id: ConnId, write: impl FnOnce(&mut Vec<u8>)) {
         self.queue_with(id, |queue, pool| queue.push_with(now, pool, write));
     }
@@ -483,12 +511,14 @@ impl Conns {
         due
     }
 
-    /// Puts `unread` back into its connection. False if the shard keeps too much already.
+    /// Puts `unread` back into its connection. False if the shard keeps too much already, at the latest half of it for
+    /// connections without a session.
     #[must_use]
     pub fn keep_unread(&mut self, id: ConnId, unread: Vec<u8>) -> bool {
         let total = self.unread + unread.len();
         let Some(conn) = self.get_mut(id) else { return true };
-        if total > limits::SHARD_UNREAD_BYTES_MAX || unread.len() > limits::UNREAD_BYTES_MAX {
+        let part = if conn.is_stranger() { limits::STRANGERS_PART } else { 1 };
+        if total > limits::SHARD_UNREAD_BYTES_MAX / part || unread.len() > limits::UNREAD_BYTES_MAX {
             return false;
         }
         conn.unfinished().unread = unread;

@@ -52,8 +52,8 @@ pub fn ring_with<T>(bell: &Bell, slots: usize) -> (Outbox<T>, Inbox<T>) {
 pub struct Pairs<T> {
     /// To the other shards, by number; `None` at its own place.
     pub to: Vec<Option<Outbox<T>>>,
-    /// From the other shards.
-    pub from: Vec<Inbox<T>>,
+    /// From the other shards, by number; `None` at its own place.
+    pub from: Vec<Option<Inbox<T>>>,
 }
 
 /// A ring for each ordered pair of the shards that these bells wake; each shard's share of them.
@@ -62,12 +62,9 @@ pub fn pairs<T>(bells: &[Bell]) -> Vec<Pairs<T>> {
     let mut all: Vec<Pairs<T>> = bells.iter().map(|_| Pairs { to: Vec::new(), from: Vec::new() }).collect();
     for from in 0..bells.len() {
         for (to, bell) in bells.iter().enumerate() {
-            let outbox = (from != to).then(|| {
-                let (outbox, inbox) = ring(bell);
-                all[to].from.push(inbox);
-                outbox
-            });
+            let (outbox, inbox) = (from != to).then(|| ring(bell)).unzip();
             all[from].to.push(outbox);
+            all[to].from.push(inbox);
         }
     }
     all

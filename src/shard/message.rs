@@ -402,8 +402,9 @@ pub enum ShardMessage {
     Claimed {
         /// The connection that asked.
         conn: ConnId,
-        /// The session, or why it cannot be had.
-        grant: Result<Box<Grant>, Refusal>,
+        /// The session and the number of its last message, since outcomes of earlier ones may still come; or why it
+        /// cannot be had.
+        grant: Result<(Box<Grant>, MessageNo), Refusal>,
     },
 }
 

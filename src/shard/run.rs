@@ -30,9 +30,10 @@ use super::io::{self, Interest, WatchSet, Writer};
 use super::message::{FromShard, ShardMessage};
 use crate::base::clock::{Now, now};
 use crate::base::entropy::Entropy;
+use crate::base::id::ConnId;
 use crate::base::limits;
 use monoio::net::TcpStream;
-use sockets::{Socket, Token, connect};
+use sockets::{CutLog, Socket, Token, connect};
 use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
@@ -127,10 +128,13 @@ struct Shard {
     ends: RefCell<Ends>,
     /// Something did not fit into a ring, and a task flushes until it does.
     spilled: Cell<bool>,
+    /// Connections that the core may look at again, after this batch: within a turn the reader's buffer may be in use.
+    resumed: RefCell<Vec<ConnId>>,
     /// Tasks beside the loop; usually there are none.
     tasks: Cell<usize>,
     /// When the core is looked at next, if it does not ask for it sooner.
     look: Cell<Now>,
+    cuts: Cell<CutLog>,
     drained: Cell<bool>,
     legacy: bool,
 }
@@ -157,8 +161,10 @@ async fn serve(setup: Setup) -> std::io::Result<Counters> {
         writing: Cell::new(false),
         ends: RefCell::new(setup.ends),
         spilled: Cell::new(false),
+        resumed: RefCell::default(),
         tasks: Cell::new(0),
         look: Cell::new(now()),
+        cuts: Cell::default(),
         drained: Cell::new(false),
         legacy: setup.driver == Driver::Epoll,
     });
@@ -169,7 +175,7 @@ async fn serve(setup: Setup) -> std::io::Result<Counters> {
         // that costs both of them more than a look.
         in_a_row += 1;
         tokens.clear();
-        if shard.ends.borrow().others() > 0 && in_a_row < limits::BATCHES_IN_A_ROW_MAX {
+        if shard.ends.borrow().has_others() && in_a_row < limits::BATCHES_IN_A_ROW_MAX {
             shard.set.take(&mut tokens, limits::TURN_INPUTS_MAX, Duration::ZERO);
         }
         if tokens.is_empty() {
@@ -183,6 +189,7 @@ async fn serve(setup: Setup) -> std::io::Result<Counters> {
         }
         shard.receive();
         shard.tick(now);
+        shard.read_on();
         shard.batch.set(None);
         shard.settle();
         served = served.wrapping_add(1);
@@ -236,6 +243,9 @@ impl Shard {
 
     /// When there is something to do, whatever others bring.
     fn due(&self) -> Now {
+        if !self.resumed.borrow().is_empty() {
+            return Now(0);
+        }
         self.core.borrow().deadline().map_or(self.look.get(), |due| due.min(self.look.get()))
     }
 
@@ -247,6 +257,13 @@ impl Shard {
         }
     }
 
+    /// Connections that had to wait are looked at again. What that resumes in turn has the next batch.
+    fn read_on(self: &Rc<Self>) {
+        for id in self.resumed.take() {
+            self.resume(id);
+        }
+    }
+
     /// A task beside the loop.
     fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
         let shard = self.clone();
@@ -254,6 +271,8 @@ impl Shard {
         monoio::spawn(async move {
             task.await;
             shard.tasks.update(|n| n - 1);
+            // What it left to do may be due before what the loop sleeps for.
+            shard.ends.borrow().bell().sound();
         });
     }
 
@@ -297,13 +316,13 @@ impl Shard {
             let Some(command) = self.ends.borrow_mut().command() else { break };
             self.turn(|core, now| core.command(now, command));
         }
-        let others = self.ends.borrow().others();
-        for i in 0..others {
+        let shards = self.ends.borrow().shards();
+        for from in shards {
             for _ in 0..limits::TURN_INPUTS_MAX {
-                let Some(message) = self.ends.borrow_mut().message(i) else { break };
+                let Some(message) = self.ends.borrow_mut().message(from) else { break };
                 match message {
                     ShardMessage::HandOver(over) => self.arrive(*over),
-                    message => self.turn(|core, now| core.message(now, message)),
+                    message => self.turn(|core, now| core.message(now, from, message)),
                 }
             }
         }
@@ -349,12 +368,6 @@ impl Shard {
             }
             ends.tell(event);
         }
-        for id in outputs.resume.drain(..) {
-            // Not within this turn: the reader's buffer may be in use.
-            let shard = self.clone();
-            self.spawn(async move {
-                shard.resume(id);
-            });
-        }
+        self.resumed.borrow_mut().append(&mut outputs.resume);
     }
 }

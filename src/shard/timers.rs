@@ -19,6 +19,8 @@ pub enum Timer {
     Quiet(ConnId),
     /// A connection with octets waiting to be taken.
     Stall(ConnId),
+    /// A connection that is being closed.
+    Closing(ConnId),
     /// An endpoint that missed messages in a room that has nobody miss any.
     Slow(EndpointId),
     /// Senders that wait for their recipients.

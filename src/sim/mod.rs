@@ -26,6 +26,8 @@ mod world;
 pub use canary::Canary;
 
 use crate::base::clock::Now;
+use crate::base::id::RoomId;
+use crate::shard::core::ShardCore;
 use link::Reads;
 use people::Stage;
 use plan::Manner;
@@ -196,6 +198,7 @@ impl World {
                         self.nothing_unanswered();
                         self.rosters_are_true();
                         self.nobody_is_a_ghost();
+                        self.no_copy_outlives_its_message();
                     }
                     return;
                 }
@@ -207,6 +210,15 @@ impl World {
     /// Nothing is under way that could change what anybody believes.
     fn is_quiet(&self) -> bool {
         self.desk.all_arrived() && self.desk.changed_at + QUIET_TIME <= self.now
+    }
+
+    /// What has ended for its room has ended everywhere.
+    fn no_copy_outlives_its_message(&mut self) {
+        let mut copies = self.cores.iter().flat_map(ShardCore::open_copies);
+        let is_open = |room: RoomId, seq| self.cores[room.home().index()].is_open(room, seq);
+        if let Some((room, seq)) = copies.find(|(room, seq)| !is_open(*room, *seq)) {
+            self.oracle.fail(|| format!("copies of {seq:?} in {room:?} wait for an end that cannot come"));
+        }
     }
 
     fn leave_all(&mut self, who: impl Fn(&people::Seat) -> bool) {

@@ -394,7 +394,7 @@ impl World {
                     ShardMessage::Post { chunk, .. } => self.oracle.posted(self.turn, &chunk.body),
                     _ => {}
                 }
-                self.cores[to].message(self.now, message);
+                self.cores[to].message(self.now, ShardId(from as u16), message);
             }
             Carried::Conn { link, unread } => self.arrive(link, to, &unread),
         }

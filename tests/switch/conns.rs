@@ -47,6 +47,63 @@ fn a_guessed_session_is_unknown_and_guessing_ends() {
 }
 
 #[test]
+fn requests_that_cannot_be_read_end_like_guesses_unless_a_session_is_here() {
+    // SEC-02
+    let mut w = World::new(1);
+    let alice = Person::enters(&mut w, "alice");
+    let end = w.connect(0);
+    for n in 0..limits::CONN_STRAYS_MAX {
+        assert_eq!(w.ends[end].closed, None);
+        w.write(end, &unreadable(n, "abcd"));
+        w.write(alice.end, &unreadable(n, "abcd"));
+        assert_eq!((&*w.frames(end)[0].what, &*w.frames(alice.end)[0].what), ("400", "400"));
+    }
+    assert_eq!((w.ends[end].closed, w.ends[alice.end].closed), (Some(CloseReason::Guessing), None));
+}
+
+/// A request whose range is none; its path is as long as `secret`.
+fn unreadable(n: u32, secret: &str) -> Vec<u8> {
+    format!(
+        "MSRP dull{n} SEND\r\nTo-Path: msrp://x:1/x;tcp\r\nFrom-Path: msrp://y:1/{secret};tcp\r\nByte-Range: x\r\n\
+         Message-ID: abcd\r\n-------dull{n}$\r\n"
+    )
+    .into_bytes()
+}
+
+#[test]
+fn who_is_in_no_room_and_takes_no_answers_has_few() {
+    // SEC-06
+    let mut w = World::new(1);
+    let end = w.connect(0);
+    w.ends[end].stalled = true;
+    let secret = "s".repeat(limits::STRANGER_QUEUE_BYTES_MAX / 2);
+    for n in 0..2 {
+        w.write(end, &unreadable(n, &secret));
+        assert_eq!(w.ends[end].closed, None);
+    }
+    w.write(end, &unreadable(2, &secret));
+    assert_eq!(w.ends[end].closed, Some(CloseReason::TooSlow));
+}
+
+#[test]
+fn who_is_being_closed_has_ten_seconds_to_take_what_waits_however_steadily_it_takes() {
+    // SEC-06
+    let mut w = World::new(1);
+    let (alice, bob) = (Person::enters(&mut w, "alice"), Person::enters(&mut w, "bob"));
+    w.ends[alice.end].stalled = true;
+    bob.says(&mut w, 1, &"x".repeat(10_000));
+    w.write(alice.end, b"rubbish\r\n");
+    assert_eq!(w.ends[alice.end].closed, Some(CloseReason::Garbage));
+    for second in 1..10 {
+        w.later(Duration::from_secs(1));
+        w.sip(alice.end, 1);
+        assert!(w.ends[alice.end].at.is_some(), "gone after {second} s");
+    }
+    w.later(limits::CLOSING_WAIT - Duration::from_secs(9));
+    assert_eq!((w.ends[alice.end].at, w.cores[0].conns()), (None, 1));
+}
+
+#[test]
 fn a_session_that_is_bound_cannot_be_bound_again() {
     // MSRP-CONN-04
     let mut w = World::new(1);

@@ -1,6 +1,6 @@
 //! Events that cross each other: leaving, losing, re-negotiating, claiming and timers, in awkward orders.
 
-use crate::world::{Person, ROOM, World, address, terms};
+use crate::world::{Person, ROOM, World, address, settled, terms};
 use openmsrp::base::chunk::Flag;
 use openmsrp::base::id::{EndpointId, GrantNo, SessionId};
 use openmsrp::base::limits;
@@ -31,14 +31,6 @@ fn ask_for_another(w: &mut World, room: &str, who: EndpointId, terms: Terms) {
 
 fn passive(name: &str) -> Terms {
     Terms { connect_to: Some("127.0.0.1:2855".parse().unwrap()), ..terms(name) }
-}
-
-/// A connection at the wrong shard that has been answered once, so it does not move.
-fn settled(w: &mut World, shard: usize) -> usize {
-    let end = w.connect(shard);
-    w.write(end, b"MSRP stray1 SEND\r\nTo-Path: msrp://chat.example.com:2855/nobody;tcp\r\nFrom-Path: msrp://x:1/x;tcp\r\nMessage-ID: abcd\r\n-------stray1$\r\n");
-    assert_eq!(w.frames(end)[0].what, "481");
-    end
 }
 
 fn all_gone(w: &World) {
@@ -428,4 +420,67 @@ fn a_connection_waits_for_no_session_that_was_bound_anew_elsewhere() {
     assert_eq!(second.answers(&mut w).len(), 1 + most as usize);
     let answered: Vec<_> = first.answers(&mut w).into_iter().map(|(tid, _)| tid).collect();
     assert!(answered.ends_with(&["t0000900".into(), "t0000901".into()]), "{answered:?}");
+}
+
+#[test]
+fn what_was_on_its_way_when_a_session_went_elsewhere_is_not_taken_for_what_the_new_one_says() {
+    // MSRP-CHUNK-14
+    let mut w = World::new(3);
+    let (room, [old, home, new]) = (w.room_at(1), [0, 1, 2]);
+    let b = Person::enters_at(&mut w, home, &room, "b");
+    let end = settled(&mut w, old);
+    let mut a = granted_in(&mut w, &room, "a", end, Some(terms("a")));
+    a.binds(&mut w);
+    assert_eq!(w.ends[a.end].at.unwrap().0, old);
+    ask_for_another(&mut w, &room, a.endpoint, terms("a"));
+    w.delayed = true;
+    a.says(&mut w, 1, "from the old place");
+    a.end = settled(&mut w, new);
+    a.session = w.granted(a.endpoint).unwrap();
+    w.write(a.end, &a.binding("bind0001"));
+    w.cross((new, old));
+    w.cross((old, new));
+    a.says(&mut w, 2, "from the new place");
+    w.cross((new, home));
+    // Only now what it said before, and that it was there.
+    while w.crossing().any(|pair| pair == (old, home)) {
+        w.cross((old, home));
+    }
+    w.cross_all();
+    w.delayed = false;
+    assert_eq!(b.hears(&mut w), [a.wrapped("from the new place")]);
+    let answers = a.answers(&mut w);
+    assert_eq!(answers.last().unwrap(), &("t0000002".into(), "200".into()), "{answers:?}");
+}
+
+#[test]
+fn a_sender_that_waited_when_its_session_went_elsewhere_is_let_go_on_there() {
+    // CHAT-CHUNK-10
+    let mut w = World::new(3);
+    let (room, [old, home, new]) = (w.room_at(1), [0, 1, 2]);
+    let (b, c) = (Person::enters_at(&mut w, home, &room, "b"), Person::enters_at(&mut w, home, &room, "c"));
+    let end = settled(&mut w, old);
+    let mut a = granted_in(&mut w, &room, "a", end, Some(terms("a")));
+    a.binds(&mut w);
+    w.ends[c.end].stalled = true;
+    let text = a.wrapped(&"x".repeat(400_000));
+    let writes = |w: &mut World, a: &Person, id: &str| {
+        let request = a.chunk("huge0001", id, "1-*/*", text.as_bytes(), '$');
+        for part in request.chunks(limits::READ_BYTES) {
+            if w.ends[a.end].flow != Some(Flow::Wait) {
+                w.write(a.end, part);
+            }
+        }
+        w.ends[a.end].flow
+    };
+    assert_eq!(writes(&mut w, &a, "first"), Some(Flow::Wait));
+    ask_for_another(&mut w, &room, a.endpoint, terms("a"));
+    a.session = w.granted(a.endpoint).unwrap();
+    a.end = settled(&mut w, new);
+    a.binds(&mut w);
+    assert_eq!(writes(&mut w, &a, "second"), Some(Flow::Wait));
+    w.recover(c.end);
+    w.later(limits::COPY_STALL);
+    assert_ne!(w.ends[a.end].flow, Some(Flow::Wait));
+    drop(b);
 }

@@ -1,8 +1,10 @@
 //! Private messages: who can take them, and what the sender hears when they do not arrive.
 
-use crate::world::{Person, ROOM, World, terms};
+use crate::world::{Person, ROOM, World, settled, terms};
+use openmsrp::base::id::GrantNo;
 use openmsrp::base::limits;
 use openmsrp::room::policy::Policy;
+use openmsrp::shard::core::ShardCore;
 use openmsrp::shard::message::{Terms, ToShard};
 use openmsrp::wire::sdp::TypeList;
 use std::time::Duration;
@@ -54,6 +56,40 @@ fn who_no_longer_declares_private_messages_has_switched_them_off() {
     revised(&mut w, &bob, Some(true));
     assert_eq!(whispers(&mut w, &alice, 4, "bob"), "200");
     assert_eq!(bob.hears(&mut w).len(), 3);
+}
+
+#[test]
+fn a_long_private_message_is_forgotten_when_its_recipient_is_gone_or_elsewhere() {
+    // CHAT-CHUNK-02
+    for (shards, moves) in [(1, false), (2, false), (2, true)] {
+        let mut w = World::new(shards);
+        let (alice, bob) = (Person::enters(&mut w, "alice"), Person::enters(&mut w, "bob"));
+        let _witness = Person::enters(&mut w, "carol");
+        let text = alice.wrapped("a long story").replace(ROOM, "sip:bob@example.com");
+        let (first, rest) = text.split_at(text.len() - 4);
+        let chunk = |tid: &str, start: usize, body: &str, flag| {
+            let headers = format!(
+                "Message-ID: long\r\nFailure-Report: no\r\nByte-Range: {start}-*/*\r\nContent-Type: message/cpim\r\n"
+            );
+            alice.request(tid, "SEND", &headers, Some(body.as_bytes()), flag)
+        };
+        // Nobody follows it, since its sender wants to hear of no failure.
+        w.write(alice.end, &chunk("aaaa", 1, first, '+'));
+        assert_eq!(w.cores.iter().flat_map(ShardCore::open_copies).count(), 1);
+        if moves {
+            let (home, room) = (w.home(ROOM), crate::world::address(ROOM));
+            let (endpoint, terms) = (bob.endpoint, Box::new(terms("bob")));
+            let rebind = Some(GrantNo(1));
+            w.tell(home, ToShard::Revise { endpoint, room, terms, rebind });
+            let session = w.granted(endpoint).unwrap();
+            let end = settled(&mut w, 1 - home);
+            Person { session, end, ..bob }.binds(&mut w);
+        } else {
+            bob.leaves(&mut w);
+        }
+        w.write(alice.end, &chunk("bbbb", first.len() + 1, rest, '$'));
+        assert_eq!(w.cores.iter().flat_map(ShardCore::open_copies).count(), 0);
+    }
 }
 
 /// The one report that `who` got, if any: its status and what it is about.

@@ -73,6 +73,26 @@ fn a_room_that_has_nobody_miss_anything_cuts_who_does_not_catch_up_on_whatever_s
 }
 
 #[test]
+fn who_takes_everything_is_not_cut_because_others_have_filled_the_queues_of_the_shard() {
+    // CHAT-CONG-01
+    let mut w = World::with(1, Policy { cut_slow: true, ..Policy::default() });
+    let (speaker, well) = (Person::enters(&mut w, "speaker"), Person::enters(&mut w, "well"));
+    let text = "x".repeat(60_000);
+    // Three of these for each of them are more than three quarters of what a shard holds.
+    let many = limits::SHARD_QUEUE_BYTES_MAX / 4 * 3 / (3 * text.len()) + 1;
+    let slow: Vec<Person> = (0..many).map(|i| Person::enters(&mut w, &format!("p{i}"))).collect();
+    slow.iter().for_each(|p| w.ends[p.end].stalled = true);
+    (0..3).for_each(|n| speaker.says(&mut w, n, &text));
+    assert_eq!(well.hears(&mut w).len(), 3);
+    speaker.says(&mut w, 3, &text);
+    assert_eq!(well.hears(&mut w).len(), 0, "there is no room for it");
+    w.later(limits::COPY_STALL);
+    assert!(slow.iter().all(|p| matches!(lost(&w, p), Some(Ended::Missed(1)))));
+    assert_eq!(lost(&w, &well), None);
+    assert!(well.hears(&mut w)[0].contains("1 message was left out"));
+}
+
+#[test]
 fn of_a_connection_with_many_sessions_only_those_of_such_rooms_are_cut() {
     // CHAT-CONG-01 MSRP-CONN-06
     let mut w = World::with(1, Policy { cut_slow: true, ..Policy::default() });

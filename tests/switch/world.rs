@@ -304,7 +304,9 @@ impl World {
 
     fn cross_one(&mut self, (from, to): (usize, usize)) {
         match self.mesh.get_mut(&(from, to)).and_then(VecDeque::pop_front) {
-            Some(Crossing::Message(message)) => self.cores[to].message(self.now, message),
+            Some(Crossing::Message(message)) => {
+                self.cores[to].message(self.now, ShardId(from as u16), message)
+            }
             Some(Crossing::Conn(end, unread)) => self.arrive(to, end, &unread),
             None => {}
         }
@@ -343,13 +345,13 @@ impl World {
         }
         for (conn, reason, at_once) in out.close.drain(..) {
             let Some(&end) = self.by_conn.get(&(shard, conn)) else { continue };
-            self.ends[end].closed = Some(reason);
-            if !at_once {
+            self.ends[end].closed.get_or_insert(reason);
+            self.ends[end].flow = Some(Flow::Stop);
+            if at_once {
+                self.end(shard, conn);
+            } else {
                 self.take(shard, conn);
             }
-            self.by_conn.remove(&(shard, conn));
-            self.ends[end].at = None;
-            self.cores[shard].closed(self.now, conn);
         }
         for conn in out.resume.drain(..) {
             let flow = self.cores[shard].resume(self.now, conn);
@@ -360,7 +362,15 @@ impl World {
         }
     }
 
-    /// The far end takes what is queued for it, unless it is stalled.
+    /// The socket of a connection is gone.
+    fn end(&mut self, shard: usize, conn: ConnId) {
+        if let Some(end) = self.by_conn.remove(&(shard, conn)) {
+            self.ends[end].at = None;
+            self.cores[shard].closed(self.now, conn);
+        }
+    }
+
+    /// The far end takes what is queued for it, unless it is stalled. A connection that is being closed ends with that.
     fn take(&mut self, shard: usize, conn: ConnId) {
         let Some(&end) = self.by_conn.get(&(shard, conn)) else { return };
         while !self.ends[end].stalled {
@@ -370,6 +380,9 @@ impl World {
             }
             self.cores[shard].wrote(self.now, conn, octets.len());
             self.ends[end].received.extend(octets);
+        }
+        if self.ends[end].closed.is_some() && self.waiting(shard, conn).is_empty() {
+            self.end(shard, conn);
         }
     }
 
@@ -437,6 +450,14 @@ impl World {
         }
         all
     }
+}
+
+/// A connection at the wrong shard that has been answered once, so it does not move.
+pub(crate) fn settled(w: &mut World, shard: usize) -> usize {
+    let end = w.connect(shard);
+    w.write(end, b"MSRP stray1 SEND\r\nTo-Path: msrp://chat.example.com:2855/nobody;tcp\r\nFrom-Path: msrp://x:1/x;tcp\r\nMessage-ID: abcd\r\n-------stray1$\r\n");
+    assert_eq!(w.frames(end)[0].what, "481");
+    end
 }
 
 /// The answer to a copy.

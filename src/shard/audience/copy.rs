@@ -7,6 +7,7 @@
 use super::Member;
 use crate::base::chunk::{Chunk, Flag};
 use crate::base::clock::Now;
+use crate::base::decimal::with_digits;
 use crate::base::entropy::Entropy;
 use crate::base::id::Token;
 use crate::base::limits;
@@ -17,7 +18,6 @@ use crate::wire::msrp::head::FailureReport;
 use crate::wire::msrp::range::ByteRange;
 use bytes::Bytes;
 use smallvec::SmallVec;
-use std::io::Write as _;
 
 /// Octets of a part: in the receive buffer, or shared.
 #[derive(Debug)]
@@ -56,25 +56,25 @@ pub struct Scratch {
     end: Vec<u8>,
 }
 
-/// A transaction identifier whose end-line the body does not hold (MSRP-FRAME-10).
+/// A transaction identifier whose end-line the body does not hold, nor that of any that begins with it (MSRP-FRAME-10).
 pub(super) fn fresh_tid(entropy: &mut Entropy, body: &[u8]) -> Token {
     loop {
         let tid = entropy.token();
-        if !encode::holds_end_line(body, tid.as_bytes()) {
+        if !encode::holds_end_line_of_family(body, tid.as_bytes()) {
             return tid;
         }
     }
 }
 
-/// The identifier of the copy for the member in `slot`, on a connection of several sessions.
-fn own_tid(tid: Token, slot: u32) -> SmallVec<[u8; 32]> {
-    let mut own = [0; 32];
-    own[..Token::LEN].copy_from_slice(tid.as_bytes());
-    let mut rest = &mut own[Token::LEN..];
-    // A dot and ten digits at most: there is room.
-    let _ = write!(rest, ".{slot}");
-    let left = rest.len();
-    SmallVec::from_slice(&own[..own.len() - left])
+/// A line with the identifier of one copy: the common `line`, whose identifier ends at `at`, with a dot and the number
+/// of the member behind that.
+fn own_line(line: &[u8], at: usize, slot: u32) -> SmallVec<[u8; 64]> {
+    let (before, after) = line.split_at(at);
+    let mut own = SmallVec::from_slice(before);
+    own.push(b'.');
+    with_digits(slot.into(), |digits| own.extend_from_slice(digits));
+    own.extend_from_slice(after);
+    own
 }
 
 /// The common identifier of the copies that one of them answers.
@@ -123,7 +123,6 @@ fn tail_head<'a>(id: &'a Token, ask: Ask, chunk: &Chunk<Body<'_>>) -> encode::Ta
 
 /// What all copies of a part have in common, rendered.
 pub(super) struct Part<'s> {
-    tid: Token,
     start: &'s [u8],
     /// Headers, body, end-line; or headers only if `shared`.
     tail: &'s [u8],
@@ -156,19 +155,12 @@ impl<'s> Part<'s> {
         }
         let around = if shared.is_some() { body.len() + end.len() } else { 0 };
         let len = start.len() + tail.len() + around;
-        Part { tid, start, tail, end, shared, len }
+        Part { start, tail, end, shared, len }
     }
 
-    pub(super) fn queue(
-        &self,
-        now: Now,
-        conns: &mut Conns,
-        entropy: &mut Entropy,
-        member: &Member,
-        flag: Flag,
-    ) {
+    pub(super) fn queue(&self, now: Now, conns: &mut Conns, member: &Member) {
         if conns.get(member.conn).is_some_and(Conn::is_shared) {
-            return self.queue_apart(now, conns, entropy, member, flag);
+            return self.queue_apart(now, conns, member);
         }
         let before = [self.start, &*member.preamble, self.tail];
         match &self.shared {
@@ -179,15 +171,9 @@ impl<'s> Part<'s> {
 
     /// On a connection with several sessions a transaction identifier must not come twice, so the copy gets
     /// one of its own: the common one with the member's slot behind it.
-    fn queue_apart(&self, now: Now, conns: &mut Conns, entropy: &mut Entropy, member: &Member, flag: Flag) {
-        let body = self.shared.as_deref().unwrap_or(self.tail);
-        let mut tid = own_tid(self.tid, member.slot);
-        if encode::holds_end_line(body, &tid) {
-            tid = fresh_tid(entropy, body).as_bytes().into();
-        }
-        let (mut start, mut end) = (Vec::with_capacity(48), Vec::with_capacity(48));
-        encode::send_start(&mut start, &tid);
-        encode::end_line(&mut end, &tid, flag, true);
+    fn queue_apart(&self, now: Now, conns: &mut Conns, member: &Member) {
+        let start = own_line(self.start, self.start.len() - encode::AFTER_TID_IN_START, member.slot);
+        let end = own_line(self.end, self.end.len() - encode::AFTER_TID_IN_END, member.slot);
         match &self.shared {
             None => {
                 let tail = &self.tail[..self.tail.len() - self.end.len()];

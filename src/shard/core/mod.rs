@@ -15,7 +15,7 @@
 //! Proved by: `tests/switch.rs`, which drives several cores by value with a virtual clock.
 //!
 //! Files: `requests` (what arrives on connections), `replies` (what is answered), `follow` (what is told later),
-//! `sessions` (grants, binding, moving, ending),
+//! `notices` (what rooms say themselves), `slow` (who takes too little), `sessions` (grants, binding, moving, ending),
 //! `rooms` (what rooms decide, carried out), this one (the rest).
 
 mod follow;
@@ -38,7 +38,7 @@ use crate::base::clock::Now;
 use crate::base::decimal::with_digits;
 use crate::base::entropy::Entropy;
 use crate::base::flood::Floods;
-use crate::base::id::{ConnId, EndpointId, MessageNo, RoomId, SessionId, ShardId, Token};
+use crate::base::id::{ConnId, EndpointId, MessageNo, RoomId, Seq, SessionId, ShardId, Token};
 use crate::base::limits;
 use crate::room::Room;
 use crate::room::effect::Effect;
@@ -238,8 +238,8 @@ pub struct ShardCore {
     takes: KnownTakes,
     /// Senders of long messages whose recipients have no room just now.
     held: Vec<rooms::Held>,
-    /// Somebody will look at them.
-    relief_timer: bool,
+    /// When somebody looks at them.
+    relief: Option<Now>,
     /// Connections that wait for the terms of a session.
     waiting: AHashMap<EndpointId, Vec<ConnId>>,
     /// Sessions that claims took from here, until their rooms know: what comes for them is passed on.
@@ -273,7 +273,7 @@ impl ShardCore {
             last_type: "text/plain".into(),
             takes: KnownTakes::default(),
             held: Vec::new(),
-            relief_timer: false,
+            relief: None,
             waiting: AHashMap::new(),
             moved: AHashMap::new(),
             outputs: Outputs::default(),
@@ -369,6 +369,9 @@ impl ShardCore {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let first = conn.closing.is_none();
         conn.closing.get_or_insert(reason);
+        if first && !at_once && !conn.queue.is_empty() {
+            self.timers.set(now + limits::CLOSING_WAIT, Timer::Closing(id));
+        }
         self.outputs.close.push((id, reason, at_once));
         if first {
             self.counters.closed[reason as usize] += 1;
@@ -405,14 +408,14 @@ impl ShardCore {
         if progress.recovered {
             self.tell_left_out(now, id);
         }
-        if progress.caught_up && !self.held.is_empty() {
-            self.relieve(now);
+        if progress.caught_up {
+            self.relieve_soon(now);
         }
         progress.left
     }
 
-    /// A message from another shard.
-    pub fn message(&mut self, now: Now, message: ShardMessage) {
+    /// A message from another shard, or from this one.
+    pub fn message(&mut self, now: Now, from: ShardId, message: ShardMessage) {
         match message {
             ShardMessage::Grant(grant) => self.grant(now, *grant),
             ShardMessage::Revise { endpoint, terms, rebind } => self.revise(now, endpoint, terms, rebind),
@@ -427,13 +430,13 @@ impl ShardCore {
             }
             ShardMessage::Decline { room, endpoint } => self.room_decline(now, room, endpoint),
             ShardMessage::Post { room, endpoint, no, envelope, feedback, chunk } => {
-                self.remote_post(now, room, endpoint, no, &envelope, feedback, *chunk);
+                self.remote_post(now, from, room, endpoint, no, &envelope, feedback, *chunk);
             }
             ShardMessage::Continue { room, endpoint, no, chunk } => {
-                self.remote_continue(now, room, endpoint, no, *chunk);
+                self.remote_continue(now, from, room, endpoint, no, *chunk);
             }
             ShardMessage::Nickname { room, endpoint, no, wish } => {
-                self.nickname(now, room, endpoint, no, wish.map(|w| *w));
+                self.remote_nickname(now, from, room, endpoint, no, wish.map(|w| *w));
             }
             ShardMessage::Verdict { endpoint, no, verdict } => self.verdict(now, endpoint, no, verdict),
             ShardMessage::Deliver { room, seq, opening, hold, chunk } => {
@@ -444,7 +447,7 @@ impl ShardCore {
             ShardMessage::Abort { room, seq } => self.abort_here(now, room, seq),
             ShardMessage::Room { endpoint, by } => self.has_room(now, endpoint, by),
             ShardMessage::GoOn { endpoint } => self.read_on(endpoint),
-            ShardMessage::HandOver(_) => {} // Carried by the runtime, see `arrived`.
+            ShardMessage::HandOver(_) => {} // Carried by the runtime, see `arrive` in `run/sockets.rs`.
             ShardMessage::Claim { session, conn, at } => self.claim(now, session, conn, at),
             ShardMessage::Claimed { conn, grant } => self.claimed(now, conn, grant),
         }
@@ -487,6 +490,7 @@ impl ShardCore {
                     Stall::Later(due) => self.timers.set(due, Timer::Stall(id)),
                     Stall::Stuck => self.close(now, id, CloseReason::TooSlow, true),
                 },
+                Timer::Closing(id) => self.close(now, id, CloseReason::TooSlow, true),
             }
         }
         if self.conns.tidy(now) {
@@ -526,8 +530,7 @@ impl ShardCore {
 
     fn drain(&mut self, now: Now) {
         self.draining = true;
-        let open: Vec<_> =
-            self.audiences.iter().flat_map(|(r, a)| a.open_messages().into_iter().map(|s| (*r, s))).collect();
+        let open: Vec<_> = self.open_copies().collect();
         for (room, seq) in open {
             self.abort_here(now, room, seq);
         }
@@ -553,10 +556,21 @@ impl ShardCore {
     /// To another shard, or to this one without a detour.
     fn tell(&mut self, now: Now, to: ShardId, message: ShardMessage) {
         if to == self.config.id {
-            self.message(now, message);
+            self.message(now, to, message);
         } else {
             self.outputs.mesh.push((to, message));
         }
+    }
+
+    /// Every message of which copies here wait for their end.
+    pub fn open_copies(&self) -> impl Iterator<Item = (RoomId, Seq)> {
+        self.audiences.iter().flat_map(|(room, a)| a.open_messages().into_iter().map(|seq| (*room, seq)))
+    }
+
+    /// Whether the last part of a message of a room whose home is here has not come.
+    #[must_use]
+    pub fn is_open(&self, room: RoomId, seq: Seq) -> bool {
+        self.rooms.get(&room).is_some_and(|r| r.is_open(seq))
     }
 
     /// Asserts the invariants of everything here.
@@ -584,6 +598,9 @@ impl ShardCore {
         }
         let members: usize = self.audiences.values().map(|a| a.members().len()).sum();
         assert_eq!(members, self.sessions.values().filter(|s| s.member.is_some()).count());
+        for (room, seq) in self.open_copies().filter(|(room, _)| room.home() == self.config.id) {
+            assert!(self.is_open(room, seq), "copies of {seq:?} wait for an end that cannot come");
+        }
         self.tallies.check();
     }
 }

@@ -200,8 +200,8 @@ pub(super) fn receipt(head: &Head<'_>, counts: bool) -> Receipt {
 /// The SEND took its message to its end: what may be reported of that.
 pub(super) fn complete(receipt: &mut Receipt, message_id: &[u8], taken: &Taken) {
     let Some(len) = taken.complete else { return };
-    receipt.count &= !taken.typing;
-    let fails = taken.about.is_some() && receipt.failure_report != FailureReport::No && !taken.typing;
+    receipt.count &= taken.reported;
+    let fails = taken.about.is_some() && receipt.failure_report != FailureReport::No && taken.reported;
     let follows = receipt.count || fails;
     receipt.follow = taken.no.filter(|_| follows);
     receipt.whole = (receipt.success || follows).then(|| Whole {

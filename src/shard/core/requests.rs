@@ -111,10 +111,10 @@ impl ShardCore {
     fn frames_by(&mut self, framer: &mut Framer, now: Now, id: ConnId, buf: &[u8]) -> (usize, Flow) {
         let mut at = 0;
         while at < buf.len() {
-            let Some(conn) = self.conns.get_mut(id).filter(|c| c.closing.is_none()) else {
+            let Some(conn) = self.conns.get(id).filter(|c| c.closing.is_none()) else {
                 return (at, Flow::Stop);
             };
-            if conn.queue.len() > limits::QUEUE_BYTES_HARD {
+            if conn.queue.len() > limits::STRANGER_QUEUE_BYTES_MAX && !self.conns.may_ask(id) {
                 // It asks and does not take the answers.
                 self.close(now, id, CloseReason::TooSlow, true);
                 return (at, Flow::Stop);
@@ -208,7 +208,7 @@ impl ShardCore {
         end: Option<Flag>,
     ) -> Next {
         if head.fault.is_some() {
-            return self.refuse(now, id, head, end, Refusal::Malformed);
+            return self.stray(now, id, head, end, Refusal::Malformed);
         }
         let session = only_session_id(head.to_path).and_then(SessionId::parse);
         let endpoint = match self.find(id, session) {
@@ -251,13 +251,19 @@ impl ShardCore {
         }
     }
 
-    /// Answers a request that finds no session; after a few the connection is closed (SEC-02).
+    /// Answers a request that finds no session or cannot be read; after a few a connection that has none is closed
+    /// (SEC-02), and without an answer when many such wait already.
     fn stray(&mut self, now: Now, id: ConnId, head: &Head<'_>, end: Option<Flag>, why: Refusal) -> Next {
+        let stranger = self.conns.get(id).is_some_and(|c| c.sessions().is_empty());
+        if stranger && !self.conns.has_room_for_strangers() {
+            self.close(now, id, CloseReason::Guessing, true);
+            return Next::Stop;
+        }
         let next = self.refuse(now, id, head, end, why);
         let Some(conn) = self.conns.get_mut(id) else { return Next::Stop };
         conn.strays = conn.strays.saturating_add(1);
         // Sessions of others may be here, and what one sent may cross its end (MSRP-CONN-06).
-        if conn.strays >= limits::CONN_STRAYS_MAX && conn.sessions().is_empty() {
+        if conn.strays >= limits::CONN_STRAYS_MAX && stranger {
             self.close(now, id, CloseReason::Guessing, false);
             return Next::Stop;
         }

@@ -214,7 +214,9 @@ impl ShardCore {
             }
             Effect::Continue { seq, only } => {
                 if let Some(payload) = payload {
-                    let shards = self.shards_of(room, seq, only.as_deref());
+                    // Its end goes to all shards: whoever it is for may have left the one where it began.
+                    let only = only.as_deref().filter(|_| payload.chunk.flag == Flag::More);
+                    let shards = self.shards_of(room, seq, only);
                     self.spread(now, room, seq, None, &shards, payload);
                     if payload.chunk.flag == Flag::Abort {
                         self.unfollow(room, seq);
@@ -315,7 +317,7 @@ impl ShardCore {
         if held.waiting.is_empty() && !self.is_filling(now, held.room, held.endpoint) {
             return;
         }
-        self.watch_held(now);
+        self.relieve_by(now + RELIEF_PACE);
         if held.tell == self.config.id {
             self.hold_reading(held.endpoint);
         }
@@ -354,21 +356,30 @@ impl ShardCore {
         }
     }
 
-    /// Nothing tells of somebody who takes nothing any more: it is looked for.
-    fn watch_held(&mut self, now: Now) {
-        if !std::mem::replace(&mut self.relief_timer, true) {
-            self.timers.set(now + RELIEF_PACE, Timer::Relief);
+    /// Looks after senders that wait at `due` at the latest.
+    fn relieve_by(&mut self, due: Now) {
+        if self.relief.is_none_or(|already| already > due) {
+            self.relief = Some(due);
+            self.timers.set(due, Timer::Relief);
         }
     }
 
-    /// The time to look after senders that wait has come.
+    /// Somebody has caught up: once all who did in this round are known, senders that wait are looked after.
+    pub(super) fn relieve_soon(&mut self, now: Now) {
+        if !self.held.is_empty() {
+            self.relieve_by(now);
+        }
+    }
+
+    /// The time to look after senders that wait may have come.
     pub(super) fn relief_due(&mut self, now: Now) {
-        self.relief_timer = false;
-        self.relieve(now);
+        if self.relief.take_if(|due| *due <= now).is_some() {
+            self.relieve(now);
+        }
     }
 
     /// Lets senders go on whose recipients have caught up, are stuck, or are gone.
-    pub(super) fn relieve(&mut self, now: Now) {
+    fn relieve(&mut self, now: Now) {
         // Many senders wait for the same room: its queues are looked at once.
         let mut known: SmallVec<[(RoomId, Vec<EndpointId>); 4]> = SmallVec::new();
         let mut i = 0;
@@ -396,7 +407,8 @@ impl ShardCore {
             }
         }
         if !self.held.is_empty() {
-            self.watch_held(now);
+            // Nothing tells of somebody who takes nothing any more: it is looked for.
+            self.relieve_by(now + RELIEF_PACE);
         }
     }
 
@@ -500,6 +512,8 @@ impl ShardCore {
     /// The session of an endpoint is bound on `at`.
     pub(super) fn room_bind(&mut self, now: Now, room: RoomId, endpoint: EndpointId, at: ShardId) {
         if self.rooms.contains_key(&room) {
+            // What it sent before goes on no more, so nothing of that is waited for.
+            self.held.retain(|h| h.endpoint != endpoint);
             self.run(now, room, Command::Bind { endpoint, at }, None);
         } else {
             self.tell(now, at, ShardMessage::Evict { endpoint });
@@ -508,7 +522,7 @@ impl ShardCore {
 
     /// The session of an endpoint on `at` ended.
     pub(super) fn room_unbind(&mut self, now: Now, room: RoomId, endpoint: EndpointId, at: ShardId) {
-        if self.shard_of(room, endpoint) == Some(at) {
+        if self.is_at(room, endpoint, at) {
             self.run(now, room, Command::Unbind { endpoint }, None);
         }
     }
@@ -581,6 +595,7 @@ impl ShardCore {
     pub(super) fn remote_post(
         &mut self,
         now: Now,
+        from_at: ShardId,
         room: RoomId,
         endpoint: EndpointId,
         no: MessageNo,
@@ -588,8 +603,9 @@ impl ShardCore {
         feedback: Feedback,
         chunk: Chunk,
     ) {
-        // A sender that has left is answered by nobody and need not be read on.
-        let Some(from_at) = self.shard_of(room, endpoint) else { return };
+        if !self.is_at(room, endpoint, from_at) {
+            return;
+        }
         let envelope = Envelope { to: envelope.to.as_deref(), content_type: &envelope.content_type };
         let Chunk { start, total, body, flag } = chunk;
         let chunk = Chunk { start, total, body: Body::Shared(body), flag };
@@ -599,6 +615,12 @@ impl ShardCore {
 
     fn shard_of(&self, room: RoomId, endpoint: EndpointId) -> Option<ShardId> {
         self.rooms.get(&room)?.roster().shard_of(endpoint)
+    }
+
+    /// Whether the endpoint's session is on `at`. What comes from where it was before, or from who has left, is not
+    /// gone on with: nobody there waits for the answer.
+    fn is_at(&self, room: RoomId, endpoint: EndpointId, at: ShardId) -> bool {
+        self.shard_of(room, endpoint) == Some(at)
     }
 
     /// The first part of a message, at the room's home.
@@ -647,16 +669,34 @@ impl ShardCore {
         self.run(now, room, Command::Nickname { endpoint, no, wish }, None)
     }
 
+    /// The same from a session on another shard.
+    pub(super) fn remote_nickname(
+        &mut self,
+        now: Now,
+        from_at: ShardId,
+        room: RoomId,
+        endpoint: EndpointId,
+        no: MessageNo,
+        wish: Option<Nickname>,
+    ) {
+        if self.is_at(room, endpoint, from_at) {
+            self.nickname(now, room, endpoint, no, wish);
+        }
+    }
+
     /// A later part of a message from a session on another shard.
     pub(super) fn remote_continue(
         &mut self,
         now: Now,
+        from_at: ShardId,
         room: RoomId,
         endpoint: EndpointId,
         no: MessageNo,
         chunk: Chunk,
     ) {
-        let Some(from_at) = self.shard_of(room, endpoint) else { return };
+        if !self.is_at(room, endpoint, from_at) {
+            return;
+        }
         let Chunk { start, total, body, flag } = chunk;
         let chunk = Chunk { start, total, body: Body::Shared(body), flag };
         self.go_on(now, room, endpoint, no, chunk, from_at);

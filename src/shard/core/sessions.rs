@@ -9,7 +9,7 @@
 use super::{Replacement, Session, ShardCore, State, write_uri};
 use crate::base::chunk::Flag;
 use crate::base::clock::Now;
-use crate::base::id::{ConnId, EndpointId, GrantNo, RoomId, Seq, SessionId, ShardId};
+use crate::base::id::{ConnId, EndpointId, GrantNo, MessageNo, RoomId, Seq, SessionId, ShardId};
 use crate::base::limits;
 use crate::base::refusal::Refusal;
 use crate::session::inbound::Inbound;
@@ -62,12 +62,13 @@ impl ShardCore {
             let room = grant.room;
             return self.tell(now, room.home(), ShardMessage::Decline { room, endpoint });
         }
-        self.install(now, grant);
+        self.install(now, grant, MessageNo(0));
         self.outputs.control.push(FromShard::Granted { endpoint, session, no: GrantNo(0) });
         self.connect_if_passive(now, endpoint);
     }
 
-    fn install(&mut self, now: Now, grant: Grant) {
+    /// A session that is to be opened; the numbers of its messages go on after `last`.
+    fn install(&mut self, now: Now, grant: Grant, last: MessageNo) {
         let (endpoint, id) = (grant.endpoint, grant.session);
         let due = now + limits::GRANT_WAIT;
         self.by_id.insert(id, endpoint);
@@ -77,7 +78,7 @@ impl ShardCore {
             grant,
             state: State::Granted(due),
             next: None,
-            inbound: Inbound::default(),
+            inbound: Inbound::after(last),
             debts: None,
             member: None,
             may_send,
@@ -245,7 +246,12 @@ impl ShardCore {
 
     /// A session goes to another shard, if nobody has it. If it is to take the place of one that is bound here, that
     /// one ends.
-    fn give_away(&mut self, now: Now, id: SessionId, to: ShardId) -> Result<Box<Grant>, Refusal> {
+    fn give_away(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        to: ShardId,
+    ) -> Result<(Box<Grant>, MessageNo), Refusal> {
         let endpoint = *self.by_id.get(&id).ok_or(Refusal::NoSession)?;
         let session = self.sessions.get(&endpoint).ok_or(Refusal::NoSession)?;
         if session.is_followed_by(id) {
@@ -257,13 +263,18 @@ impl ShardCore {
         let session = self.sessions.remove(&endpoint).ok_or(Refusal::NoSession)?;
         self.moved.insert(endpoint, to);
         self.wake_waiting(endpoint);
-        Ok(Box::new(session.grant))
+        Ok((Box::new(session.grant), session.inbound.last()))
     }
 
     /// The answer to our claim. A refused one is answered when the octets are looked at again.
-    pub(super) fn claimed(&mut self, now: Now, conn: ConnId, grant: Result<Box<Grant>, Refusal>) {
+    pub(super) fn claimed(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        grant: Result<(Box<Grant>, MessageNo), Refusal>,
+    ) {
         match grant {
-            Ok(grant) => self.install(now, *grant),
+            Ok((grant, last)) => self.install(now, *grant, last),
             Err(why) => {
                 if let Some(c) = self.conns.get_mut(conn)
                     && let Some(Wait::Claim(session)) = c.wait()

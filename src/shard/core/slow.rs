@@ -54,6 +54,10 @@ impl ShardCore {
         if missed == 0 {
             return;
         }
+        if self.conns.get(conn).is_some_and(|c| c.queue.is_empty()) {
+            // It takes all there is: others have filled the shard's queues.
+            return self.tell_left_out(now, conn);
+        }
         self.lose(now, endpoint, Ended::Missed(missed));
         if self.conns.get(conn).is_some_and(|c| c.sessions().is_empty()) {
             self.close(now, conn, CloseReason::TooSlow, true);

@@ -46,7 +46,7 @@ impl Ends {
     /// From now on this shard must be woken; if something came meanwhile, it is at once.
     pub(super) fn fall_asleep(&self) {
         self.bell.fall_asleep();
-        if !self.from_control.is_empty() || !self.shards.from.iter().all(Inbox::is_empty) {
+        if !self.from_control.is_empty() || !self.shards.from.iter().flatten().all(Inbox::is_empty) {
             self.bell.sound();
         }
     }
@@ -56,14 +56,19 @@ impl Ends {
         self.from_control.pop()
     }
 
-    /// How many other shards there are.
-    pub(super) fn others(&self) -> usize {
-        self.shards.from.len()
+    /// Whether there are other shards.
+    pub(super) fn has_others(&self) -> bool {
+        self.shards.from.len() > 1
     }
 
-    /// The oldest message of the `i`-th of them.
-    pub(super) fn message(&mut self, i: usize) -> Option<ShardMessage> {
-        self.shards.from.get_mut(i)?.pop()
+    /// All shards, this one among them.
+    pub(super) fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {
+        (0..self.shards.from.len()).map(|i| ShardId(i as u16))
+    }
+
+    /// The oldest message of another shard.
+    pub(super) fn message(&mut self, from: ShardId) -> Option<ShardMessage> {
+        self.shards.from.get_mut(from.index())?.as_mut()?.pop()
     }
 
     /// To another shard, in order; it learns of it with [`Ends::flush`].

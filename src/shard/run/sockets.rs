@@ -6,7 +6,8 @@
 //! Proved by: `tests/end_to_end`, on both drivers.
 
 use super::Shard;
-use crate::base::clock::now;
+use crate::base::budget::{Budget, Rate};
+use crate::base::clock::{Now, now};
 use crate::base::id::{ConnId, EndpointId, ShardId};
 use crate::base::limits;
 use crate::base::tight::push_tight;
@@ -128,14 +129,16 @@ impl Shard {
 
     /// No descriptors: those who sit go on, those who knock wait.
     fn back_off(self: &Rc<Self>, i: usize, error: &std::io::Error) {
-        let wait = Duration::from_millis(100);
+        const PAUSE: Duration = Duration::from_millis(100);
         warn!(%error, "cannot accept connections, pausing; raise the limit of open files (ulimit -n)");
         self.set.remove(self.listeners[i].as_raw_fd());
         let shard = self.clone();
         self.spawn(async move {
-            monoio::time::sleep(wait).await;
-            // Fails only if no watch is left; then connections wait in the backlog.
-            let _ = shard.set.add(shard.listeners[i].as_raw_fd(), Token::LISTENERS + i as u64);
+            monoio::time::sleep(PAUSE).await;
+            while let Err(error) = shard.set.add(shard.listeners[i].as_raw_fd(), Token::LISTENERS + i as u64) {
+                warn!(%error, "cannot wait for new connections, trying again; raise fs.epoll.max_user_watches");
+                monoio::time::sleep(10 * PAUSE).await;
+            }
         });
     }
 
@@ -252,6 +255,16 @@ impl Shard {
         self.ends.borrow_mut().send(to, ShardMessage::HandOver(Box::new(over)));
     }
 
+    fn log_cut(&self, peer: &SocketAddr, reason: CloseReason) {
+        let mut log = self.cuts.get();
+        match log.note(now()) {
+            Some(0) => info!(%peer, ?reason, "connection closed"),
+            Some(untold) => info!(%peer, ?reason, untold, "connection closed, and others before it"),
+            None => debug!(%peer, ?reason, "connection closed"),
+        }
+        self.cuts.set(log);
+    }
+
     /// Ends a connection once what is queued is written, or at once.
     pub(super) fn close(self: &Rc<Self>, id: ConnId, reason: CloseReason, at_once: bool) {
         let known = self.with_socket(id, |s| {
@@ -263,7 +276,7 @@ impl Shard {
             CloseReason::Peer | CloseReason::Unused | CloseReason::Stopping => {
                 debug!(%peer, ?reason, "connection closed");
             }
-            _ => info!(%peer, ?reason, "connection closed"),
+            _ => self.log_cut(&peer, reason),
         }
         if at_once {
             return self.end(id);
@@ -271,6 +284,28 @@ impl Shard {
         self.stop_reading(id);
         // What is left is written first.
         self.core.borrow_mut().write_again(id);
+    }
+}
+
+/// How often the log tells of a connection that was cut.
+const CUTS_LOGGED: Rate =
+    Rate { count: limits::CUTS_LOGGED, time: Duration::from_secs(1), burst: limits::CUTS_LOGGED };
+
+/// What of the cut connections has been logged.
+#[derive(Clone, Copy, Default)]
+pub(super) struct CutLog {
+    budget: Budget,
+    untold: u64,
+}
+
+impl CutLog {
+    /// One more; how many were not told before it, if it is to be told.
+    fn note(&mut self, now: Now) -> Option<u64> {
+        if self.budget.take(now, &CUTS_LOGGED).is_ok() {
+            return Some(std::mem::take(&mut self.untold));
+        }
+        self.untold += 1;
+        None
     }
 }
 
@@ -294,4 +329,18 @@ pub(super) async fn connect(shard: Rc<Shard>, endpoint: EndpointId, to: SocketAd
         shard.register(id, io::into_owned(stream).into(), to);
     }
     shard.carry_out();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_connections_that_are_cut_the_log_tells_a_few_and_how_many_more() {
+        let mut log = CutLog::default();
+        let told = (0..1000).filter(|_| log.note(Now(0)) == Some(0)).count() as u64;
+        assert_eq!(told, limits::CUTS_LOGGED);
+        assert_eq!(log.note(Now(0) + Duration::from_secs(1)), Some(1000 - told));
+        assert_eq!(log.note(Now(0) + Duration::from_secs(1)), Some(0));
+    }
 }

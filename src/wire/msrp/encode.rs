@@ -102,8 +102,16 @@ pub fn preamble(to_path: &[u8], from_path: &[u8]) -> Box<[u8]> {
 pub fn send_start(out: &mut Vec<u8>, tid: &[u8]) {
     out.extend_from_slice(b"MSRP ");
     out.extend_from_slice(tid);
-    out.extend_from_slice(b" SEND\r\n");
+    out.extend_from_slice(SEND);
 }
+
+const SEND: &[u8] = b" SEND\r\n";
+
+/// Octets behind the transaction id in what [`send_start`] appends.
+pub const AFTER_TID_IN_START: usize = SEND.len();
+
+/// Octets behind the transaction id in what [`end_line`] appends: the flag and CRLF.
+pub const AFTER_TID_IN_END: usize = 3;
 
 /// The headers of a SEND after its paths.
 #[derive(Clone, Copy, Debug)]
@@ -189,6 +197,18 @@ static HYPHENS_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(
 /// transaction id (RFC 4975 §7.1, MSRP-FRAME-10).
 #[must_use]
 pub fn holds_end_line(body: &[u8], tid: &[u8]) -> bool {
+    let is_flag = |next: Option<&u8>| next.is_some_and(|octet| Flag::from_octet(*octet).is_some());
+    holds_boundary(body, tid, is_flag)
+}
+
+/// Whether seven hyphens and `tid` stand anywhere in `body`, whatever follows: then no transaction id that begins with
+/// `tid` is good for the chunk.
+#[must_use]
+pub fn holds_end_line_of_family(body: &[u8], tid: &[u8]) -> bool {
+    holds_boundary(body, tid, |_| true)
+}
+
+fn holds_boundary(body: &[u8], tid: &[u8], ends: impl Fn(Option<&u8>) -> bool) -> bool {
     let mut rest = body;
     while let Some(at) = HYPHENS_FINDER.find(rest) {
         // A transaction id begins with a letter or digit, so only the last seven hyphens of a run
@@ -196,9 +216,7 @@ pub fn holds_end_line(body: &[u8], tid: &[u8]) -> bool {
         let after = &rest[at + 7..];
         let run = after.iter().take_while(|octet| **octet == b'-').count();
         rest = &after[run..];
-        if let Some(next) = rest.strip_prefix(tid)
-            && next.first().is_some_and(|octet| Flag::from_octet(*octet).is_some())
-        {
+        if rest.strip_prefix(tid).is_some_and(|next| ends(next.first())) {
             return true;
         }
     }
