@@ -15,11 +15,12 @@
 //! Proved by: `tests/switch.rs`, which drives several cores by value with a virtual clock.
 //!
 //! Files: `requests` (what arrives on connections), `replies` (what is answered), `follow` (what is told later),
-//! `notices` (what rooms say themselves), `slow` (who takes too little), `sessions` (grants, binding, moving, ending),
-//! `rooms` (what rooms decide, carried out), this one (the rest).
+//! `notices` (what rooms say themselves), `slow` (who takes too little), `pressure` (who sends too fast for that),
+//! `sessions` (grants, binding, moving, ending), `rooms` (what rooms decide, carried out), this one (the rest).
 
 mod follow;
 mod notices;
+mod pressure;
 mod replies;
 mod requests;
 mod rooms;
@@ -237,7 +238,7 @@ pub struct ShardCore {
     /// What members of audiences here take, each said once.
     takes: KnownTakes,
     /// Senders of long messages whose recipients have no room just now.
-    held: Vec<rooms::Held>,
+    held: Vec<pressure::Held>,
     /// When somebody looks at them.
     relief: Option<Now>,
     /// Connections that wait for the terms of a session.

@@ -533,32 +533,6 @@ impl ShardCore {
             self.timers.set(due, Timer::Open(endpoint));
         }
     }
-
-    /// The recipients of a long message have no room: its sender is not read.
-    pub(super) fn hold_reading(&mut self, endpoint: EndpointId) {
-        let Some(State::Bound(id)) = self.sessions.get(&endpoint).map(|s| s.state) else { return };
-        if let Some(conn) = self.conns.get_mut(id) {
-            let held = &mut conn.unfinished().held;
-            if !held.contains(&endpoint) {
-                held.push(endpoint);
-            }
-        }
-    }
-
-    /// They have room again.
-    pub(super) fn read_on(&mut self, endpoint: EndpointId) {
-        let Some(State::Bound(id)) = self.sessions.get(&endpoint).map(|s| s.state) else { return };
-        self.read_on_here(id, endpoint);
-    }
-
-    pub(super) fn read_on_here(&mut self, id: ConnId, endpoint: EndpointId) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        let Some(unfinished) = conn.unfinished_now() else { return };
-        unfinished.held.retain(|e| *e != endpoint);
-        if unfinished.held.is_empty() && conn.waits_no_more(|w| w == Wait::Recipients) {
-            self.outputs.resume.push(id);
-        }
-    }
 }
 
 fn borrowed<'a>(chunk: &'a Chunk<Cow<'_, [u8]>>) -> Chunk<Body<'a>> {

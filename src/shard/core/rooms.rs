@@ -1,6 +1,7 @@
 //! Rooms whose home is here: what they are asked, and what they decide, carried out in order.
 
 use super::ShardCore;
+use super::pressure::Held;
 use crate::base::address::Address;
 use crate::base::chunk::{Chunk, Flag};
 use crate::base::clock::Now;
@@ -19,32 +20,10 @@ use crate::shard::audience::{Delivered, Tools};
 use crate::shard::message::{
     Disclosure, Follow, FromShard, Grant, Join, Notice, Opening, OwnedEnvelope, ShardMessage, Terms,
 };
-use crate::shard::timers::Timer;
 use crate::wire::cpim;
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// The sender of a long message, held until its recipients have room for the next part.
-#[derive(Clone, Debug)]
-pub(super) struct Held {
-    room: RoomId,
-    endpoint: EndpointId,
-    /// Whom to tell: at home the sender's shard, elsewhere the home.
-    tell: ShardId,
-    /// At home: shards that have not said that they have room, once per part.
-    waiting: SmallVec<[ShardId; 4]>,
-    since: Now,
-}
-
-/// A sender waits no longer than this at a time: recipients that keep taking a little could hold it up
-/// for ever. Afterwards it goes on by one part, which the queues take or end with `#`.
-const PRESSURE_WAIT: Duration = Duration::from_secs(5);
-
-/// How often it is looked whether senders wait for somebody who is stuck: so much longer than `limits::COPY_STALL` may
-/// they wait.
-const RELIEF_PACE: Duration = Duration::from_millis(100);
 
 /// The part that a command is about, for the effects that pass it on.
 pub(super) struct Payload<'a> {
@@ -312,111 +291,9 @@ impl ShardCore {
         }
     }
 
-    /// Holds a sender if somebody has no room for its next part.
-    fn hold(&mut self, now: Now, held: Held) {
-        if held.waiting.is_empty() && !self.is_filling(now, held.room, held.endpoint) {
-            return;
-        }
-        self.relieve_by(now + RELIEF_PACE);
-        if held.tell == self.config.id {
-            self.hold_reading(held.endpoint);
-        }
-        match self.held.iter_mut().find(|h| h.endpoint == held.endpoint) {
-            // A shard that holds several parts of one sender says once that it has room.
-            Some(h) => {
-                let fresh = held.waiting.iter().filter(|s| !h.waiting.contains(s)).copied();
-                let fresh: SmallVec<[ShardId; 4]> = fresh.collect();
-                h.waiting.extend(fresh);
-            }
-            None => self.held.push(held),
-        }
-    }
-
-    /// Whether queues here are filling that a long message of `endpoint` still goes to.
-    fn is_filling(&self, now: Now, room: RoomId, endpoint: EndpointId) -> bool {
-        let audience = self.audiences.get(&room);
-        audience.is_some_and(|a| {
-            a.holds_up_privately(now, &self.conns, endpoint, |e| self.place(room, e))
-                || a.speaks_to_all(endpoint) && a.holds_up(endpoint, &a.filling(&self.conns, now))
-        })
-    }
-
     /// Where in its audience here the endpoint is.
-    fn place(&self, room: RoomId, endpoint: EndpointId) -> Option<usize> {
+    pub(super) fn place(&self, room: RoomId, endpoint: EndpointId) -> Option<usize> {
         self.sessions.get(&endpoint).filter(|s| s.grant.room == room)?.member
-    }
-
-    /// Another shard has room for the next part of a long message.
-    pub(super) fn has_room(&mut self, now: Now, endpoint: EndpointId, by: ShardId) {
-        if let Some(held) = self.held.iter_mut().find(|h| h.endpoint == endpoint) {
-            if let Some(i) = held.waiting.iter().position(|s| *s == by) {
-                held.waiting.swap_remove(i);
-            }
-            self.relieve(now);
-        }
-    }
-
-    /// Looks after senders that wait at `due` at the latest.
-    fn relieve_by(&mut self, due: Now) {
-        if self.relief.is_none_or(|already| already > due) {
-            self.relief = Some(due);
-            self.timers.set(due, Timer::Relief);
-        }
-    }
-
-    /// Somebody has caught up: once all who did in this round are known, senders that wait are looked after.
-    pub(super) fn relieve_soon(&mut self, now: Now) {
-        if !self.held.is_empty() {
-            self.relieve_by(now);
-        }
-    }
-
-    /// The time to look after senders that wait may have come.
-    pub(super) fn relief_due(&mut self, now: Now) {
-        if self.relief.take_if(|due| *due <= now).is_some() {
-            self.relieve(now);
-        }
-    }
-
-    /// Lets senders go on whose recipients have caught up, are stuck, or are gone.
-    fn relieve(&mut self, now: Now) {
-        // Many senders wait for the same room: its queues are looked at once.
-        let mut known: SmallVec<[(RoomId, Vec<EndpointId>); 4]> = SmallVec::new();
-        let mut i = 0;
-        while i < self.held.len() {
-            let Held { room, endpoint, since, .. } = self.held[i];
-            let audience = self.audiences.get(&room);
-            let to_all = audience.is_some_and(|a| a.speaks_to_all(endpoint));
-            if to_all && !known.iter().any(|(r, _)| *r == room) {
-                known.push((room, audience.map_or_else(Vec::new, |a| a.filling(&self.conns, now))));
-            }
-            let members = known.iter().find(|(r, _)| *r == room).map_or(&[][..], |(_, m)| m);
-            let filling = audience.is_some_and(|a| {
-                to_all && a.holds_up(endpoint, members)
-                    || a.holds_up_privately(now, &self.conns, endpoint, |e| self.place(room, e))
-            });
-            if !self.held[i].waiting.is_empty() || filling && now.since(since) < PRESSURE_WAIT {
-                i += 1;
-                continue;
-            }
-            let Held { room, endpoint, tell, .. } = self.held.swap_remove(i);
-            if room.home() == self.config.id {
-                self.tell(now, tell, ShardMessage::GoOn { endpoint });
-            } else {
-                self.tell(now, tell, ShardMessage::Room { endpoint, by: self.config.id });
-            }
-        }
-        if !self.held.is_empty() {
-            // Nothing tells of somebody who takes nothing any more: it is looked for.
-            self.relieve_by(now + RELIEF_PACE);
-        }
-    }
-
-    /// A part from another shard was dealt with: unless its sender is held, it may be read on.
-    fn release(&mut self, now: Now, endpoint: EndpointId, at: Option<ShardId>) {
-        if let Some(at) = at.filter(|_| !self.held.iter().any(|h| h.endpoint == endpoint)) {
-            self.tell(now, at, ShardMessage::GoOn { endpoint });
-        }
     }
 
     fn spread_abort(&mut self, now: Now, room: RoomId, seq: Seq) {
@@ -512,8 +389,7 @@ impl ShardCore {
     /// The session of an endpoint is bound on `at`.
     pub(super) fn room_bind(&mut self, now: Now, room: RoomId, endpoint: EndpointId, at: ShardId) {
         if self.rooms.contains_key(&room) {
-            // What it sent before goes on no more, so nothing of that is waited for.
-            self.held.retain(|h| h.endpoint != endpoint);
+            self.hold_no_more(endpoint);
             self.run(now, room, Command::Bind { endpoint, at }, None);
         } else {
             self.tell(now, at, ShardMessage::Evict { endpoint });
