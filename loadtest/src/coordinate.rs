@@ -18,20 +18,20 @@
 //! One JSON value per line over TCP. Nobody is asked who he is: this is for a network of one's own. Bounded: a
 //! line by [`LINE_BYTES_MAX`], each wait for an answer by a time.
 
-use crate::course::STOPPED;
+use crate::course::{Ran, STOPPED};
 use crate::cpu::{self, CpuTime};
 use crate::halt::Halt;
 use crate::live::{self, Going, LOOK, Line, Live};
 use crate::measured::{Joining, Measured};
 use crate::pace::Interval;
-use crate::report::{Sampled, WorkerInfo};
+use crate::report::WorkerInfo;
 use crate::scenario::{Scenario, read};
 use crate::score::Names;
 use crate::session::{Session, sample};
+use futures_util::future::{join_all, try_join_all};
 use openmsrp::base::clock::{self, Now};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -277,7 +277,7 @@ impl Workers {
         let line = Line::words();
         line.say("workers join".into());
         let mut sum = Joining::default();
-        for joining in all(work.collect()).await? {
+        for joining in try_join_all(work).await? {
             sum.add(&joining);
         }
         sum.watched(before, s.server_pid.and_then(|pid| cpu::look_at(pid).ok()));
@@ -285,17 +285,18 @@ impl Workers {
         Ok(())
     }
 
-    /// Runs the load once, on all at the same time.
+    /// Runs the load once, on all at the same time. When one is lost the others stop, and what they have measured is
+    /// kept, with the reason: rooms belong to one worker, whole.
     ///
     /// # Errors
-    /// A worker failed or has gone.
+    /// All failed or have gone.
     pub(crate) async fn run(
         &mut self,
         s: &Scenario,
         name: String,
         rate: Option<f64>,
         halt: &Halt,
-    ) -> Result<(Measured, Sampled), String> {
+    ) -> Result<Ran, String> {
         let start = clock::now() + START_WAIT;
         let from = start + Duration::from_secs_f64(s.warmup);
         let interval = Interval { from: from.0, to: (from + Duration::from_secs_f64(s.duration)).0 };
@@ -303,31 +304,49 @@ impl Workers {
         let lives = self.workers.iter().map(|w| Arc::clone(&w.live)).collect();
         let planned = clock::now().until(Now(interval.to));
         let watching = live::watch(format!("{name}, {} workers", self.workers.len()), planned, lives);
+        let (caller, stop) = &Halt::pair();
         let work = self.workers.iter_mut().map(|worker| {
             let there = u64::try_from(i128::from(start.0) + worker.offset).unwrap_or(0);
             let order = Order::Run { name: name.clone(), start: there, rate };
             async move {
-                match worker.ask_until(&order, wait, Some(halt)).await? {
-                    Answer::Ran { measured, cpu, seconds } => Ok((*measured, cpu, seconds)),
-                    _ => Err(worker.odd()),
-                }
+                let part = match worker.ask_until(&order, wait, Some(stop)).await {
+                    Ok(Answer::Ran { measured, cpu, seconds }) => Ok((*measured, cpu, seconds)),
+                    Ok(_) => Err(worker.odd()),
+                    Err(why) => Err(why),
+                };
+                part.inspect_err(|_| caller.call())
             }
         });
-        // A worker that is lost ends it for all: the first failure is what is told.
-        let watched = async { sample(s.server_pid, interval, halt).await };
-        let (parts, mut sampled) = tokio::select! {
-            done = async { tokio::try_join!(all(work.collect()), watched) } => done?,
+        let stopping = async {
+            halt.called().await;
+            caller.call();
+            std::future::pending::<()>().await
+        };
+        let watched = sample(s.server_pid, interval, stop);
+        let (parts, sampled) = tokio::select! {
+            done = async { tokio::join!(join_all(work), watched) } => done,
+            () = stopping => return Err(STOPPED.into()),
             () = watching => return Err("the display ended".into()),
         };
-        let mut sum = Measured::empty(interval);
-        let mut used = 0.0;
-        for (measured, cpu, seconds) in parts {
-            sum.add(&measured);
-            used += cpu.total() as f64 / seconds.max(1e-9);
+        let mut sampled = sampled?;
+        let mut measured = Measured::empty(interval);
+        let (mut used, mut lost, mut came) = (0.0, None, 0);
+        for part in parts {
+            match part {
+                Ok((part, cpu, seconds)) => {
+                    measured.add(&part);
+                    used += cpu.total() as f64 / seconds.max(1e-9);
+                    came += 1;
+                }
+                Err(why) => lost = lost.or(Some(why)),
+            }
+        }
+        if let Some(why) = lost.take_if(|_| came == 0) {
+            return Err(why);
         }
         // What counts as the harness are the workers; this process only waits.
         sampled.harness = CpuTime { user: (used * sampled.seconds) as u64, system: 0 };
-        Ok((sum, sampled))
+        Ok(Ran { measured, sampled, lost })
     }
 
     /// Has everybody hang up.
@@ -341,7 +360,7 @@ impl Workers {
                 _ => Err(worker.odd()),
             }
         });
-        all(work.collect()).await.map(drop)
+        try_join_all(work).await.map(drop)
     }
 
     /// What the joining took.
@@ -375,26 +394,6 @@ fn deal(s: &Scenario, workers: u32) -> Vec<(Scenario, u32)> {
         (share, first_room)
     };
     (0..workers).map(one).collect()
-}
-
-/// Does all of it at the same time; the first failure ends it.
-async fn all<T, F: Future<Output = Result<T, String>>>(work: Vec<F>) -> Result<Vec<T>, String> {
-    let mut work: Vec<_> = work.into_iter().map(|w| (Box::pin(w), None)).collect();
-    std::future::poll_fn(|context| {
-        let mut ready = true;
-        for (future, result) in &mut work {
-            if result.is_none() {
-                match future.as_mut().poll(context) {
-                    Poll::Ready(Ok(done)) => *result = Some(done),
-                    Poll::Ready(Err(why)) => return Poll::Ready(Err(why)),
-                    Poll::Pending => ready = false,
-                }
-            }
-        }
-        if ready { Poll::Ready(Ok(())) } else { Poll::Pending }
-    })
-    .await?;
-    Ok(work.into_iter().filter_map(|(_, result)| result).collect())
 }
 
 /// Works for the coordinator at this address until it goes.

@@ -14,6 +14,14 @@ use openmsrp::base::clock;
 /// Why a test was cut short, or what the reason that there is none begins with, if somebody stopped it.
 pub(crate) const STOPPED: &str = "stopped";
 
+/// What came of one run.
+pub(crate) struct Ran {
+    pub(crate) measured: Measured,
+    pub(crate) sampled: Sampled,
+    /// Why a part of the load is missing: a worker was lost. There are no more runs then.
+    pub(crate) lost: Option<String>,
+}
+
 /// Who makes the load.
 enum Crew {
     /// This process.
@@ -52,9 +60,12 @@ impl Crew {
         name: String,
         rate: Option<f64>,
         halt: &Halt,
-    ) -> Result<(Measured, Sampled), String> {
+    ) -> Result<Ran, String> {
         match self {
-            Self::Here(session) => session.run(name, clock::now() + START_WAIT, rate, halt).await,
+            Self::Here(session) => {
+                let (measured, sampled) = session.run(name, clock::now() + START_WAIT, rate, halt).await?;
+                Ok(Ran { measured, sampled, lost: None })
+            }
             Self::There(workers) => workers.run(s, name, rate, halt).await,
         }
     }
@@ -113,7 +124,7 @@ pub(crate) async fn run(job: &Job) -> Result<Report, String> {
 async fn repeat(s: &Scenario, crew: &mut Crew, runs: &mut Vec<Run>, halt: &Halt) -> Result<(), String> {
     for i in 1..=s.runs {
         again(s, crew, runs.last(), halt).await?;
-        runs.push(once(s, crew, format!("run {i} of {}", s.runs), None, halt).await?);
+        once(s, crew, runs, format!("run {i} of {}", s.runs), None, halt).await?;
         if halt.is_called() {
             break;
         }
@@ -121,16 +132,19 @@ async fn repeat(s: &Scenario, crew: &mut Crew, runs: &mut Vec<Run>, halt: &Halt)
     Ok(())
 }
 
+/// Runs the load once more. What was measured is kept also if that was not all.
 async fn once(
     s: &Scenario,
     crew: &mut Crew,
+    runs: &mut Vec<Run>,
     name: String,
     rate: Option<f64>,
     halt: &Halt,
-) -> Result<Run, String> {
-    let (measured, sampled) = crew.run(s, name, rate, halt).await?;
+) -> Result<(), String> {
+    let Ran { measured, sampled, lost } = crew.run(s, name, rate, halt).await?;
     let asked = if rate.is_none() && s.saturate { None } else { Some(rate.unwrap_or(s.rate)) };
-    Ok(Run::new(s, asked, &measured, &sampled))
+    runs.push(Run::new(s, asked, &measured, &sampled));
+    lost.map_or(Ok(()), Err)
 }
 
 /// Joins everybody anew if the run before has used them up: connections that are gone, or that stopped reading.
@@ -161,15 +175,16 @@ async fn search(s: &Scenario, crew: &mut Crew, runs: &mut Vec<Run>, halt: &Halt)
         for i in 1..=s.runs {
             again(s, crew, runs.last(), halt).await?;
             let name = format!("{rate:.2} per room and second, run {i} of {}", s.runs);
-            let run = once(s, crew, name, Some(rate), halt).await?;
+            once(s, crew, runs, name, Some(rate), halt).await?;
             if halt.is_called() {
                 // What was cut short says nothing about the rate.
+                runs.pop();
                 break;
             }
+            let run = &runs[runs.len() - 1];
             let met = run.quantile(s.objective_quantile).is_some_and(|us| us <= objective_us);
             verdicts.push(run.ok && met);
-            runs.push(run.clone());
-            tried.push(run);
+            tried.push(run.clone());
         }
         if halt.is_called() {
             break "it was stopped".to_owned();

@@ -11,7 +11,7 @@
 //! Of two searches the highest rates are compared, each known as far as its bracket is narrow.
 
 use super::text::{findings, thousands, time};
-use super::{Report, Run, Search, median};
+use super::{Joined, Report, Run, Search, median};
 use crate::course::STOPPED;
 use std::fmt::Write as _;
 
@@ -46,7 +46,7 @@ impl Change {
             Self::Better => "better",
             Self::Worse => "WORSE",
             Self::Same => "same within the noise",
-            Self::Unknown => "too few runs to tell",
+            Self::Unknown => "too few to tell",
             Self::Doubtful => "moved, but not by the server alone",
         }
     }
@@ -79,6 +79,7 @@ impl Unit {
             Self::Count => thousands(n as u64),
             Self::Us => time(n),
             Self::Plain => format!("{n:.3}"),
+            Self::Octets if n < 100.0 * 1024.0 => format!("{} octets", thousands(n as u64)),
             Self::Octets => format!("{} KiB", thousands(n as u64 / 1024)),
         }
     }
@@ -142,6 +143,17 @@ const METRICS: &[Metric] = &[
     ("visits: to first message p99", Unit::Us, false, |r| r.visits.as_ref().map(|v| v.first_message_us.p99)),
 ];
 
+type JoinMetric = (&'static str, Unit, bool, fn(&Joined) -> Option<f64>);
+
+/// What the coming in of everybody took, before the load: once in each file.
+const JOINS: &[JoinMetric] = &[
+    ("joins: came in per second", Unit::Count, true, |j| Some(j.per_s)),
+    ("joins: INVITE to 200 p50", Unit::Us, false, |j| Some(j.invite_us.p50)),
+    ("joins: INVITE to bound p99", Unit::Us, false, |j| Some(j.bound_us.p99)),
+    ("joins: server CPU us each", Unit::Plain, false, |j| j.server_cpu_us_per_join),
+    ("joins: server memory each", Unit::Octets, false, |j| j.server_rss_per_session),
+];
+
 /// How the names of those begin that depend on the harness too.
 const TIMES: [&str; 3] = ["latency", "visits", "deliveries"];
 
@@ -155,7 +167,10 @@ const FREE_KEYS: &[&str] = &["server", "server_pid", "domain", "password_file", 
 pub(crate) fn compare(a: &Report, b: &Report) -> Result<Comparison, String> {
     let (lines, fault) = match (&a.search, &b.search) {
         (Some(a), Some(b)) => (vec![highest(a, b)], None),
-        (None, None) => (METRICS.iter().filter_map(|m| line(m, a, b)).collect(), fault(a, b)),
+        (None, None) => {
+            let runs = METRICS.iter().filter_map(|m| line(m, a, b));
+            (runs.chain(joins(a, b)).collect(), fault(a, b))
+        }
         _ => return Err("one report is of a search and the other is not: there is nothing to compare".into()),
     };
     let fault = ended_early(a, b).or(fault);
@@ -189,6 +204,16 @@ fn line((name, unit, more, of): &Metric, a: &Report, b: &Report) -> Option<Line>
     let doubtful = [a, b].iter().any(|r| left_out(r) == 0 && !r.runs.iter().all(of_use));
     let change = if moved && time && doubtful { Change::Doubtful } else { change };
     Some(Line { name, unit: *unit, a: va, b: vb, change, chance: Some(chance) })
+}
+
+fn joins(a: &Report, b: &Report) -> impl Iterator<Item = Line> {
+    JOINS.iter().filter_map(|(name, unit, more, of)| {
+        let side =
+            |r: &Report| [&r.joined].into_iter().chain(&r.others_joined).map(of).collect::<Option<Vec<_>>>();
+        let (a, b) = (side(a)?, side(b)?);
+        let (change, chance) = judge(&a, &b, *more);
+        Some(Line { name, unit: *unit, a, b, change, chance: Some(chance) })
+    })
 }
 
 /// Whether times and rates of a run are the server's alone.
@@ -292,7 +317,7 @@ fn cautions(a: &Report, b: &Report) -> Vec<String> {
             list.push(format!("{name}: not everything was delivered"));
         }
     }
-    if a.files == 0 && b.files == 0 && a.search.is_none() {
+    if a.others_joined.is_empty() && b.others_joined.is_empty() && a.search.is_none() {
         list.push(
             "the runs of A were made in one go, and so were those of B: if the machine changed between them, that looks as \
              if the server had; several short tests of each in turn tell them apart (compare A1,A2,A3,A4 B1,B2,B3,B4)"
@@ -562,7 +587,29 @@ mod tests {
         let mut b = quiet(5, 2_000);
         let said = |c: &Comparison| c.cautions.iter().any(|c| c.contains("in one go"));
         assert!(said(&compare(&a, &b).unwrap()));
-        b.files = 3;
+        b.others_joined = vec![b.joined.clone(); 3];
         assert!(!said(&compare(&a, &b).unwrap()));
+    }
+
+    #[test]
+    fn what_coming_in_took_is_compared_too_and_judged_where_there_are_several_of_each() {
+        let taking = |files: usize, us: f64| {
+            let mut r = quiet(5, 1_000);
+            r.joined.server_cpu_us_per_join = Some(us);
+            r.others_joined = vec![r.joined.clone(); files - 1];
+            r
+        };
+        let of = |c: &Comparison| {
+            let line = c.lines.iter().find(|l| l.name == "joins: server CPU us each").unwrap();
+            (line.change, c.verdict)
+        };
+        assert_eq!(
+            of(&compare(&taking(1, 100.0), &taking(1, 200.0)).unwrap()),
+            (Change::Unknown, Change::Same)
+        );
+        assert_eq!(
+            of(&compare(&taking(4, 100.0), &taking(4, 200.0)).unwrap()),
+            (Change::Worse, Change::Worse)
+        );
     }
 }

@@ -480,9 +480,9 @@ pub(crate) struct Report {
     pub(crate) runs: Vec<Run>,
     pub(crate) search: Option<Search>,
     pub(crate) workers: Vec<WorkerInfo>,
-    /// Files it was read from besides the first.
+    /// What coming in took in the other reports that it was put together from.
     #[serde(skip)]
-    pub(crate) files: usize,
+    pub(crate) others_joined: Vec<Joined>,
 }
 
 impl Report {
@@ -502,7 +502,7 @@ impl Report {
             runs,
             search: None,
             workers: Vec::new(),
-            files: 0,
+            others_joined: Vec::new(),
         }
     }
 
@@ -550,7 +550,7 @@ impl Report {
             sum.ok &= other.ok;
             sum.cut_short = sum.cut_short.or(other.cut_short);
             sum.runs.extend(other.runs);
-            sum.files += 1;
+            sum.others_joined.push(other.joined);
         }
         Ok(sum)
     }
