@@ -64,6 +64,9 @@ pub const CONN_SESSIONS_MAX: usize = 4096;
 /// (SEC-02, MSRP-CONN-06).
 pub const CONN_STRAYS_MAX: u32 = 5;
 
+/// Connections that may wait for the terms of one session: its peer has one, whoever opens more is answered 506.
+pub const TERMS_WAITING_MAX: usize = 8;
+
 /// A connection that brought no valid request within this time is closed (MSRP-CONN-06).
 pub const CONN_UNPROVEN: Duration = Duration::from_secs(30);
 
@@ -140,8 +143,16 @@ pub const WRITE_PIECES_MAX: usize = 64;
 /// this long gets the rest no more: its copy ends with `#` (CHAT-CHUNK-10).
 pub const COPY_STALL: Duration = Duration::from_secs(1);
 
+/// The sender of a long message waits no longer than this at a time for recipients that have no room: some that keep taking
+/// a little could hold it up for ever. Afterwards it goes on by one part, which the queues take or end with `#`.
+pub const PRESSURE_WAIT: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether senders wait for somebody who is stuck: so much longer than [`COPY_STALL`] may they wait.
+pub const RELIEF_PACE: Duration = Duration::from_millis(100);
+
 /// Messages per audience whose transaction identifier is remembered, so that a refusal by a
-/// recipient (413, 415) finds what it refuses.
+/// recipient (413, 415) finds what it refuses; and messages of one session that are known again if it sends them again
+/// after it was bound anew (MSRP-CHUNK-15).
 pub const RECENT_MESSAGES_MAX: usize = 16;
 
 /// A copy that asks for an answer counts as not delivered if none comes within this time (RFC 4975 §5.4).

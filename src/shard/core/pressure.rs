@@ -6,18 +6,18 @@
 //! ```
 //!
 //! On every shard it is the same list: at home it is said to the sender's shard, elsewhere to the home. Nobody is waited
-//! for who takes nothing (`limits::COPY_STALL`), and for all together no longer than [`PRESSURE_WAIT`] at a time.
+//! for who takes nothing (`limits::COPY_STALL`), and for all together no longer than `limits::PRESSURE_WAIT` at a time.
 //!
 //! Bounds: a sender is held once, and is a session of the server. Proved by: `tests/switch/chunks.rs`, `crossings.rs`.
 
 use super::{ShardCore, State};
 use crate::base::clock::Now;
 use crate::base::id::{ConnId, EndpointId, RoomId, ShardId};
+use crate::base::limits;
 use crate::shard::conns::Wait;
 use crate::shard::message::ShardMessage;
 use crate::shard::timers::Timer;
 use smallvec::SmallVec;
-use std::time::Duration;
 
 /// The sender of a long message, held until its recipients have room for the next part.
 #[derive(Clone, Debug)]
@@ -31,21 +31,13 @@ pub(super) struct Held {
     pub(super) since: Now,
 }
 
-/// A sender waits no longer than this at a time: recipients that keep taking a little could hold it up
-/// for ever. Afterwards it goes on by one part, which the queues take or end with `#`.
-const PRESSURE_WAIT: Duration = Duration::from_secs(5);
-
-/// How often it is looked whether senders wait for somebody who is stuck: so much longer than `limits::COPY_STALL` may
-/// they wait.
-const RELIEF_PACE: Duration = Duration::from_millis(100);
-
 impl ShardCore {
     /// Holds a sender if somebody has no room for its next part.
     pub(super) fn hold(&mut self, now: Now, held: Held) {
         if held.waiting.is_empty() && !self.is_filling(now, held.room, held.endpoint) {
             return;
         }
-        self.relieve_by(now + RELIEF_PACE);
+        self.relieve_by(now + limits::RELIEF_PACE);
         if held.tell == self.config.id {
             self.hold_reading(held.endpoint);
         }
@@ -75,7 +67,7 @@ impl ShardCore {
             if let Some(i) = held.waiting.iter().position(|s| *s == by) {
                 held.waiting.swap_remove(i);
             }
-            self.relieve(now);
+            self.relieve_soon(now);
         }
     }
 
@@ -92,7 +84,7 @@ impl ShardCore {
         }
     }
 
-    /// Somebody has caught up: once all who did in this round are known, senders that wait are looked after.
+    /// Somebody has room: once all who have in this round are known, senders that wait are looked after.
     pub(super) fn relieve_soon(&mut self, now: Now) {
         if !self.held.is_empty() {
             self.relieve_by(now);
@@ -123,7 +115,7 @@ impl ShardCore {
                 to_all && a.holds_up(endpoint, members)
                     || a.holds_up_privately(now, &self.conns, endpoint, |e| self.place(room, e))
             });
-            if !self.held[i].waiting.is_empty() || filling && now.since(since) < PRESSURE_WAIT {
+            if !self.held[i].waiting.is_empty() || filling && now.since(since) < limits::PRESSURE_WAIT {
                 i += 1;
                 continue;
             }
@@ -136,7 +128,7 @@ impl ShardCore {
         }
         if !self.held.is_empty() {
             // Nothing tells of somebody who takes nothing any more: it is looked for.
-            self.relieve_by(now + RELIEF_PACE);
+            self.relieve_by(now + limits::RELIEF_PACE);
         }
     }
 

@@ -254,7 +254,7 @@ impl ShardCore {
     /// Answers a request that finds no session or cannot be read; after a few a connection that has none is closed
     /// (SEC-02), and without an answer when many such wait already.
     fn stray(&mut self, now: Now, id: ConnId, head: &Head<'_>, end: Option<Flag>, why: Refusal) -> Next {
-        let stranger = self.conns.get(id).is_some_and(|c| c.sessions().is_empty());
+        let stranger = self.conns.get(id).is_some_and(Conn::is_stranger);
         if stranger && !self.conns.has_room_for_strangers() {
             self.close(now, id, CloseReason::Guessing, true);
             return Next::Stop;

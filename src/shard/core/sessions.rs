@@ -36,10 +36,6 @@ pub(super) enum Found {
     Refused(Refusal),
 }
 
-/// Connections that may wait for the terms of one session: its peer has one, whoever opens more is
-/// answered 506.
-const WAITING_MAX: usize = 8;
-
 impl Session {
     /// Whether this is where we are to connect; new terms may have come while we did.
     fn wants(&self, to: SocketAddr) -> bool {
@@ -207,7 +203,7 @@ impl ShardCore {
             State::Binding(at, ..) if at != conn => Found::Refused(Refusal::SessionElsewhere),
             State::Connecting(_) => Found::Refused(Refusal::NoSession),
             State::Idle if !is_next => Found::Refused(Refusal::NoSession),
-            _ if unsettled && self.waiting.get(&endpoint).is_some_and(|w| w.len() >= WAITING_MAX) => {
+            _ if unsettled && self.waiting.get(&endpoint).is_some_and(|w| w.len() >= limits::TERMS_WAITING_MAX) => {
                 Found::Refused(Refusal::SessionElsewhere)
             }
             _ if unsettled => Found::Later(Wait::Terms(endpoint)),
