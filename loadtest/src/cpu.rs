@@ -1,12 +1,32 @@
 //! What the kernel tells about the server's process: CPU time and resident memory.
 //!
-//! Reads files of /proc and nothing else. CPU time comes from /proc/PID/stat: all threads, those that
-//! ended included, user and system, in ticks of (usually) 10 ms; over ten seconds that is 0.1 %.
+//! CPU time is that of all threads, those that ended included, and comes from the process's own clock, to the nanosecond.
+//! How it is split into user and system is what /proc/PID/stat says, which counts in ticks of (usually) 10 ms.
 
 use crate::sys;
 use std::fs;
 
-/// CPU time of a process so far, in microseconds.
+/// What the CPU clocks of a process showed at one moment, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CpuClock {
+    total: u64,
+    /// Of it by ticks, so roughly.
+    user: u64,
+    system: u64,
+}
+
+impl CpuClock {
+    /// What was used since `earlier`. Where no tick has passed it counts as the kernel's.
+    pub(crate) fn since(self, earlier: Self) -> CpuTime {
+        let total = self.total.saturating_sub(earlier.total);
+        let user = self.user.saturating_sub(earlier.user);
+        let ticks = (user + self.system.saturating_sub(earlier.system)).max(1);
+        let user = (u128::from(total) * u128::from(user) / u128::from(ticks)) as u64;
+        CpuTime { user, system: total - user }
+    }
+}
+
+/// CPU time that was used, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct CpuTime {
     /// In the program itself.
@@ -16,25 +36,20 @@ pub(crate) struct CpuTime {
 }
 
 impl CpuTime {
-    /// What was used since `earlier`.
-    pub(crate) fn since(self, earlier: Self) -> Self {
-        Self {
-            user: self.user.saturating_sub(earlier.user),
-            system: self.system.saturating_sub(earlier.system),
-        }
-    }
-
     /// Both kinds together.
     pub(crate) fn total(self) -> u64 {
         self.user + self.system
     }
 }
 
-/// CPU time of `pid`; an error says that there is no such process.
-pub(crate) fn time_of(pid: u32) -> Result<CpuTime, String> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat"))
-        .map_err(|e| format!("no process {pid} (--server-pid): {e}"))?;
-    parse_stat(&text, sys::ticks_per_second()).ok_or_else(|| format!("/proc/{pid}/stat cannot be read"))
+/// The CPU clocks of `pid`; an error says that there is no such process.
+pub(crate) fn clock_of(pid: u32) -> Result<CpuClock, String> {
+    let none = |e| format!("no process {pid} (--server-pid): {e}");
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).map_err(none)?;
+    let total = sys::cpu_time(pid).map_err(none)?.as_micros() as u64;
+    let (user, system) = parse_stat(&text, sys::ticks_per_second())
+        .ok_or_else(|| format!("/proc/{pid}/stat cannot be read"))?;
+    Ok(CpuClock { total, user, system })
 }
 
 /// Resident memory of `pid` in octets.
@@ -44,12 +59,12 @@ fn resident_of(pid: u32) -> Result<u64, String> {
     parse_resident(&text).ok_or_else(|| format!("/proc/{pid}/status names no VmRSS"))
 }
 
-/// CPU time and resident memory in octets.
-pub(crate) type Look = (CpuTime, u64);
+/// CPU clocks and resident memory in octets.
+pub(crate) type Look = (CpuClock, u64);
 
 /// What `pid` has used and holds; an error once it has ended, whether or not anybody has taken note of that.
 pub(crate) fn look_at(pid: u32) -> Result<Look, String> {
-    Ok((time_of(pid)?, resident_of(pid)?))
+    Ok((clock_of(pid)?, resident_of(pid)?))
 }
 
 /// How many local ports the kernel hands out by itself for one source address.
@@ -80,12 +95,12 @@ pub(crate) fn host() -> String {
     )
 }
 
-fn parse_stat(text: &str, ticks: u64) -> Option<CpuTime> {
+fn parse_stat(text: &str, ticks: u64) -> Option<(u64, u64)> {
     // The name in parentheses may hold anything, so count from its last parenthesis.
     let rest = &text[text.rfind(')')? + 1..];
     let mut fields = rest.split_whitespace().skip(11);
     let mut next = || fields.next()?.parse::<u64>().ok().map(|n| n * 1_000_000 / ticks);
-    Some(CpuTime { user: next()?, system: next()? })
+    Some((next()?, next()?))
 }
 
 fn parse_resident(text: &str) -> Option<u64> {
@@ -100,8 +115,20 @@ mod tests {
     #[test]
     fn cpu_time_is_found_behind_a_hostile_process_name() {
         let text = "77 (a) 1 2 (b) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20 0";
-        assert_eq!(parse_stat(text, 100), Some(CpuTime { user: 2_500_000, system: 500_000 }));
+        assert_eq!(parse_stat(text, 100), Some((2_500_000, 500_000)));
         assert_eq!(parse_stat("77 nothing", 100), None);
+    }
+
+    #[test]
+    fn what_was_used_is_known_finer_than_ticks_and_split_as_they_say() {
+        let before = CpuClock { total: 1_000, user: 0, system: 0 };
+        let used = |total, user, system| CpuClock { total, user, system }.since(before);
+        assert_eq!(used(9_000, 0, 0), CpuTime { user: 0, system: 8_000 });
+        assert_eq!(used(31_000, 20_000, 10_000), CpuTime { user: 20_000, system: 10_000 });
+        assert_eq!(used(28_000, 20_000, 10_000), CpuTime { user: 18_000, system: 9_000 });
+        let clock = || clock_of(std::process::id()).unwrap();
+        let before = clock();
+        while clock().since(before).total() == 0 {}
     }
 
     #[test]
@@ -116,7 +143,6 @@ mod tests {
         while look_at(child.id()).is_ok() {
             std::thread::yield_now();
         }
-        assert!(time_of(child.id()).is_ok(), "it is still in the table");
         child.wait().unwrap();
         assert!(look_at(child.id()).is_err());
     }
@@ -124,7 +150,7 @@ mod tests {
     #[test]
     fn the_own_process_has_memory_and_a_missing_one_is_an_error() {
         assert!(resident_of(std::process::id()).is_ok_and(|b| b > 0));
-        assert!(time_of(std::process::id()).is_ok());
-        assert!(time_of(u32::MAX).is_err_and(|e| e.contains("--server-pid")));
+        assert!(clock_of(std::process::id()).is_ok());
+        assert!(clock_of(u32::MAX).is_err_and(|e| e.contains("--server-pid")));
     }
 }

@@ -251,7 +251,7 @@ pub(crate) async fn sample(pid: Option<u32>, interval: Interval, halt: &Halt) ->
     };
     // A server that dies takes nothing with it of what was measured.
     let look = || {
-        let harness = cpu::time_of(std::process::id())?;
+        let harness = cpu::clock_of(std::process::id())?;
         Ok::<_, String>((clock::now(), pid.and_then(|pid| cpu::look_at(pid).ok()), harness))
     };
     sleep(interval.from).await;

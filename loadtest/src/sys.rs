@@ -186,6 +186,20 @@ pub(crate) fn hold_little(socket: &impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
+/// CPU time of all threads of `pid` so far.
+pub(crate) fn cpu_time(pid: u32) -> io::Result<Duration> {
+    let pid = libc::pid_t::try_from(pid).map_err(io::Error::other)?;
+    let (mut clock, mut time) = (0, libc::timespec { tv_sec: 0, tv_nsec: 0 });
+    // SAFETY: `clock` lives through the call.
+    let error = unsafe { libc::clock_getcpuclockid(pid, &raw mut clock) };
+    if error != 0 {
+        return Err(io::Error::from_raw_os_error(error));
+    }
+    // SAFETY: `time` lives through the call.
+    check(unsafe { libc::clock_gettime(clock, &raw mut time) })?;
+    Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+}
+
 /// Clock ticks per second of the CPU times in /proc.
 pub(crate) fn ticks_per_second() -> u64 {
     // SAFETY: takes no pointers.

@@ -493,9 +493,9 @@ pub fn decide(actor: &Standing, action: Action, target: Option<Target>, mode: &M
     }
 }
 
-type Outcome = Result<Rule, Rule>;
+type Ruling = Result<Rule, Rule>;
 
-fn create(actor: &Standing, mode: &Mode) -> Outcome {
+fn create(actor: &Standing, mode: &Mode) -> Ruling {
     match mode.creators {
         Creators::Nobody => Err(Rule::NobodyCreates),
         _ if actor.role >= Role::Moderator => Ok(Rule::Moderates),
@@ -506,7 +506,7 @@ fn create(actor: &Standing, mode: &Mode) -> Outcome {
     }
 }
 
-fn enter(actor: &Standing, mode: &Mode) -> Outcome {
+fn enter(actor: &Standing, mode: &Mode) -> Ruling {
     match actor {
         Standing { present: true, .. } => Ok(Rule::AlreadyHere),
         _ if actor.role >= Role::Moderator => Ok(Rule::Moderates),
@@ -522,7 +522,7 @@ fn enter(actor: &Standing, mode: &Mode) -> Outcome {
     }
 }
 
-fn watch(actor: &Standing, mode: &Mode) -> Outcome {
+fn watch(actor: &Standing, mode: &Mode) -> Ruling {
     match actor.role {
         _ if actor.present => Ok(Rule::AlreadyHere),
         Role::Moderator | Role::Owner => Ok(Rule::Moderates),
@@ -534,7 +534,7 @@ fn watch(actor: &Standing, mode: &Mode) -> Outcome {
     }
 }
 
-fn speak(actor: &Standing) -> Outcome {
+fn speak(actor: &Standing) -> Ruling {
     match actor.role {
         _ if !actor.present => Err(Rule::NotPresent),
         _ if actor.muted => Err(Rule::Muted),
@@ -545,7 +545,7 @@ fn speak(actor: &Standing) -> Outcome {
     }
 }
 
-fn whisper(actor: &Standing, target: Option<Target>, mode: &Mode) -> Outcome {
+fn whisper(actor: &Standing, target: Option<Target>, mode: &Mode) -> Ruling {
     let to_moderator = target.is_some_and(|t| t.role >= Role::Moderator);
     match actor.role {
         _ if !mode.private_messages => Err(Rule::NoPrivateMessages),
@@ -560,7 +560,7 @@ fn whisper(actor: &Standing, target: Option<Target>, mode: &Mode) -> Outcome {
 }
 
 /// A nickname can say something too.
-fn nickname(actor: &Standing, mode: &Mode) -> Outcome {
+fn nickname(actor: &Standing, mode: &Mode) -> Ruling {
     match actor {
         _ if !mode.nicknames => Err(Rule::NoNicknames),
         Standing { present: false, .. } => Err(Rule::NotPresent),
@@ -569,7 +569,7 @@ fn nickname(actor: &Standing, mode: &Mode) -> Outcome {
     }
 }
 
-fn invite(actor: &Standing, mode: &Mode) -> Outcome {
+fn invite(actor: &Standing, mode: &Mode) -> Ruling {
     match actor.role {
         Role::Moderator | Role::Owner => at_least(actor, mode.invite),
         _ if !actor.present => Err(Rule::NotPresent),
@@ -580,7 +580,7 @@ fn invite(actor: &Standing, mode: &Mode) -> Outcome {
 }
 
 /// What is done to somebody else: to those of a lower role. Who is not known stands for nobody in particular.
-fn over(actor: &Standing, target: Option<Target>, oneself: Outcome) -> Outcome {
+fn over(actor: &Standing, target: Option<Target>, oneself: Ruling) -> Ruling {
     match target {
         Some(Target { own: true, .. }) => oneself,
         _ if actor.role < Role::Moderator => Err(Rule::Below(Role::Moderator)),
@@ -590,7 +590,7 @@ fn over(actor: &Standing, target: Option<Target>, oneself: Outcome) -> Outcome {
 }
 
 /// To step down may everybody.
-fn grant(actor: &Standing, role: Role, target: Option<Target>) -> Outcome {
+fn grant(actor: &Standing, role: Role, target: Option<Target>) -> Ruling {
     let own = target.is_some_and(|t| t.own);
     match actor.role {
         _ if own && role <= actor.role => Ok(Rule::Oneself),
@@ -600,7 +600,7 @@ fn grant(actor: &Standing, role: Role, target: Option<Target>) -> Outcome {
     }
 }
 
-fn at_least(actor: &Standing, role: Role) -> Outcome {
+fn at_least(actor: &Standing, role: Role) -> Ruling {
     match actor.role {
         held if held < role => Err(Rule::Below(role)),
         held if held >= Role::Moderator => Ok(Rule::Moderates),

@@ -45,7 +45,7 @@ pub enum Emit<'b> {
 
 /// What became of a part.
 #[derive(PartialEq, Eq, Debug)]
-pub struct Outcome<'b> {
+pub struct Accepted<'b> {
     /// What goes on to the room, in order.
     pub emits: SmallVec<[Emit<'b>; 1]>,
     /// Whether the part was taken.
@@ -128,7 +128,13 @@ impl Inbound {
     }
 
     /// Takes a part of the message `id`.
-    pub fn accept<'b>(&mut self, now: Now, sender: &Sender, id: &[u8], part: Chunk<&'b [u8]>) -> Outcome<'b> {
+    pub fn accept<'b>(
+        &mut self,
+        now: Now,
+        sender: &Sender,
+        id: &[u8],
+        part: Chunk<&'b [u8]>,
+    ) -> Accepted<'b> {
         let mut emits = SmallVec::new();
         let whole = part.start == 1 && part.flag == Flag::End;
         let taken = match self.open.iter().position(|o| *o.id == *id) {
@@ -136,7 +142,7 @@ impl Inbound {
             None if whole && self.is_repeated(id, part.body) => Self::again(sender, part.body),
             None => self.begin(now, sender, id, part, &mut emits),
         };
-        Outcome { emits, taken }
+        Accepted { emits, taken }
     }
 
     fn is_repeated(&self, id: &[u8], body: &[u8]) -> bool {

@@ -129,7 +129,7 @@ impl OpenCopy {
 
 /// A message that went out lately, for refusals by recipients.
 #[derive(Debug)]
-struct Recent {
+struct Sent {
     tid: Token,
     seq: Seq,
     content_type: Arc<str>,
@@ -164,7 +164,7 @@ pub struct Delivered {
 pub struct Audience {
     members: Vec<Member>,
     open: Vec<OpenCopy>,
-    recent: VecDeque<Recent>,
+    sent: VecDeque<Sent>,
     /// Slots that members had who are gone.
     free_slots: Vec<u32>,
 }
@@ -246,7 +246,7 @@ impl Audience {
         let part = Part::render(scratch, tid, id, ask, chunk);
         let typing = is_typing(&content_type);
         let soft = if typing { conns.soft().min(limits::QUEUE_BYTES_FILLING) } else { conns.soft() };
-        let mut round = Round {
+        let mut delivery = Delivery {
             now,
             first: opening.is_some(),
             size: chunk.total.unwrap_or(chunk.body.as_ref().len() as u64),
@@ -271,19 +271,19 @@ impl Audience {
         match places {
             None => {
                 for members in self.members.chunks_mut(WARM_TOGETHER) {
-                    members.iter().for_each(|member| member.warm(round.conns));
-                    members.iter_mut().for_each(|member| round.visit(member));
+                    members.iter().for_each(|member| member.warm(delivery.conns));
+                    members.iter_mut().for_each(|member| delivery.visit(member));
                 }
             }
             Some(places) => {
                 for place in places {
                     if let Some(member) = self.members.get_mut(*place) {
-                        round.visit(member);
+                        delivery.visit(member);
                     }
                 }
             }
         }
-        let Round { out, done, .. } = round;
+        let Delivery { out, done, .. } = delivery;
         self.put_out(seq, out);
         done
     }
@@ -322,10 +322,10 @@ impl Audience {
     }
 
     fn remember(&mut self, tid: Token, seq: Seq, content_type: Arc<str>) {
-        if self.recent.len() >= limits::RECENT_MESSAGES_MAX {
-            self.recent.pop_front();
+        if self.sent.len() >= limits::RECENT_MESSAGES_MAX {
+            self.sent.pop_front();
         }
-        self.recent.push_back(Recent { tid, seq, content_type });
+        self.sent.push_back(Sent { tid, seq, content_type });
     }
 
     /// The last part of `seq` has gone out.
@@ -394,8 +394,8 @@ impl Audience {
         tid: Token,
         code: u16,
     ) {
-        let Some(recent) = self.recent.iter().find(|r| r.tid == tid) else { return };
-        let (seq, content_type) = (recent.seq, recent.content_type.clone());
+        let Some(sent) = self.sent.iter().find(|r| r.tid == tid) else { return };
+        let (seq, content_type) = (sent.seq, sent.content_type.clone());
         let Some(member) = self.members.get_mut(place) else { return };
         if code == 415 {
             Arc::make_mut(&mut member.takes).refuse(content_type);
@@ -408,7 +408,7 @@ impl Audience {
 }
 
 /// One part on its way through the members.
-struct Round<'a, 'f> {
+struct Delivery<'a, 'f> {
     now: Now,
     conns: &'a mut Conns,
     entropy: &'a mut Entropy,
@@ -438,7 +438,7 @@ struct Round<'a, 'f> {
     done: Delivered,
 }
 
-impl Round<'_, '_> {
+impl Delivery<'_, '_> {
     /// Queues the part for one member, if it is to get it.
     #[inline]
     fn visit(&mut self, member: &mut Member) {

@@ -10,7 +10,7 @@ use crate::base::limits;
 use crate::base::media::{is_notification, is_typing};
 use crate::base::refusal::Refusal;
 use crate::room::command::Feedback;
-use crate::session::inbound::{Emit, Outcome, Taken};
+use crate::session::inbound::{Accepted, Emit, Taken};
 use crate::session::owed::Receipt;
 use crate::shard::audience::copy::Body;
 use crate::shard::conns::{CloseReason, Conn, UnderWay, Wait};
@@ -450,7 +450,7 @@ impl ShardCore {
     /// it is known at once, becomes the session's.
     fn take_part(&mut self, now: Now, part: Part<'_>) -> Result<Taken, Refusal> {
         let Some(session) = self.sessions.get_mut(&part.endpoint) else { return Err(Refusal::NoSession) };
-        let Outcome { emits, taken } =
+        let Accepted { emits, taken } =
             session.inbound.accept(now, &session.grant.sender, part.message_id, part.chunk);
         if let (Some(due), false) = (session.inbound.deadline(), session.open_timer) {
             session.open_timer = true;

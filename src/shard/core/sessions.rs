@@ -203,7 +203,9 @@ impl ShardCore {
             State::Binding(at, ..) if at != conn => Found::Refused(Refusal::SessionElsewhere),
             State::Connecting(_) => Found::Refused(Refusal::NoSession),
             State::Idle if !is_next => Found::Refused(Refusal::NoSession),
-            _ if unsettled && self.waiting.get(&endpoint).is_some_and(|w| w.len() >= limits::TERMS_WAITING_MAX) => {
+            _ if unsettled
+                && self.waiting.get(&endpoint).is_some_and(|w| w.len() >= limits::TERMS_WAITING_MAX) =>
+            {
                 Found::Refused(Refusal::SessionElsewhere)
             }
             _ if unsettled => Found::Later(Wait::Terms(endpoint)),
