@@ -576,6 +576,39 @@ mod tests {
     }
 
     #[test]
+    fn who_has_no_session_can_use_half_of_what_a_shard_holds_and_who_has_one_the_rest() {
+        // SEC-06
+        let mut conns = Conns::default();
+        let (stranger, member) = (conns.open(Now(0)).unwrap(), conns.open(Now(0)).unwrap());
+        conns.get_mut(member).unwrap().add_session(EndpointId(1));
+        // One body that all these queues share.
+        let body = Bytes::from(vec![0; limits::QUEUE_BYTES_HARD]);
+        let fill = |conns: &mut Conns, total: usize| {
+            while conns.queued() <= total {
+                let id = conns.open(Now(0)).unwrap();
+                conns.push_around(Now(0), id, [b"", b"", b""], &body, b"");
+            }
+        };
+        let [head, half] = [limits::QUEUE_BYTES_SOFT / 16 + 1, limits::SHARD_QUEUE_BYTES_MAX / 2];
+        conns.push(Now(0), member, [&vec![0; head], b"", b""]);
+        assert!(conns.has_room_for_strangers() && conns.may_ask(member));
+        fill(&mut conns, half);
+        assert!(!conns.has_room_for_strangers() && conns.may_ask(member));
+        fill(&mut conns, limits::SHARD_QUEUE_BYTES_MAX);
+        assert!(!conns.may_ask(member), "it is to take its answers first");
+        conns.wrote(Now(0), member, 1);
+        assert!(conns.may_ask(member));
+
+        let most = limits::UNREAD_BYTES_MAX;
+        while conns.unread() + most <= limits::SHARD_UNREAD_BYTES_MAX / 2 {
+            let id = conns.open(Now(0)).unwrap();
+            assert!(conns.keep_unread(id, vec![0; most]));
+        }
+        assert!(!conns.keep_unread(stranger, vec![0; most]));
+        assert!(conns.keep_unread(member, vec![0; most]));
+    }
+
+    #[test]
     fn a_connection_is_shared_while_several_sessions_are_bound_there() {
         let mut conn = Conn::default();
         let shared = |conn: &Conn| (conn.sessions().len(), conn.is_shared());
