@@ -143,6 +143,7 @@ mod tests {
         while look_at(child.id()).is_ok() {
             std::thread::yield_now();
         }
+        assert!(clock_of(child.id()).is_ok(), "it is still in the table");
         child.wait().unwrap();
         assert!(look_at(child.id()).is_err());
     }

@@ -51,6 +51,14 @@ pub struct Chunk<B = Bytes> {
     pub flag: Flag,
 }
 
+impl<B> Chunk<B> {
+    /// The same part with its octets held in another way.
+    pub fn map<C>(self, hold: impl FnOnce(B) -> C) -> Chunk<C> {
+        let Self { start, total, body, flag } = self;
+        Chunk { start, total, body: hold(body), flag }
+    }
+}
+
 impl<B: AsRef<[u8]>> Chunk<B> {
     /// The same part with octets of its own, to cross to another thread.
     pub fn to_owned_chunk(&self) -> Chunk<Bytes> {

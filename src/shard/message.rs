@@ -249,17 +249,14 @@ pub enum ShardMessage {
         room: RoomId,
         /// Who.
         endpoint: EndpointId,
-        /// Where.
-        at: ShardId,
     },
-    /// Session's shard → home: the session ended, the dialog goes on.
+    /// Session's shard → home: the session ended, the dialog goes on. It may be bound elsewhere by now, and what is said
+    /// of that may come first.
     Unbind {
         /// In which room.
         room: RoomId,
         /// Who.
         endpoint: EndpointId,
-        /// Where it was. It may be bound elsewhere by now, and what is said of that may come first.
-        at: ShardId,
     },
     /// Home → session's shard: the endpoint gets every message after `after`.
     Admit {
@@ -361,8 +358,6 @@ pub enum ShardMessage {
         room: RoomId,
         /// Which message.
         seq: Seq,
-        /// Who heard it.
-        by: ShardId,
         /// What.
         heard: Box<Heard>,
     },
@@ -379,8 +374,6 @@ pub enum ShardMessage {
     Room {
         /// Who sends it.
         endpoint: EndpointId,
-        /// Whose queues.
-        by: ShardId,
     },
     /// Home → session's shard: the sender of a long message may be read again.
     GoOn {
@@ -395,8 +388,6 @@ pub enum ShardMessage {
         session: SessionId,
         /// The connection that asks.
         conn: ConnId,
-        /// Where it is.
-        at: ShardId,
     },
     /// The answer to a claim.
     Claimed {

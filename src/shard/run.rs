@@ -229,7 +229,8 @@ impl Shard {
     /// Sleeps until something is ready or due.
     async fn wait(&self, set: &TcpStream, tokens: &mut Vec<(u64, Interest)>) -> std::io::Result<()> {
         self.ends.borrow().fall_asleep();
-        let mut nap = now().until(self.due());
+        let resumes = !self.resumed.borrow().is_empty();
+        let mut nap = if resumes { Duration::ZERO } else { now().until(self.due()) };
         if self.tasks.get() > 0 {
             if let Ok(ready) = monoio::time::timeout(nap, set.readable(false)).await {
                 ready?;
@@ -243,9 +244,6 @@ impl Shard {
 
     /// When there is something to do, whatever others bring.
     fn due(&self) -> Now {
-        if !self.resumed.borrow().is_empty() {
-            return Now(0);
-        }
         self.core.borrow().deadline().map_or(self.look.get(), |due| due.min(self.look.get()))
     }
 

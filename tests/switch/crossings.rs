@@ -1,8 +1,8 @@
 //! Events that cross each other: leaving, losing, re-negotiating, claiming and timers, in awkward orders.
 
-use crate::world::{Person, ROOM, World, address, settled, terms};
+use crate::world::{Person, ROOM, World, address, ask_for_another, settled, terms};
 use openmsrp::base::chunk::Flag;
-use openmsrp::base::id::{EndpointId, GrantNo, SessionId};
+use openmsrp::base::id::{EndpointId, SessionId};
 use openmsrp::base::limits;
 use openmsrp::shard::conns::CloseReason;
 use openmsrp::shard::core::Flow;
@@ -21,12 +21,6 @@ fn granted_in(w: &mut World, room: &str, name: &str, end: usize, terms: Option<T
 fn revise(w: &mut World, who: EndpointId, terms: Terms) -> SessionId {
     ask_for_another(w, ROOM, who, terms);
     w.granted(who).unwrap()
-}
-
-fn ask_for_another(w: &mut World, room: &str, who: EndpointId, terms: Terms) {
-    let (home, rebind) = (w.home(room), Some(GrantNo(1)));
-    let revise = ToShard::Revise { endpoint: who, room: address(room), terms: Box::new(terms), rebind };
-    w.tell(home, revise);
 }
 
 fn passive(name: &str) -> Terms {

@@ -1,7 +1,6 @@
 //! Private messages: who can take them, and what the sender hears when they do not arrive.
 
-use crate::world::{Person, ROOM, World, settled, terms};
-use openmsrp::base::id::GrantNo;
+use crate::world::{Person, ROOM, World, ask_for_another, settled, terms};
 use openmsrp::base::limits;
 use openmsrp::room::policy::Policy;
 use openmsrp::shard::core::ShardCore;
@@ -77,12 +76,10 @@ fn a_long_private_message_is_forgotten_when_its_recipient_is_gone_or_elsewhere()
         w.write(alice.end, &chunk("aaaa", 1, first, '+'));
         assert_eq!(w.cores.iter().flat_map(ShardCore::open_copies).count(), 1);
         if moves {
-            let (home, room) = (w.home(ROOM), crate::world::address(ROOM));
-            let (endpoint, terms) = (bob.endpoint, Box::new(terms("bob")));
-            let rebind = Some(GrantNo(1));
-            w.tell(home, ToShard::Revise { endpoint, room, terms, rebind });
-            let session = w.granted(endpoint).unwrap();
-            let end = settled(&mut w, 1 - home);
+            ask_for_another(&mut w, ROOM, bob.endpoint, terms("bob"));
+            let session = w.granted(bob.endpoint).unwrap();
+            let elsewhere = 1 - w.home(ROOM);
+            let end = settled(&mut w, elsewhere);
             Person { session, end, ..bob }.binds(&mut w);
         } else {
             bob.leaves(&mut w);

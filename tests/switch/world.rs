@@ -8,7 +8,7 @@ use openmsrp::base::address::Address;
 use openmsrp::base::chunk::Flag;
 use openmsrp::base::clock::Now;
 use openmsrp::base::entropy::Entropy;
-use openmsrp::base::id::{ConnId, EndpointId, SessionId, ShardId};
+use openmsrp::base::id::{ConnId, EndpointId, GrantNo, SessionId, ShardId};
 use openmsrp::base::limits;
 use openmsrp::room::policy::Policy;
 use openmsrp::room::rooms::Rooms;
@@ -450,6 +450,13 @@ impl World {
         }
         all
     }
+}
+
+/// A re-INVITE asks for another session of `who`.
+pub(crate) fn ask_for_another(w: &mut World, room: &str, who: EndpointId, terms: Terms) {
+    let (home, rebind) = (w.home(room), Some(GrantNo(1)));
+    let revise = ToShard::Revise { endpoint: who, room: address(room), terms: Box::new(terms), rebind };
+    w.tell(home, revise);
 }
 
 /// A connection at the wrong shard that has been answered once, so it does not move.

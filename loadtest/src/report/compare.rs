@@ -114,7 +114,7 @@ pub(crate) struct Comparison {
     pub(crate) fault: Option<String>,
 }
 
-type Metric = (&'static str, Unit, bool, fn(&Run) -> Option<f64>);
+type Metric<T> = (&'static str, Unit, bool, fn(&T) -> Option<f64>);
 
 /// The p99 of one kind of copies.
 fn p99_of(run: &Run, kind: &str) -> Option<f64> {
@@ -123,7 +123,7 @@ fn p99_of(run: &Run, kind: &str) -> Option<f64> {
 
 /// Name, unit, whether more is better, where it stands. What is a time or a rate depends on the harness and its
 /// machine; what the kernel counts of the server alone does not.
-const METRICS: &[Metric] = &[
+const METRICS: &[Metric<Run>] = &[
     // At a given rate the deliveries are what was asked for, and say nothing.
     ("deliveries per second", Unit::Count, true, |r| r.rate.is_none().then_some(r.deliveries_per_s)),
     ("latency p50", Unit::Us, false, |r| (r.latency_us.count > 0).then_some(r.latency_us.p50)),
@@ -143,10 +143,8 @@ const METRICS: &[Metric] = &[
     ("visits: to first message p99", Unit::Us, false, |r| r.visits.as_ref().map(|v| v.first_message_us.p99)),
 ];
 
-type JoinMetric = (&'static str, Unit, bool, fn(&Joined) -> Option<f64>);
-
 /// What the coming in of everybody took, before the load: once in each file.
-const JOINS: &[JoinMetric] = &[
+const JOINS: &[Metric<Joined>] = &[
     ("joins: came in per second", Unit::Count, true, |j| Some(j.per_s)),
     ("joins: INVITE to 200 p50", Unit::Us, false, |j| Some(j.invite_us.p50)),
     ("joins: INVITE to bound p99", Unit::Us, false, |j| Some(j.bound_us.p99)),
@@ -189,7 +187,7 @@ pub(crate) fn compare(a: &Report, b: &Report) -> Result<Comparison, String> {
     Ok(Comparison { cautions: cautions(a, b), lines, verdict, fault })
 }
 
-fn line((name, unit, more, of): &Metric, a: &Report, b: &Report) -> Option<Line> {
+fn line((name, unit, more, of): &Metric<Run>, a: &Report, b: &Report) -> Option<Line> {
     let time = TIMES.iter().any(|t| name.starts_with(t));
     let side = |r: &Report| -> Vec<f64> {
         let all = !time || left_out(r) == 0;
@@ -208,8 +206,9 @@ fn line((name, unit, more, of): &Metric, a: &Report, b: &Report) -> Option<Line>
 
 fn joins(a: &Report, b: &Report) -> impl Iterator<Item = Line> {
     JOINS.iter().filter_map(|(name, unit, more, of)| {
-        let side =
-            |r: &Report| [&r.joined].into_iter().chain(&r.others_joined).map(of).collect::<Option<Vec<_>>>();
+        let side = |r: &Report| {
+            std::iter::once(&r.joined).chain(&r.others_joined).map(of).collect::<Option<Vec<_>>>()
+        };
         let (a, b) = (side(a)?, side(b)?);
         let (change, chance) = judge(&a, &b, *more);
         Some(Line { name, unit: *unit, a, b, change, chance: Some(chance) })

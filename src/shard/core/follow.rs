@@ -134,8 +134,8 @@ impl ShardCore {
     pub(super) fn pass_on_heard(&mut self, now: Now, room: RoomId) {
         while let Some(answers) = self.answers.get_mut(&room) {
             let Some((seq, heard)) = answers.take_done() else { break };
-            let (by, heard) = (self.config.id, Box::new(heard));
-            self.tell(now, room.home(), ShardMessage::Heard { room, seq, by, heard });
+            let heard = Box::new(heard);
+            self.tell(now, room.home(), ShardMessage::Heard { room, seq, heard });
         }
         let Some(answers) = self.answers.get_mut(&room) else { return };
         // While somebody looks at it anyway, it stays: so there is one timer, however many messages come and go.
@@ -180,7 +180,7 @@ impl ShardCore {
         no: MessageNo,
         outcome: Outcome,
     ) {
-        let Some(at) = self.rooms.get(&room).and_then(|r| r.roster().shard_of(endpoint)) else { return };
+        let Some(at) = self.shard_of(room, endpoint) else { return };
         if at == self.config.id {
             self.outcomes.push((endpoint, no, outcome));
             self.timers.set(now, Timer::Outcomes);

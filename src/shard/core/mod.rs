@@ -418,12 +418,19 @@ impl ShardCore {
     /// A message from another shard, or from this one.
     pub fn message(&mut self, now: Now, from: ShardId, message: ShardMessage) {
         match message {
+            // From where a session was before, or from one that has left: it is not gone on with, nobody there waits for
+            // the answer, and what is said of its end is late.
+            ShardMessage::Post { room, endpoint, .. }
+            | ShardMessage::Continue { room, endpoint, .. }
+            | ShardMessage::Nickname { room, endpoint, .. }
+            | ShardMessage::Unbind { room, endpoint }
+                if self.shard_of(room, endpoint) != Some(from) => {}
             ShardMessage::Grant(grant) => self.grant(now, *grant),
             ShardMessage::Revise { endpoint, terms, rebind } => self.revise(now, endpoint, terms, rebind),
             ShardMessage::Disclose { number, disclosure } => self.disclose(number, disclosure),
             ShardMessage::Notice(notice) => self.notice(now, notice),
-            ShardMessage::Bind { room, endpoint, at } => self.room_bind(now, room, endpoint, at),
-            ShardMessage::Unbind { room, endpoint, at } => self.room_unbind(now, room, endpoint, at),
+            ShardMessage::Bind { room, endpoint } => self.room_bind(now, room, endpoint, from),
+            ShardMessage::Unbind { room, endpoint } => self.room_unbind(now, room, endpoint),
             ShardMessage::Admit { endpoint, number, after } => self.admit(endpoint, number, after),
             ShardMessage::Evict { endpoint } => self.evict(now, endpoint),
             ShardMessage::Forget { endpoint } => {
@@ -437,19 +444,19 @@ impl ShardCore {
                 self.remote_continue(now, from, room, endpoint, no, *chunk);
             }
             ShardMessage::Nickname { room, endpoint, no, wish } => {
-                self.remote_nickname(now, from, room, endpoint, no, wish.map(|w| *w));
+                self.nickname(now, room, endpoint, no, wish.map(|w| *w));
             }
             ShardMessage::Verdict { endpoint, no, verdict } => self.verdict(now, endpoint, no, verdict),
             ShardMessage::Deliver { room, seq, opening, hold, chunk } => {
                 self.remote_deliver(now, room, seq, opening.as_deref(), hold, *chunk);
             }
-            ShardMessage::Heard { room, seq, by, heard } => self.heard(now, room, seq, by, &heard),
+            ShardMessage::Heard { room, seq, heard } => self.heard(now, room, seq, from, &heard),
             ShardMessage::Outcome { endpoint, no, outcome } => self.outcome(now, endpoint, no, outcome),
             ShardMessage::Abort { room, seq } => self.abort_here(now, room, seq),
-            ShardMessage::Room { endpoint, by } => self.has_room(now, endpoint, by),
+            ShardMessage::Room { endpoint } => self.has_room(now, endpoint, from),
             ShardMessage::GoOn { endpoint } => self.read_on(endpoint),
             ShardMessage::HandOver(_) => {} // Carried by the runtime, see `arrive` in `run/sockets.rs`.
-            ShardMessage::Claim { session, conn, at } => self.claim(now, session, conn, at),
+            ShardMessage::Claim { session, conn } => self.claim(now, session, conn, from),
             ShardMessage::Claimed { conn, grant } => self.claimed(now, conn, grant),
         }
     }

@@ -123,7 +123,7 @@ impl ShardCore {
             if room.home() == self.config.id {
                 self.tell(now, tell, ShardMessage::GoOn { endpoint });
             } else {
-                self.tell(now, tell, ShardMessage::Room { endpoint, by: self.config.id });
+                self.tell(now, tell, ShardMessage::Room { endpoint });
             }
         }
         if !self.held.is_empty() {

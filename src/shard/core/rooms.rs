@@ -364,15 +364,14 @@ impl ShardCore {
         hold: Option<EndpointId>,
         chunk: Chunk,
     ) {
-        let Chunk { start, total, body, flag } = chunk;
-        let body = if body.len() > limits::COPY_BYTES_MAX { Bytes::from_owner(body) } else { body };
-        self.deliver(now, room, seq, opening, &Chunk { start, total, body: Body::Shared(body), flag });
+        let owned = |b: Bytes| if b.len() > limits::COPY_BYTES_MAX { Bytes::from_owner(b) } else { b };
+        self.deliver(now, room, seq, opening, &chunk.map(|body| Body::Shared(owned(body))));
         let Some(endpoint) = hold else { return };
         if self.is_filling(now, room, endpoint) {
             let waiting = SmallVec::new();
             self.hold(now, Held { room, endpoint, tell: room.home(), waiting, since: now });
         } else {
-            self.tell(now, room.home(), ShardMessage::Room { endpoint, by: self.config.id });
+            self.tell(now, room.home(), ShardMessage::Room { endpoint });
         }
     }
 
@@ -396,11 +395,9 @@ impl ShardCore {
         }
     }
 
-    /// The session of an endpoint on `at` ended.
-    pub(super) fn room_unbind(&mut self, now: Now, room: RoomId, endpoint: EndpointId, at: ShardId) {
-        if self.is_at(room, endpoint, at) {
-            self.run(now, room, Command::Unbind { endpoint }, None);
-        }
+    /// The session of an endpoint ended.
+    pub(super) fn room_unbind(&mut self, now: Now, room: RoomId, endpoint: EndpointId) {
+        self.run(now, room, Command::Unbind { endpoint }, None);
     }
 
     /// The shard that was to hold the endpoint's session refused: it is no member.
@@ -479,24 +476,15 @@ impl ShardCore {
         feedback: Feedback,
         chunk: Chunk,
     ) {
-        if !self.is_at(room, endpoint, from_at) {
-            return;
-        }
         let envelope = Envelope { to: envelope.to.as_deref(), content_type: &envelope.content_type };
-        let Chunk { start, total, body, flag } = chunk;
-        let chunk = Chunk { start, total, body: Body::Shared(body), flag };
-        self.post(now, room, endpoint, no, envelope, feedback, chunk, from_at);
+        let flag = chunk.flag;
+        self.post(now, room, endpoint, no, envelope, feedback, chunk.map(Body::Shared), from_at);
         self.release(now, endpoint, (flag == Flag::More).then_some(from_at));
     }
 
-    fn shard_of(&self, room: RoomId, endpoint: EndpointId) -> Option<ShardId> {
+    /// Where the endpoint's session is; `None` if it is no member.
+    pub(super) fn shard_of(&self, room: RoomId, endpoint: EndpointId) -> Option<ShardId> {
         self.rooms.get(&room)?.roster().shard_of(endpoint)
-    }
-
-    /// Whether the endpoint's session is on `at`. What comes from where it was before, or from who has left, is not
-    /// gone on with: nobody there waits for the answer.
-    fn is_at(&self, room: RoomId, endpoint: EndpointId, at: ShardId) -> bool {
-        self.shard_of(room, endpoint) == Some(at)
     }
 
     /// The first part of a message, at the room's home.
@@ -545,21 +533,6 @@ impl ShardCore {
         self.run(now, room, Command::Nickname { endpoint, no, wish }, None)
     }
 
-    /// The same from a session on another shard.
-    pub(super) fn remote_nickname(
-        &mut self,
-        now: Now,
-        from_at: ShardId,
-        room: RoomId,
-        endpoint: EndpointId,
-        no: MessageNo,
-        wish: Option<Nickname>,
-    ) {
-        if self.is_at(room, endpoint, from_at) {
-            self.nickname(now, room, endpoint, no, wish);
-        }
-    }
-
     /// A later part of a message from a session on another shard.
     pub(super) fn remote_continue(
         &mut self,
@@ -570,12 +543,8 @@ impl ShardCore {
         no: MessageNo,
         chunk: Chunk,
     ) {
-        if !self.is_at(room, endpoint, from_at) {
-            return;
-        }
-        let Chunk { start, total, body, flag } = chunk;
-        let chunk = Chunk { start, total, body: Body::Shared(body), flag };
-        self.go_on(now, room, endpoint, no, chunk, from_at);
+        let flag = chunk.flag;
+        self.go_on(now, room, endpoint, no, chunk.map(Body::Shared), from_at);
         self.release(now, endpoint, (flag == Flag::More).then_some(from_at));
     }
 

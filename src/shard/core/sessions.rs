@@ -232,8 +232,7 @@ impl ShardCore {
 
     /// Asks another shard for a session that a connection of ours, which cannot move, named.
     pub(super) fn ask_for(&mut self, conn: ConnId, session: SessionId) {
-        let at = self.config.id;
-        self.outputs.mesh.push((session.shard(), ShardMessage::Claim { session, conn, at }));
+        self.outputs.mesh.push((session.shard(), ShardMessage::Claim { session, conn }));
     }
 
     /// Another shard's connection names a session of ours.
@@ -308,8 +307,7 @@ impl ShardCore {
             let (number, after) = after;
             self.admit(endpoint, number, after);
         }
-        let at = self.config.id;
-        self.tell(now, room.home(), ShardMessage::Bind { room, endpoint, at });
+        self.tell(now, room.home(), ShardMessage::Bind { room, endpoint });
     }
 
     /// Puts the replacement of a session in its place. What it had begun ends; since when it was present,
@@ -350,8 +348,7 @@ impl ShardCore {
 
     /// The room's home learns that a session here ended.
     fn tell_unbound(&mut self, now: Now, room: RoomId, endpoint: EndpointId) {
-        let at = self.config.id;
-        self.tell(now, room.home(), ShardMessage::Unbind { room, endpoint, at });
+        self.tell(now, room.home(), ShardMessage::Unbind { room, endpoint });
     }
 
     /// Takes a session out of its audience and off its connection; both may live on.
