@@ -51,15 +51,12 @@ impl ByteRange {
 
 /// One or more digits up to [`OCTETS_MAX`], and what follows them.
 fn number(text: &[u8]) -> Option<(u64, &[u8])> {
-    let end = text.iter().position(|octet| !octet.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, rest) = text.split_at(end);
-    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
-    // Nineteen digits always fit and more never do: 2^63 has nineteen.
-    if digits.is_empty() || digits.len() - zeros > 19 {
-        return None;
+    let (mut value, mut rest) = (0_u64, text);
+    while let [digit @ b'0'..=b'9', more @ ..] = rest {
+        value = value.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+        rest = more;
     }
-    let value = digits[zeros..].iter().fold(0, |value: u64, digit| value * 10 + u64::from(digit - b'0'));
-    (value <= OCTETS_MAX).then_some((value, rest))
+    (rest.len() < text.len() && value <= OCTETS_MAX).then_some((value, rest))
 }
 
 fn number_or_star(text: &[u8]) -> Option<(Option<u64>, &[u8])> {
