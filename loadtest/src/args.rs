@@ -1,9 +1,10 @@
 //! The command line. Every key of a scenario is a flag; the flags are made from the table of keys.
 
 use crate::scenario::keys::{Allowed, KEYS};
-use crate::scenario::{Layer, Scenario, presets, read};
+use crate::scenario::{Contradiction, Layer, Scenario, presets, read};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Where results go besides the terminal.
@@ -183,10 +184,7 @@ pub(crate) fn task(matches: &ArgMatches) -> Result<Task, String> {
             });
             let print = m.get_flag("print-config");
             let search = name == "search" || name == "coordinate" && m.get_flag("search");
-            let scenario = scenario(m, preset.as_deref(), file("SCENARIO").as_deref(), print)?;
-            if search && !print {
-                scenario.check_search()?;
-            }
+            let scenario = scenario(m, preset.as_deref(), file("SCENARIO").as_deref(), print, search)?;
             Task::Test(Box::new(Job {
                 scenario,
                 outputs: Outputs { json: file("json"), csv: file("csv"), html: file("html") },
@@ -204,21 +202,43 @@ fn scenario(
     preset: Option<&str>,
     file: Option<&Path>,
     print: bool,
+    search: bool,
 ) -> Result<Scenario, String> {
     let mut s = Scenario::default();
+    let mut places = Places::new();
     if let Some(path) = file {
         let at = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
         let text = std::fs::read_to_string(path).map_err(|e| at(&e))?;
-        read(&text).and_then(|layer| s.lay(layer)).map_err(|e| at(&e))?;
+        let layer = read(&text).map_err(|e| at(&e))?;
+        places.extend(layer.iter().map(|(key, _, line)| (key.name, at(line))));
+        s.lay(layer).map_err(|e| at(&e))?;
     } else if let Some(name) = preset {
         s.lay(read(presets::text(name)?)?)?;
     }
-    s.lay(flags(m)?)?;
+    let layer = flags(m)?;
+    places.extend(layer.iter().map(|(key, _, flag)| (key.name, flag.clone())));
+    s.lay(layer)?;
     // What is only shown may lack a server.
     if !print || !s.server.is_empty() {
-        s.check()?;
+        s.check().map_err(|c| placed(&c, &places))?;
+    }
+    if search && !print {
+        s.check_search().map_err(|c| placed(&c, &places))?;
     }
     Ok(s)
+}
+
+/// Where each key was set last: `mine.toml: line 3` or `--rooms`. Presets have no places.
+type Places = BTreeMap<&'static str, String>;
+
+/// What goes wrong together, after the places where it was set.
+fn placed(contradiction: &Contradiction, places: &Places) -> String {
+    let set: Vec<_> = contradiction.keys.iter().filter_map(|k| places.get(k).cloned()).collect();
+    if set.is_empty() {
+        contradiction.why.clone()
+    } else {
+        format!("{}: {}", set.join(", "), contradiction.why)
+    }
 }
 
 fn flags(m: &ArgMatches) -> Result<Layer, String> {
@@ -277,6 +297,21 @@ mod tests {
         assert!(job("run --server h:1 --rate 1 --saturate").unwrap_err().contains("exclude each other"));
         assert!(job("run --preset huge").unwrap_err().contains("the presets are"));
         assert!(job("run --preset large").unwrap_err().starts_with("server is missing"));
+    }
+
+    #[test]
+    fn values_that_contradict_each_other_are_named_with_all_their_places() {
+        let path = std::env::temp_dir().join(format!("openmsrp-contradiction-{}.toml", std::process::id()));
+        std::fs::write(&path, "# mine\nparticipants = 5\nrooms = 2\npublishers = 2\n").unwrap();
+        let file = path.display();
+        let why = job(&format!("run {file} --server h:1 --slow-receivers 3")).unwrap_err();
+        let places = format!("{file}: line 2, {file}: line 4, --slow-receivers: publishers = 2 and slow_rec");
+        assert!(why.starts_with(&places), "{why}");
+        // Where it was set last counts; what a preset or nobody has set is nowhere.
+        let why = job(&format!("run {file} --server h:1 --participants 2")).unwrap_err();
+        assert!(why.starts_with(&format!("--participants, {file}: line 4: publishers")), "{why}");
+        assert!(job("run --server h:1 --participants 2 --publishers 2").is_err());
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]

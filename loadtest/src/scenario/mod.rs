@@ -152,6 +152,27 @@ impl Default for Scenario {
 /// Keys with their values, and how an error names the place of each: `line 3` or `--rooms`.
 pub(crate) type Layer = Vec<(&'static Key, Value, String)>;
 
+/// Values that are allowed, each by itself, and do not go together.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Contradiction {
+    /// The keys that it is about.
+    pub(crate) keys: Vec<&'static str>,
+    /// What is wrong and what to do.
+    pub(crate) why: String,
+}
+
+impl Contradiction {
+    fn between(keys: &[&'static str], why: impl Into<String>) -> Self {
+        Self { keys: keys.to_vec(), why: why.into() }
+    }
+}
+
+impl From<Contradiction> for String {
+    fn from(c: Contradiction) -> Self {
+        c.why
+    }
+}
+
 /// Reads a file into a layer.
 ///
 /// # Errors
@@ -330,38 +351,50 @@ impl Scenario {
     ///
     /// # Errors
     /// The first contradiction, with what to do.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), Contradiction> {
         if self.server.is_empty() {
-            return Err(
-                "server is missing: the SIP address of the server, as in --server 127.0.0.1:5060".into()
-            );
+            return Err(Contradiction::between(
+                &[],
+                "server is missing: the SIP address of the server, as in --server 127.0.0.1:5060",
+            ));
         }
         self.check_tls()?;
         if self.total() > PARTICIPANTS_MAX {
-            return Err(format!("{} participants are too many: at most {PARTICIPANTS_MAX}", self.total()));
+            return Err(Contradiction::between(
+                &["rooms", "participants", "idle_rooms", "idle_participants"],
+                format!("{} participants are too many: at most {PARTICIPANTS_MAX}", self.total()),
+            ));
         }
         let speaks = self.saturate
             || [self.rate, self.private_rate, self.typing_rate, self.long_rate].iter().any(|r| *r > 0.0);
         if speaks && self.publishers == 0 {
-            return Err(
-                "publishers = 0 leaves nobody to send; set rate = 0 (and the other rates) too, or publishers"
-                    .into(),
-            );
+            return Err(Contradiction::between(
+                &["publishers", "rate", "saturate", "private_rate", "typing_rate", "long_rate"],
+                "publishers = 0 leaves nobody to send; set rate = 0 (and the other rates) too, or publishers",
+            ));
         }
         if self.publishers + self.slow_receivers >= self.participants {
-            return Err(format!(
-                "publishers = {} and slow_receivers = {} leave nobody to listen in a room of {}: at least one participant \
-                 must read and not send, the others' order is compared with what it sees",
-                self.publishers, self.slow_receivers, self.participants
+            return Err(Contradiction::between(
+                &["participants", "publishers", "slow_receivers"],
+                format!(
+                    "publishers = {} and slow_receivers = {} leave nobody to listen in a room of {}: at least one \
+                     participant must read and not send, the others' order is compared with what it sees",
+                    self.publishers, self.slow_receivers, self.participants
+                ),
             ));
         }
         if self.private_rate > 0.0 && self.readers() < 3 {
-            return Err(
-                "private_rate needs three participants of a room that read: one who must not see it".into()
-            );
+            return Err(Contradiction::between(
+                &["private_rate", "participants", "slow_receivers"],
+                "private_rate needs three participants of a room that read: one who must not see it",
+            ));
         }
         if self.active() * u64::from(self.publishers) > TABLE_ENTRIES_MAX {
-            return Err("too many publishers: every receiver keeps count of each, publishers × participants × rooms must stay below 100,000,000".into());
+            return Err(Contradiction::between(
+                &["publishers", "participants", "rooms"],
+                "too many publishers: every receiver keeps count of each, publishers × participants × rooms must \
+                 stay below 100,000,000",
+            ));
         }
         Ok(())
     }
@@ -372,16 +405,17 @@ impl Scenario {
     ///
     /// # Errors
     /// Nobody does.
-    pub(crate) fn check_search(&self) -> Result<(), String> {
+    pub(crate) fn check_search(&self) -> Result<(), Contradiction> {
         if self.publishers == 0 {
-            return Err(
-                "publishers = 0 leaves nobody to speak, and a search looks for how often they may".into()
-            );
+            return Err(Contradiction::between(
+                &["publishers"],
+                "publishers = 0 leaves nobody to speak, and a search looks for how often they may",
+            ));
         }
         Ok(())
     }
 
-    fn check_tls(&self) -> Result<(), String> {
+    fn check_tls(&self) -> Result<(), Contradiction> {
         let given = [
             ("tls_ca", !self.tls_ca.is_empty()),
             ("tls_server_name", !self.tls_server_name.is_empty()),
@@ -389,12 +423,16 @@ impl Scenario {
         ];
         let first = given.iter().find(|(_, given)| *given).map(|(name, _)| name);
         if let Some(name) = first.filter(|_| self.transport != SipTransport::Tls) {
-            return Err(format!("{name} says something about TLS, which only transport = \"tls\" uses"));
+            return Err(Contradiction::between(
+                &[name, "transport"],
+                format!("{name} says something about TLS, which only transport = \"tls\" uses"),
+            ));
         }
         if self.tls_insecure && !self.tls_ca.is_empty() {
-            return Err(
-                "tls_ca and tls_insecure = true exclude each other: check certificates, or take any".into()
-            );
+            return Err(Contradiction::between(
+                &["tls_ca", "tls_insecure"],
+                "tls_ca and tls_insecure = true exclude each other: check certificates, or take any",
+            ));
         }
         Ok(())
     }
@@ -408,7 +446,8 @@ mod tests {
     fn scenario(text: &str) -> Result<Scenario, String> {
         let mut s = Scenario { server: "h:1".into(), ..Scenario::default() };
         s.lay(read(text)?)?;
-        s.check().map(|()| s)
+        s.check()?;
+        Ok(s)
     }
 
     #[test]

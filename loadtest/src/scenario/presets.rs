@@ -46,9 +46,9 @@ mod tests {
         for (name, text) in PRESETS {
             let mut s = Scenario::default();
             s.lay(read(text).unwrap_or_else(|e| panic!("{name}: {e}"))).unwrap();
-            assert!(s.check().unwrap_err().starts_with("server is missing"), "{name}");
+            assert!(s.check().unwrap_err().why.starts_with("server is missing"), "{name}");
             s.server = "h:1".into();
-            s.check().unwrap_or_else(|e| panic!("{name}: {e}"));
+            s.check().unwrap_or_else(|e| panic!("{name}: {e:?}"));
             assert!(text.starts_with("# ") && list().contains(name));
         }
     }
