@@ -1,7 +1,7 @@
 //! The composition root: a configuration in, shards and the focus out; start, serve, stop.
 //!
 //! The calling thread becomes the control plane (tokio); every shard has a thread of its own. There are
-//! no others.
+//! no others but those on which tokio looks names up.
 
 use crate::base::id::ShardId;
 use crate::base::limits;
@@ -46,8 +46,10 @@ pub struct Listening {
 pub enum ServerError {
     /// An address cannot be listened on.
     Listen(&'static str, SocketAddr, io::Error),
-    /// SIP cannot listen.
+    /// SIP cannot listen: the error has the address.
     Sip(io::Error),
+    /// There is no congestion control of this name.
+    Congestion(String, io::Error),
     /// io_uring was demanded and is not to be had.
     NoUring(io::Error),
     /// The system refused something else.
@@ -60,7 +62,12 @@ impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen(what, at, e) => write!(f, "cannot listen for {what} on {at}: {e}"),
-            Self::Sip(e) => write!(f, "cannot listen for SIP: {e}"),
+            Self::Sip(e) => write!(f, "cannot listen for SIP on {e}"),
+            Self::Congestion(name, e) => write!(
+                f,
+                "congestion: the system has no `{name}` ({e}); it has those in \
+                 /proc/sys/net/ipv4/tcp_available_congestion_control, and more with modprobe tcp_NAME"
+            ),
             Self::NoUring(e) => {
                 write!(
                     f,
@@ -156,8 +163,14 @@ fn choose_driver(choice: DriverChoice) -> Result<(Driver, Option<String>), Serve
 fn listen_msrp(config: &Config) -> Result<(Vec<Vec<TcpListener>>, Vec<SocketAddr>), ServerError> {
     let mut per_shard: Vec<Vec<TcpListener>> = (0..config.shards).map(|_| Vec::new()).collect();
     let mut bound = Vec::new();
+    if let Some(name) = &config.congestion {
+        let tried = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))
+            .and_then(|socket| socket.set_tcp_congestion(name.as_bytes()));
+        tried.map_err(|e| ServerError::Congestion(name.clone(), e))?;
+    }
     for address in &config.msrp {
         let failed = |e| ServerError::Listen("MSRP", *address, e);
+        claim(*address).map_err(failed)?;
         // Port 0 is chosen with the first and shared by the others.
         let mut at = *address;
         for listeners in &mut per_shard {
@@ -176,17 +189,28 @@ const BACKLOG: i32 = 4096;
 /// A connection without octets for this long is probed, and closed after as long again without answer.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(120);
 
-fn listen(at: SocketAddr, congestion: Option<&str>) -> io::Result<TcpListener> {
+/// Fails if anybody listens at this address. The listeners of the shards share theirs, so they would share it with another
+/// server too, and each would get connections that are meant for the other.
+fn claim(at: SocketAddr) -> io::Result<()> {
+    unbound(at)?.bind(&at.into())
+}
+
+fn unbound(at: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    if at.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}
+
+fn listen(at: SocketAddr, congestion: Option<&str>) -> io::Result<TcpListener> {
+    let socket = unbound(at)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
     // Accepted connections inherit this: a peer that vanished from a silent room is noticed.
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_IDLE / 6);
     socket.set_tcp_keepalive(&keepalive.with_retries(6))?;
-    if at.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
     if let Some(name) = congestion {
         socket.set_tcp_congestion(name.as_bytes())?;
     }

@@ -106,6 +106,9 @@ pub const QUEUE_BYTES_HARD: usize = 256 * 1024;
 /// A connection with octets waiting that takes none for this long is closed (O2).
 pub const QUEUE_STALL: Duration = Duration::from_secs(10);
 
+/// Shards of a server: session-ids have room for the names of so many.
+pub const SHARDS_MAX: u16 = 1024;
+
 /// Octets in all outbound queues of a shard: beyond three quarters every soft watermark is a
 /// sixteenth of its size, beyond the whole no copy is queued, and a connection that asks while answers of such a
 /// sixteenth wait there is closed (O3).

@@ -54,6 +54,10 @@ pub struct Args {
     /// The room: sip:ROOM@DOMAIN (`sip:` may be left out).
     #[arg(value_name = "sip:ROOM@DOMAIN")]
     pub room: String,
+    /// Make a room of your own: what you call is no room but the server's factory, such as sip:conference@DOMAIN. You
+    /// are told the address of the room; it ends when you leave.
+    #[arg(long)]
+    pub new: bool,
     /// The server to call; without it, the room's domain.
     #[arg(long, value_name = "HOST[:PORT]")]
     pub server: Option<String>,
@@ -161,7 +165,7 @@ async fn chat(args: &Args) -> Result<(), String> {
     let found = resolve(args.server.as_deref().unwrap_or(domain)).await?;
     let (client, server) = reach(&found, args.transport).await?;
     let join = Join { room: &room, from: &from, display_name: nick };
-    let joined = enter(client, args.anonymous, &join, user, given).await;
+    let joined = enter(client, args, &join, user, given).await;
     let (room, events, client) = joined.map_err(|e| explain(&e, server, args.transport))?;
     let talk = if args.anonymous { Talk::hidden(nick) } else { Talk::new(nick) };
     let mut parts = Parts::new(talk, door(client, room.room().to_string(), from.clone()));
@@ -222,7 +226,7 @@ struct Passwords {
 /// client that has them, and does not hide.
 async fn enter(
     mut client: Client,
-    anonymous: bool,
+    args: &Args,
     join: &Join<'_>,
     user: &str,
     given: Passwords,
@@ -242,8 +246,9 @@ async fn enter(
     }
     let (mut may_ask, mut may_ask_of_room) = (given.own.is_none(), given.room.is_none());
     loop {
-        let calling = if anonymous { client.clone().anonymous() } else { client.clone() };
-        let error = match calling.join(join).await {
+        let calling = if args.anonymous { client.clone().anonymous() } else { client.clone() };
+        let joined = if args.new { calling.make_room(join).await } else { calling.join(join).await };
+        let error = match joined {
             Ok((room, events)) => return Ok((room, events, client)),
             Err(error) => error,
         };
@@ -296,6 +301,10 @@ fn rule_of(error: &JoinError) -> &str {
 /// What is worth saying at the beginning.
 fn greet(args: &Args, room: &Room) -> Vec<Shown> {
     let mut greeting = Vec::new();
+    if args.new {
+        let at = shown::one_line(room.room());
+        greeting.push(Shown::Status(format!("your room is {at}; others join it there, until you leave")));
+    }
     if args.anonymous {
         let address = shown::one_line(room.address());
         greeting.push(Shown::Status(format!("you are anonymous here: the others see {address}")));

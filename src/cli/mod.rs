@@ -49,12 +49,14 @@ pub fn main() -> ExitCode {
 }
 
 /// Logs go to standard error; `OPENMSRP_LOG` overrides what is logged. The SIP library logs whole messages
-/// at info, people's words among them: warnings only.
+/// at info, people's words among them: warnings only, unless it is asked for by its name.
 fn start_log(default: &str) {
-    let directives = std::env::var("OPENMSRP_LOG").unwrap_or_else(|_| format!("{default},rsipstack=warn"));
+    let wanted = std::env::var("OPENMSRP_LOG").unwrap_or_else(|_| default.to_owned());
+    let quiet = |directives: &str| format!("rsipstack=warn,{directives}");
+    let directives = if wanted.contains("rsipstack") { wanted } else { quiet(&wanted) };
     let filter = EnvFilter::try_new(&directives).unwrap_or_else(|e| {
         eprintln!("openmsrp: OPENMSRP_LOG is not understood ({e}); logging at {default}");
-        EnvFilter::new(format!("{default},rsipstack=warn"))
+        EnvFilter::new(quiet(default))
     });
     // A file or a journal gets no colours.
     let colours = std::io::stderr().is_terminal();

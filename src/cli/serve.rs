@@ -1,6 +1,7 @@
 //! `openmsrp serve`: the server.
 
-use crate::control::config::{ConfigError, Raw};
+use crate::control::config::{Raw, load};
+use crate::control::values::{At, Host, Ip, Octets, Proxy, Shards, Slow, Uri, User, Waiting};
 use crate::server::{self, Listening};
 use crate::shard::run::Driver;
 use clap::Args as ClapArgs;
@@ -15,27 +16,27 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Domain whose users are rooms; may be given several times [default: localhost]. The addresses
-    /// of the SIP listeners are domains too.
+    /// of the SIP listeners and the public host are domains too, each with rooms of its own.
     #[arg(long, value_name = "NAME")]
-    domain: Vec<String>,
+    domain: Vec<Host>,
     /// Address for SIP over UDP and TCP; may be given several times [default: 127.0.0.1:5060].
     #[arg(long, value_name = "ADDR:PORT")]
-    sip: Vec<String>,
+    sip: Vec<At>,
     /// Address for MSRP over TCP; may be given several times [default: 127.0.0.1:2855].
     #[arg(long, value_name = "ADDR:PORT")]
-    msrp: Vec<String>,
+    msrp: Vec<At>,
     /// Name or address by which clients reach this server [default: the address it listens on].
     #[arg(long, value_name = "NAME")]
-    public_host: Option<String>,
+    public_host: Option<Host>,
     /// Number of shards, each a thread [default: one per core].
     #[arg(long, value_name = "N")]
-    shards: Option<u16>,
+    shards: Option<Shards>,
     /// How shards wait: auto (io_uring if there, else epoll), io_uring or epoll [default: auto].
     #[arg(long, value_name = "DRIVER")]
-    driver: Option<String>,
+    driver: Option<Waiting>,
     /// Largest message in octets [default: 134217728].
     #[arg(long, value_name = "OCTETS")]
-    max_message_bytes: Option<u64>,
+    max_message_bytes: Option<Octets>,
     /// Congestion control of MSRP connections, for example cubic [default: the system's].
     #[arg(long, value_name = "NAME")]
     congestion: Option<String>,
@@ -65,21 +66,21 @@ pub struct Args {
     /// User to whom a call makes a room of its own, with a name that nobody can guess; empty for none
     /// [default: conference].
     #[arg(long, value_name = "USER")]
-    factory: Option<String>,
+    factory: Option<User>,
     /// User to whom a SUBSCRIBE is answered with the list of public rooms; empty for none [default: rooms].
     #[arg(long, value_name = "USER")]
-    directory: Option<String>,
+    directory: Option<User>,
     /// Whether rooms are public, which is to say in that list [default: false].
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     public: Option<bool>,
-    /// Address of somebody who may take anybody out of any room, for example sip:alice@example.com; may be
-    /// given several times [default: nobody].
+    /// Address of somebody who moderates every room, for example sip:alice@example.com; may be given several times
+    /// [default: nobody].
     #[arg(long, value_name = "URI")]
-    moderator: Vec<String>,
+    moderator: Vec<Uri>,
     /// SIP URI of the proxy that calls of rooms go through, for example "sip:proxy.example.com;transport=tcp"
     /// [default: none, straight to whom is called].
     #[arg(long, value_name = "URI")]
-    outbound_proxy: Option<String>,
+    outbound_proxy: Option<Proxy>,
     /// Users who may come in, in the file that `openmsrp passwd` writes [default: everybody, as they say].
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
@@ -89,11 +90,11 @@ pub struct Args {
     /// What becomes of participants whose connection is too slow: skip (they miss whole messages, and are told how many)
     /// or cut (their call ends) [default: skip].
     #[arg(long, value_name = "WHAT")]
-    slow_participants: Option<String>,
+    slow_participants: Option<Slow>,
     /// IP address of a proxy that has already asked who somebody is, so that its P-Asserted-Identity counts; may be
     /// given several times [default: none].
     #[arg(long, value_name = "ADDR")]
-    trusted_proxy: Vec<String>,
+    trusted_proxy: Vec<Ip>,
 }
 
 /// Runs the subcommand.
@@ -108,15 +109,16 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 fn try_run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
-    let config = raw(args)?.check(std::thread::available_parallelism().map_or(1, usize::from))?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let file = args.config.clone();
+    let config = load(file.as_deref(), flags(args), cores)?;
     let domain = config.domains[0].clone();
     server::run(&config, |listening| announce(listening, &domain), stop_signal())?;
     Ok(())
 }
 
-fn raw(args: Args) -> Result<Raw, ConfigError> {
-    let file = args.config.as_deref().map(Raw::from_file).transpose()?.unwrap_or_default();
-    let flags = Raw {
+fn flags(args: Args) -> Raw {
+    Raw {
         domain: args.domain,
         sip: args.sip,
         msrp: args.msrp,
@@ -142,8 +144,7 @@ fn raw(args: Args) -> Result<Raw, ConfigError> {
         trusted_proxy: args.trusted_proxy,
         slow_participants: args.slow_participants,
         ..Raw::default()
-    };
-    Ok(flags.over(file))
+    }
 }
 
 /// Ctrl-C or SIGTERM, whichever comes first.

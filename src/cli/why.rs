@@ -5,7 +5,7 @@
 use crate::base::address::Address;
 use crate::base::clock::Now;
 use crate::base::rights::{Action, Decision, Role, Standing, Target};
-use crate::control::config::{Config, Raw};
+use crate::control::config::{Config, Raw, load};
 use crate::room::rules::{Caller, Rules};
 use clap::Args as ClapArgs;
 use std::net::IpAddr;
@@ -19,9 +19,9 @@ use std::process::ExitCode;
 pub struct Args {
     /// Who: alice, alice@example.com or sip:alice@example.com.
     who: String,
-    /// What: create, enter, watch, speak, whisper, nickname, invite, kick, ban, unban, mute, unmute, subject, lock,
-    /// moderate, password, members-only, occupants, slow-mode, inspect, identify; or a role to give somebody: visitor,
-    /// participant, moderator, owner, and outsider to take it.
+    /// What: create, enter, watch, speak, whisper, nickname, invite, sidebar, kick, ban, unban, mute, unmute, subject,
+    /// lock, moderate, password, members-only, occupants, slow-mode, inspect, identify; or a role to give somebody:
+    /// visitor, participant, moderator, owner, and outsider to take it.
     action: String,
     /// To whom, if it is done to somebody; then the room: lobby or lobby@chat.example.com.
     #[arg(num_args = 1..=2, required = true, value_name = "[WHOM] ROOM")]
@@ -52,7 +52,7 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 fn answer(args: &Args) -> Result<(String, Decision), String> {
-    let config = Raw::from_file(&args.config).and_then(|raw| raw.check(1)).map_err(|e| e.to_string())?;
+    let config = load(Some(&args.config), Raw::default(), 1).map_err(|e| e.to_string())?;
     let action = Action::WORDS.into_iter().find(|(word, _)| *word == args.action).map(|(_, action)| action);
     let granted = || Role::parse(&args.action).filter(|r| *r != Role::Banned).map(Action::Grant);
     let action =
@@ -64,6 +64,11 @@ fn answer(args: &Args) -> Result<(String, Decision), String> {
         _ => return Err(format!("{} is done to nobody: write the room only", args.action)),
     };
     let (who, room) = (address(&args.who, &config)?, address(room, &config)?);
+    for (what, user) in [("the factory", &config.factory), ("the list of public rooms", &config.directory)] {
+        if !user.is_empty() && room.user() == user {
+            return Err(format!("{room} is no room but {what}"));
+        }
+    }
     let caller = Caller { proved: true, from: args.from, ..Caller::of(&who) };
     let decision =
         decide(&config, &room, &caller, &who, action, whom.as_ref(), args.room_password.as_deref());

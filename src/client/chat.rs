@@ -270,6 +270,15 @@ impl Client {
         self.join_by(&self.caller, join, false).await
     }
 
+    /// Makes a room of its own by calling a factory, `join.room` (RFC 4579 §5.4), and joins it; [`Room::room`] tells
+    /// others where it is. It ends when we leave.
+    ///
+    /// # Errors
+    /// Why we are not in a room.
+    pub async fn make_room(&self, join: &Join<'_>) -> Result<(Room, Events), JoinError> {
+        self.join_by(&self.caller, join, true).await
+    }
+
     /// Joins by a call of this manner; `made`: what is called is a factory.
     async fn join_by(
         &self,

@@ -4,13 +4,14 @@
 //! file, the file over the defaults.
 
 use super::flood::RawFloods;
-use super::rooms::{Made, Makers, RawRoom, addresses as addresses_of};
-use crate::base::address::Address;
+use super::rooms::{RawRoom, Which, which};
+use super::values::{
+    At, Host, Ip, Made, Makers, Octets, Proxy, Shards, Slow, Uri, User, Waiting, one_or_more,
+};
 use crate::base::flood::Limits;
 use crate::base::limits;
 use crate::base::rights::{Creators, Role};
 use crate::focus::accounts::{Accounts, Users};
-use crate::focus::signalling::SipUri;
 use crate::room::policy::Policy;
 use crate::room::rooms::Rooms;
 use serde::Deserialize;
@@ -23,22 +24,22 @@ use std::path::{Path, PathBuf};
 #[serde(deny_unknown_fields)]
 pub struct Raw {
     /// Domains whose users are rooms.
-    #[serde(default)]
-    pub domain: Vec<String>,
+    #[serde(default, deserialize_with = "one_or_more")]
+    pub domain: Vec<Host>,
     /// Where SIP listens, each over UDP and TCP.
-    #[serde(default)]
-    pub sip: Vec<String>,
+    #[serde(default, deserialize_with = "one_or_more")]
+    pub sip: Vec<At>,
     /// Where MSRP listens, over TCP.
-    #[serde(default)]
-    pub msrp: Vec<String>,
+    #[serde(default, deserialize_with = "one_or_more")]
+    pub msrp: Vec<At>,
     /// The name or address by which clients reach this server.
-    pub public_host: Option<String>,
+    pub public_host: Option<Host>,
     /// How many shards.
-    pub shards: Option<u16>,
+    pub shards: Option<Shards>,
     /// `auto`, `io_uring` or `epoll`.
-    pub driver: Option<String>,
+    pub driver: Option<Waiting>,
     /// The largest message, in octets.
-    pub max_message_bytes: Option<u64>,
+    pub max_message_bytes: Option<Octets>,
     /// The congestion control of MSRP connections, by its name in the system.
     pub congestion: Option<String>,
     /// Whether participants may take nicknames.
@@ -56,25 +57,25 @@ pub struct Raw {
     /// Whether moderators who prove to be that are shown who an anonymous participant is; everybody is told so.
     pub moderators_see_identity: Option<bool>,
     /// The user to whom an INVITE makes a room of its own; empty for none.
-    pub factory: Option<String>,
+    pub factory: Option<User>,
     /// The user to whom a SUBSCRIBE is answered with the list of public rooms; empty for none.
-    pub directory: Option<String>,
+    pub directory: Option<User>,
     /// Whether rooms are public.
     pub public: Option<bool>,
     /// Addresses of those who may take anybody out of any room.
-    #[serde(default)]
-    pub moderator: Vec<String>,
+    #[serde(default, deserialize_with = "one_or_more")]
+    pub moderator: Vec<Uri>,
     /// The SIP URI of the proxy that calls of rooms go through.
-    pub outbound_proxy: Option<String>,
+    pub outbound_proxy: Option<Proxy>,
     /// The file of `openmsrp passwd`; with it only its users come in.
     pub users: Option<PathBuf>,
     /// Whether users may answer with MD5, as clients that know nothing better do.
     pub md5: Option<bool>,
     /// IP addresses of proxies whose P-Asserted-Identity counts.
-    #[serde(default)]
-    pub trusted_proxy: Vec<String>,
+    #[serde(default, deserialize_with = "one_or_more")]
+    pub trusted_proxy: Vec<Ip>,
     /// What becomes of participants whose connection is too slow: `skip` or `cut`.
-    pub slow_participants: Option<String>,
+    pub slow_participants: Option<Slow>,
     /// How much of what may come in what time; in the file only.
     #[serde(default)]
     pub flood: RawFloods,
@@ -159,6 +160,20 @@ impl std::fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// The configuration that a file and flags make together; flags win. `cores` is the default number of shards.
+///
+/// # Errors
+/// The file cannot be read, or the first value that cannot be used.
+pub fn load(file: Option<&Path>, flags: Raw, cores: usize) -> Result<Config, ConfigError> {
+    let below = file.map(Raw::from_file).transpose()?.unwrap_or_default();
+    flags.over(below).check(cores).map_err(|e| match (e, file) {
+        (ConfigError::Value(key, why), Some(file)) => {
+            ConfigError::Value(key, format!("{why} (configuration: {})", file.display()))
+        }
+        (e, _) => e,
+    })
+}
+
 impl Raw {
     /// Reads a file.
     ///
@@ -172,7 +187,9 @@ impl Raw {
     /// These values where they are given, those of `below` elsewhere.
     #[must_use]
     pub fn over(self, below: Self) -> Self {
-        let list = |a: Vec<String>, b| if a.is_empty() { b } else { a };
+        fn list<T>(a: Vec<T>, b: Vec<T>) -> Vec<T> {
+            if a.is_empty() { b } else { a }
+        }
         Self {
             domain: list(self.domain, below.domain),
             sip: list(self.sip, below.sip),
@@ -212,72 +229,31 @@ impl Raw {
     /// # Errors
     /// The first value that cannot be used.
     pub fn check(self, cores: usize) -> Result<Config, ConfigError> {
-        let domains = if self.domain.is_empty() { vec!["localhost".to_owned()] } else { self.domain };
-        if let Some(bad) = domains.iter().find(|d| !is_host(d)) {
-            return Err(ConfigError::Value("domain", format!("`{bad}` is no host name")));
-        }
-        let sip = addresses("sip", self.sip, "127.0.0.1:5060")?;
-        let msrp = addresses("msrp", self.msrp, "127.0.0.1:2855")?;
-        if let Some(bad) = self.public_host.as_ref().filter(|h| !is_host(h)) {
-            return Err(ConfigError::Value("public-host", format!("`{bad}` is no host name or address")));
-        }
-        if self.public_host.is_none() && msrp[0].ip().is_unspecified() {
+        let domains = or_one(self.domain.into_iter().map(|host| host.0), || "localhost".into());
+        let here = |port| move || SocketAddr::from(([127, 0, 0, 1], port));
+        let sip = or_one(self.sip.into_iter().map(|at| at.0), here(5060));
+        let msrp = or_one(self.msrp.into_iter().map(|at| at.0), here(2855));
+        let public_host = self.public_host.map(|host| host.0);
+        if public_host.is_none() && msrp[0].ip().is_unspecified() {
             let why = format!(
-                "clients cannot connect to {}; say by which name or address they reach this server with --public-host",
+                "clients cannot connect to {}; say by which name or address they reach this server with public_host",
                 msrp[0].ip()
             );
             return Err(ConfigError::Value("msrp", why));
         }
-        let shards = self.shards.unwrap_or_else(|| u16::try_from(cores).unwrap_or(u16::MAX)).min(SHARDS_MAX);
-        if shards == 0 {
-            return Err(ConfigError::Value("shards", "at least one is needed".into()));
-        }
-        let driver = match self.driver.as_deref() {
-            None | Some("auto") => DriverChoice::Auto,
-            Some("io_uring") => DriverChoice::IoUring,
-            Some("epoll") => DriverChoice::Epoll,
-            Some(other) => {
-                let why = format!("`{other}` is not one of auto, io_uring, epoll");
-                return Err(ConfigError::Value("driver", why));
-            }
-        };
-        let cut_slow = match self.slow_participants.as_deref() {
-            None | Some("skip") => false,
-            Some("cut") => true,
-            Some(other) => {
-                let why = format!("`{other}` is not one of skip, cut");
-                return Err(ConfigError::Value("slow-participants", why));
-            }
-        };
-        let max_message_bytes = self.max_message_bytes.unwrap_or(limits::MESSAGE_BYTES_MAX);
-        if max_message_bytes < 1024 {
-            return Err(ConfigError::Value(
-                "max_message_bytes",
-                "less than 1024 leaves no room for a text".into(),
-            ));
-        }
-        let factory = user_of_ours("factory", self.factory, "conference")?;
-        let directory = user_of_ours("directory", self.directory, "rooms")?;
+        let cores = u16::try_from(cores).unwrap_or(u16::MAX).clamp(1, limits::SHARDS_MAX);
+        let shards = self.shards.map_or(cores, |n| n.0);
+        let factory = self.factory.map_or_else(|| "conference".into(), |user| user.0);
+        let directory = self.directory.map_or_else(|| "rooms".into(), |user| user.0);
         if !directory.is_empty() && directory == factory {
             let why = format!("`{directory}` is the factory: give one of them another name, or none");
             return Err(ConfigError::Value("directory", why));
         }
-        let moderator = |text: &String| {
-            let why =
-                |_| ConfigError::Value("moderator", format!("`{text}` is not like sip:alice@example.com"));
-            Address::parse(text).map_err(why)
-        };
-        let moderators = self.moderator.iter().map(moderator).collect::<Result<Vec<_>, _>>()?;
-        let outbound_proxy = self.outbound_proxy.map(outbound_proxy).transpose()?;
-        let proxy = |text: &String| {
-            let why = |_| ConfigError::Value("trusted-proxy", format!("`{text}` is no IP address"));
-            text.parse().map_err(why)
-        };
-        let trusted = self.trusted_proxy.iter().map(proxy).collect::<Result<_, _>>()?;
         let users = self.users.as_deref().map(read_users).transpose()?.unwrap_or_default();
+        let trusted = self.trusted_proxy.into_iter().map(|ip| ip.0).collect();
         let accounts = Accounts { users, md5: self.md5.unwrap_or(false), trusted };
         let all = Policy {
-            message_bytes_max: max_message_bytes,
+            message_bytes_max: self.max_message_bytes.map_or(limits::MESSAGE_BYTES_MAX, |n| n.0),
             nicknames: self.nicknames.unwrap_or(true),
             private_messages: self.private_messages.unwrap_or(true),
             legacy_private_messages: self.legacy_private_messages.unwrap_or(true),
@@ -285,34 +261,39 @@ impl Raw {
             look_alikes_refused: self.look_alikes_refused.unwrap_or(false),
             roster_whole_max: self.roster_whole_max.unwrap_or(limits::ROSTER_WHOLE_MAX),
             moderators_see_identity: self.moderators_see_identity.unwrap_or(false),
-            roles: moderators.into_iter().map(|who| (who, Role::Moderator)).collect(),
-            cut_slow,
+            roles: self.moderator.into_iter().map(|who| (who.0, Role::Moderator)).collect(),
+            cut_slow: self.slow_participants.is_some_and(|slow| slow.0),
             public: self.public.unwrap_or(false),
             floods: self.flood.over(&Limits::default()),
             ..Policy::default()
         };
         let creators = self.create_rooms.map_or(Creators::Everybody, |c| c.0);
         if creators == Creators::Users && accounts.users.is_empty() && accounts.trusted.is_empty() {
-            let why = "`users` can make rooms, but there are none; give --users or --trusted-proxy too";
+            let why = "`users` can make rooms, but there are none; set users or trusted_proxy too";
             return Err(ConfigError::Value("create_rooms", why.into()));
         }
         let creator = self.creator_role.map_or(Role::Participant, |r| r.0);
+        let no_rooms = [("factory", &factory), ("directory", &directory)];
+        let has_table = |user: &str| self.rooms.keys().any(|r| r.split('@').next() == Some(user));
+        if let Some((key, user)) = no_rooms.into_iter().find(|(_, user)| has_table(user)) {
+            let why = format!("`{user}` is no room but the {key}; name the room, or the {key}, otherwise");
+            return Err(ConfigError::Value("rooms", why));
+        }
         let rooms = rooms(self.rooms, self.ad_hoc, (creators, creator), &all, &domains)?;
-        let (public_host, congestion) = (self.public_host, self.congestion);
         Ok(Config {
             domains,
             sip,
             msrp,
             public_host,
             shards,
-            driver,
-            congestion,
+            driver: self.driver.map_or(DriverChoice::Auto, |how| how.0),
+            congestion: self.congestion,
             rooms,
             roster_whole_max: all.roster_whole_max,
             moderators_see_identity: all.moderators_see_identity,
             factory,
             directory,
-            outbound_proxy,
+            outbound_proxy: self.outbound_proxy.map(|proxy| proxy.0),
             accounts,
             floods: all.floods,
         })
@@ -333,15 +314,19 @@ fn rooms(
     for (name, room) in named {
         let wrong = |why| ConfigError::Value("rooms", format!("{name}: {why}"));
         let policy = room.over(&permanent).map_err(wrong)?;
-        for address in addresses_of(&name, domains).map_err(wrong)? {
-            rooms = rooms.with(address, policy.clone());
-        }
+        rooms = match which(&name, domains).map_err(wrong)? {
+            Which::One(address) => rooms.with(address, policy),
+            Which::All(user) => rooms.with_everywhere(&user, policy),
+        };
     }
     Ok(rooms)
 }
 
-/// Session-ids have room for this many.
-const SHARDS_MAX: u16 = 1024;
+/// What is given, or one that stands for it.
+fn or_one<T>(given: impl Iterator<Item = T>, otherwise: impl FnOnce() -> T) -> Vec<T> {
+    let given: Vec<T> = given.collect();
+    if given.is_empty() { vec![otherwise()] } else { given }
+}
 
 impl Config {
     /// The host of our MSRP URIs and SIP contacts as it stands in a URI.
@@ -364,44 +349,6 @@ fn bracketed(ip: IpAddr) -> String {
     }
 }
 
-fn addresses(key: &'static str, given: Vec<String>, default: &str) -> Result<Vec<SocketAddr>, ConfigError> {
-    let given = if given.is_empty() { vec![default.to_owned()] } else { given };
-    let parse = |text: &String| {
-        text.parse().map_err(|_| {
-            ConfigError::Value(
-                key,
-                format!("`{text}` is not ADDRESS:PORT, for example {default} or [::1]:5060"),
-            )
-        })
-    };
-    given.iter().map(parse).collect()
-}
-
-/// A user of our domains that is no room.
-fn user_of_ours(key: &'static str, given: Option<String>, default: &str) -> Result<String, ConfigError> {
-    let user = given.unwrap_or_else(|| default.to_owned());
-    if !user.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.+".contains(&b)) {
-        let why = format!("`{user}` has other than letters, digits and any of -_.+");
-        return Err(ConfigError::Value(key, why));
-    }
-    Ok(user)
-}
-
-/// Checks the URI of a proxy. It is a loose router, whether the URI says so or not (RFC 3261 §19.1.1).
-fn outbound_proxy(text: String) -> Result<String, ConfigError> {
-    let bad = |text: &str| !text.bytes().all(|b| b.is_ascii_graphic() && !b"<>\",?".contains(&b));
-    let uri = SipUri::parse(&text).filter(|_| !bad(&text) && text.to_ascii_lowercase().starts_with("sip:"));
-    match uri {
-        Some(uri) if uri.param("lr").is_some() => Ok(text),
-        Some(_) => Ok(text + ";lr"),
-        None => {
-            let why =
-                format!("`{text}` is not like sip:proxy.example.com or sip:192.0.2.1:5060;transport=tcp");
-            Err(ConfigError::Value("outbound-proxy", why))
-        }
-    }
-}
-
 fn read_users(path: &Path) -> Result<Users, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.into(), e))?;
     let users = Users::parse(&text)
@@ -412,14 +359,6 @@ fn read_users(path: &Path) -> Result<Users, ConfigError> {
         return Err(ConfigError::Value("users", why));
     }
     Ok(users)
-}
-
-fn is_host(text: &str) -> bool {
-    text.parse::<IpAddr>().is_ok()
-        || (!text.is_empty()
-            && text.len() <= 253
-            && text.split('.').all(|l| !l.is_empty() && l.len() <= 63)
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.' || b == b'_'))
 }
 
 #[cfg(test)]
@@ -434,7 +373,7 @@ mod tests {
         assert_eq!(c.msrp, ["127.0.0.1:2855".parse().unwrap()]);
         assert_eq!((c.shards, c.driver), (2, DriverChoice::Auto));
         assert_eq!(c.msrp_host(c.msrp[0]), "127.0.0.1");
-        assert_eq!((c.factory.as_str(), c.rooms.named().count()), ("conference", 0));
+        assert_eq!((c.factory.as_str(), c.directory.as_str()), ("conference", "rooms"));
     }
 
     #[test]
@@ -458,12 +397,12 @@ mod tests {
 
     #[test]
     fn an_outbound_proxy_is_a_loose_router() {
-        let check = |uri: &str| Raw { outbound_proxy: Some(uri.into()), ..Raw::default() }.check(1);
+        let read = |uri: &str| uri.parse::<Proxy>();
         for (uri, kept) in [
             ("sip:proxy.example.com", "sip:proxy.example.com;lr"),
             ("sip:192.0.2.1:5070;transport=tcp;lr", "sip:192.0.2.1:5070;transport=tcp;lr"),
         ] {
-            assert_eq!(check(uri).unwrap().outbound_proxy.as_deref(), Some(kept));
+            assert_eq!(read(uri).unwrap().0, kept);
         }
         for bad in [
             "proxy.example.com",
@@ -474,34 +413,60 @@ mod tests {
             "sip:p\r\nX: y",
             "sip:p?a=b",
         ] {
-            assert!(check(bad).unwrap_err().to_string().contains("outbound-proxy: "), "{bad}");
+            assert!(read(bad).unwrap_err().contains("is not like sip:proxy.example.com"), "{bad}");
         }
     }
 
     #[test]
     fn a_flag_wins_over_the_file() {
         let file: Raw = toml::from_str("domain = ['a.example']\nshards = 4\nsip = ['[::1]:5060']").unwrap();
-        let flags = Raw { shards: Some(1), ..Raw::default() };
+        let flags = Raw { shards: Some(Shards(1)), ..Raw::default() };
         let c = flags.over(file).check(2).unwrap();
         assert_eq!((c.shards, c.domains[0].as_str()), (1, "a.example"));
         assert_eq!(c.sip, ["[::1]:5060".parse().unwrap()]);
     }
 
     #[test]
-    fn a_mistake_is_named_with_what_to_do() {
+    fn one_value_may_stand_without_a_list() {
+        let raw: Raw =
+            toml::from_str("domain = 'a.example'\nsip = '[::1]:5060'\nmsrp = ['[::1]:2855']").unwrap();
+        let c = raw.check(1).unwrap();
+        assert_eq!((c.domains, c.sip), (vec!["a.example".to_owned()], vec!["[::1]:5060".parse().unwrap()]));
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_used_is_named_with_its_line_and_what_to_write_instead() {
+        for (line, expected) in [
+            ("sip = ['localhost']", "`localhost` is not ADDRESS:PORT, for example"),
+            ("msrp = 'x'", "`x` is not ADDRESS:PORT, for example"),
+            ("driver = 'kqueue'", "`kqueue` is not one of auto, io_uring, epoll"),
+            ("domain = 'a b'", "`a b` is no host name"),
+            ("public_host = ''", "`` is no host name"),
+            ("factory = 'a b'", "`a b` has other than letters"),
+            ("moderator = ['alice']", "`alice` is not like sip:alice@example.com"),
+            ("trusted_proxy = ['proxy']", "`proxy` is no IP address"),
+            ("outbound_proxy = 'proxy'", "`proxy` is not like sip:proxy.example.com"),
+            ("slow_participants = 'kill'", "`kill` is not one of skip, cut"),
+            ("shards = 0", "0 is not from 1 to 1024"),
+            ("max_message_bytes = 12", "12: less than 1024"),
+            ("sip = 5060", "expected a text, or a list of texts"),
+            ("shard = 1", "unknown field `shard`"),
+        ] {
+            let why = toml::from_str::<Raw>(&format!("md5 = true\n{line}")).unwrap_err().to_string();
+            assert!(why.contains(expected) && why.contains("line 2"), "{why}");
+        }
+    }
+
+    #[test]
+    fn values_that_do_not_go_together_are_named_with_what_to_do() {
         let wrong = |raw: Raw| raw.check(1).unwrap_err().to_string();
-        let list = |s: &str| vec![s.to_owned()];
-        assert!(wrong(Raw { sip: list("localhost"), ..Raw::default() }).contains("ADDRESS:PORT"));
-        assert!(wrong(Raw { msrp: list("0.0.0.0:2855"), ..Raw::default() }).contains("--public-host"));
-        assert!(wrong(Raw { driver: Some("kqueue".into()), ..Raw::default() }).contains("io_uring"));
-        assert!(wrong(Raw { domain: list("a b"), ..Raw::default() }).contains("`a b`"));
-        assert!(wrong(Raw { factory: Some("a b".into()), ..Raw::default() }).contains("`a b`"));
-        assert!(wrong(Raw { moderator: list("alice"), ..Raw::default() }).contains("`alice`"));
-        assert!(wrong(Raw { trusted_proxy: list("proxy"), ..Raw::default() }).contains("`proxy`"));
+        let everywhere = vec!["0.0.0.0:2855".parse().unwrap()];
+        assert!(
+            wrong(Raw { msrp: everywhere, ..Raw::default() }).contains("reach this server with public_host")
+        );
+        let same = Raw { directory: "conference".parse().ok(), ..Raw::default() };
+        assert!(wrong(same).contains("`conference` is the factory"));
         let nowhere = wrong(Raw { users: Some("/nowhere/users".into()), ..Raw::default() });
         assert!(nowhere.contains("/nowhere/users"), "{nowhere}");
-        assert!(wrong(Raw { shards: Some(0), ..Raw::default() }).contains("shards"));
-        let unknown = toml::from_str::<Raw>("shard = 1").unwrap_err().to_string();
-        assert!(unknown.contains("unknown field `shard`"), "{unknown}");
     }
 }

@@ -21,11 +21,20 @@ impl RawFloods {
         self.0.iter().for_each(|(flood, rate)| limits.set(*flood, *rate));
         limits
     }
+}
 
-    /// One that is counted for the whole server and cannot be set for a room.
-    #[must_use]
-    pub fn not_of_a_room(&self) -> Option<Flood> {
-        self.0.iter().map(|(flood, _)| *flood).find(|flood| !flood.is_of_room())
+/// The same for a room: nothing that is counted for the whole server.
+#[derive(Clone, Debug, Default)]
+pub struct RoomFloods(pub RawFloods);
+
+impl<'de> Deserialize<'de> for RoomFloods {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let floods = RawFloods::deserialize(from)?;
+        if let Some((flood, _)) = floods.0.iter().find(|(flood, _)| !flood.is_of_room()) {
+            let why = format!("`{}` counts for the whole server; write it in [flood]", flood.key());
+            return Err(D::Error::custom(why));
+        }
+        Ok(Self(floods))
     }
 }
 

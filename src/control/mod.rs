@@ -5,3 +5,4 @@ pub mod flood;
 pub mod rooms;
 pub mod shards;
 pub mod sip;
+pub mod values;

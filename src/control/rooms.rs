@@ -3,18 +3,15 @@
 //! What a table does not say is as the keys of the same name at the top of the file say for all rooms. Values are
 //! checked while they are read, so that a mistake is shown with its line.
 
-use super::flood::RawFloods;
+use super::flood::RoomFloods;
+use super::values::{Count, Kept, Least, MediaType, Octets, Seconds, Secret, Slow, Subject, Uri};
 use crate::base::address::Address;
-use crate::base::limits::{
-    MESSAGE_BYTES_MAX, PARTICIPANT_ENDPOINTS_MAX, ROOM_BANS_MAX, ROOM_PARTICIPANTS_MAX,
-    ROOM_PASSWORD_BYTES_MAX, ROOM_SUBJECT_BYTES_MAX, ROOM_TERM_MAX,
-};
-use crate::base::rights::{Creators, Role};
-use crate::room::ban::{Ban, Whom};
-use crate::room::policy::{Password, Policy, Types};
+use crate::base::limits::{PARTICIPANT_ENDPOINTS_MAX, ROOM_BANS_MAX, ROOM_PARTICIPANTS_MAX};
+use crate::base::rights::Role;
+use crate::room::ban::Ban;
+use crate::room::policy::{Policy, Types};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error};
-use std::time::Duration;
+use serde::de::Deserializer;
 
 /// One table; everything may be absent.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -51,7 +48,7 @@ pub struct RawRoom {
     types: Option<Vec<MediaType>>,
     slow_participants: Option<Slow>,
     #[serde(default)]
-    flood: RawFloods,
+    flood: RoomFloods,
 }
 
 impl RawRoom {
@@ -60,9 +57,6 @@ impl RawRoom {
     /// # Errors
     /// What cannot be, in words.
     pub fn over(self, all: &Policy) -> Result<Policy, String> {
-        if let Some(flood) = self.flood.not_of_a_room() {
-            return Err(format!("`{}` counts for the whole server; write it in [flood]", flood.key()));
-        }
         if self.bans.len() > ROOM_BANS_MAX {
             return Err(format!("more than {ROOM_BANS_MAX} bans; ban domains or networks"));
         }
@@ -109,16 +103,25 @@ impl RawRoom {
             let names: Vec<&str> = types.iter().map(|t| t.0.as_str()).collect();
             policy.types = Types::only(&names);
         }
-        policy.floods = self.flood.over(&policy.floods);
+        policy.floods = self.flood.0.over(&policy.floods);
         Ok(policy)
     }
 }
 
-/// The address of a room of this name: `NAME@DOMAIN`, or `NAME` in each of `domains`.
+/// Which rooms a table is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Which {
+    /// One.
+    One(Address),
+    /// Those of this user part, whatever domain they are called in.
+    All(String),
+}
+
+/// Which rooms a table of this name is about: `NAME@DOMAIN`, or `NAME` for all domains and addresses of the server.
 ///
 /// # Errors
 /// What is wrong with the name, in words.
-pub fn addresses(name: &str, domains: &[String]) -> Result<Vec<Address>, String> {
+pub fn which(name: &str, domains: &[String]) -> Result<Which, String> {
     let bad = || format!("`{name}` names no room; write a name like lobby or lobby@chat.example.com");
     let read = |text: String| Address::parse(&text).map_err(|_| bad());
     match name.split_once('@') {
@@ -126,157 +129,9 @@ pub fn addresses(name: &str, domains: &[String]) -> Result<Vec<Address>, String>
         Some((_, domain)) if !domains.iter().any(|d| d.eq_ignore_ascii_case(domain)) => {
             Err(format!("`{domain}` is not one of the domains of this server: {}", domains.join(", ")))
         }
-        Some(_) => Ok(vec![read(format!("sip:{name}"))?]),
+        Some(_) => Ok(Which::One(read(format!("sip:{name}"))?)),
         None if name.is_empty() => Err(bad()),
-        None => domains.iter().map(|domain| read(format!("sip:{name}@{domain}"))).collect(),
-    }
-}
-
-/// Makes a type of one value that is read from a text by `$read`, which says what is wrong with it.
-macro_rules! word {
-    ($(#[$doc:meta])* $name:ident($of:ty), $read:expr) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug)]
-        pub struct $name(pub $of);
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(from)?;
-                let read: fn(&str) -> Result<$of, String> = $read;
-                read(&text).map(Self).map_err(D::Error::custom)
-            }
-        }
-    };
-}
-
-word!(
-    /// Somebody's address.
-    Uri(Address),
-    |text| Address::parse(text).map_err(|_| format!("`{text}` is not like sip:alice@example.com"))
-);
-
-word!(
-    /// Whom a room keeps out.
-    Kept(Whom),
-    |text| {
-        Whom::parse(text).ok_or_else(|| {
-            format!("`{text}` is none of sip:bob@example.com, @example.com, 192.0.2.7 and 192.0.2.0/24")
-        })
-    }
-);
-
-word!(
-    /// What a room is about.
-    Subject(String),
-    |text| {
-        let fits = text.len() <= ROOM_SUBJECT_BYTES_MAX && !text.chars().any(char::is_control);
-        if fits { Ok(text.into()) } else { Err(format!("a subject is one line of at most {ROOM_SUBJECT_BYTES_MAX} octets")) }
-    }
-);
-
-word!(
-    /// A room's password.
-    Secret(Password),
-    |text| {
-        Password::new(text).ok_or_else(|| {
-            format!("a password has 1 to {ROOM_PASSWORD_BYTES_MAX} octets; for none, leave the key out")
-        })
-    }
-);
-
-word!(
-    /// The lowest role that may do something.
-    Least(Role),
-    |text| {
-        let role = Role::parse(text).filter(|r| *r > Role::Outsider);
-        role.ok_or_else(|| format!("`{text}` is not one of visitor, participant, moderator, owner"))
-    }
-);
-
-word!(
-    /// The role of whoever makes a room.
-    Made(Role),
-    |text| {
-        let role = Role::parse(text).filter(|r| *r >= Role::Participant);
-        role.ok_or_else(|| format!("`{text}` is not one of participant, moderator, owner"))
-    }
-);
-
-word!(
-    /// Who may make rooms.
-    Makers(Creators),
-    |text| {
-        Ok(match text {
-            "everybody" => Creators::Everybody,
-            "users" => Creators::Users,
-            "moderators" => Creators::Moderators,
-            "nobody" => Creators::Nobody,
-            _ => return Err(format!("`{text}` is not one of everybody, users, moderators, nobody")),
-        })
-    }
-);
-
-word!(
-    /// What becomes of participants whose connection is too slow.
-    Slow(bool),
-    |text| match text {
-        "skip" => Ok(false),
-        "cut" => Ok(true),
-        _ => Err(format!("`{text}` is not one of skip, cut")),
-    }
-);
-
-word!(
-    /// A media type that a room takes.
-    MediaType(String),
-    |text| {
-        let word = |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_graphic() && !b"/;,\"".contains(&b));
-        let fits = text.split_once('/').is_some_and(|(kind, sub)| word(kind) && word(sub));
-        if fits { Ok(text.into()) } else { Err(format!("`{text}` is not like text/plain or image/*")) }
-    }
-);
-
-/// So many of something, at least one and at most `MAX`.
-#[derive(Clone, Debug)]
-struct Count<const MAX: usize>(usize);
-
-impl<'de, const MAX: usize> Deserialize<'de> for Count<MAX> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let n = usize::deserialize(from)?;
-        let fits = (1..=MAX).contains(&n);
-        if fits { Ok(Self(n)) } else { Err(D::Error::custom(format!("{n} is not from 1 to {MAX}"))) }
-    }
-}
-
-/// The largest message.
-#[derive(Clone, Debug)]
-struct Octets(u64);
-
-impl<'de> Deserialize<'de> for Octets {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let n = u64::deserialize(from)?;
-        if n >= 1024 {
-            Ok(Self(n))
-        } else {
-            let why = format!("{n}: less than 1024 leaves no room for a text; usual is {MESSAGE_BYTES_MAX}");
-            Err(D::Error::custom(why))
-        }
-    }
-}
-
-/// A length of time.
-#[derive(Clone, Debug)]
-struct Seconds(Duration);
-
-impl<'de> Deserialize<'de> for Seconds {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let n = u64::deserialize(from)?;
-        let time = Duration::from_secs(n);
-        if time <= ROOM_TERM_MAX {
-            Ok(Self(time))
-        } else {
-            Err(D::Error::custom(format!("{n} s is too long")))
-        }
+        None => Ok(Which::All(read(format!("sip:{name}@localhost"))?.user().to_owned())),
     }
 }
 
@@ -321,7 +176,6 @@ mod tests {
                     bans = [{ whom = '@c.example', reason = 'spam' }]\n";
         let rooms = check(text).unwrap().rooms;
         assert_eq!(rooms.creators(), Creators::Nobody);
-        assert_eq!(rooms.named().count(), 3);
         let lobby = rooms.rules(&address("sip:lobby@b.example"));
         assert_eq!((&**lobby.subject(), lobby.policy().nicknames), ("News", true));
         assert_eq!(lobby.listed(&address("sip:ann@a.example")), Role::Owner);
@@ -331,6 +185,38 @@ mod tests {
         assert!(staff.mode(0).members_only && !staff.policy().nicknames && staff.policy().bans.len() == 1);
         let other = rooms.rules(&address("sip:staff@a.example"));
         assert!(other.policy().moderated && !other.policy().persistent);
+        // Who calls an address of the server instead of its name meets the same rules.
+        let numbered = rooms.rules(&address("sip:lobby@192.0.2.7"));
+        assert_eq!(&**numbered.subject(), "News");
+        assert!(
+            rooms.is_named(&address("sip:lobby@192.0.2.7"))
+                && !rooms.is_named(&address("sip:staff@192.0.2.7"))
+        );
+    }
+
+    #[test]
+    fn a_table_of_one_domain_goes_before_that_of_all() {
+        let text = "domain = ['a.example', 'b.example']\n[rooms.lobby]\nsubject = 'All'\n\
+                    [rooms.'lobby@b.example']\nsubject = 'One'\n";
+        let rooms = check(text).unwrap().rooms;
+        let subject = |room| rooms.rules(&address(room)).subject().to_string();
+        assert_eq!(
+            (subject("sip:lobby@a.example"), subject("sip:lobby@b.example")),
+            ("All".into(), "One".into())
+        );
+    }
+
+    #[test]
+    fn the_factory_and_the_list_of_rooms_have_no_rules_of_rooms() {
+        for (text, expected) in [
+            ("[rooms.conference]", "`conference` is no room but the factory"),
+            ("[rooms.'rooms@localhost']", "`rooms` is no room but the directory"),
+            ("factory = 'new'\n[rooms.new]", "`new` is no room"),
+        ] {
+            let why = check(text).unwrap_err();
+            assert!(why.contains(expected), "{why}");
+        }
+        assert!(check("factory = ''\ndirectory = ''\n[rooms.conference]\n[rooms.rooms]").is_ok());
     }
 
     #[test]
@@ -345,6 +231,7 @@ mod tests {
             ("bans = [{ whom = 'x' }]", "`x` is none of sip:bob@example.com, @example.com"),
             ("subjct = 'x'", "unknown field `subjct`"),
             ("max_message_bytes = 5", "less than 1024"),
+            ("flood.joins = '1/s'", "`joins` counts for the whole server; write it in [flood]"),
         ];
         for (line, expected) in table {
             let why = check(&format!("shards = 1\n[rooms.lobby]\n{line}")).unwrap_err();
@@ -353,8 +240,7 @@ mod tests {
         let table = [
             ("[rooms.'x@other.example']", "is not one of the domains of this server: localhost"),
             ("[rooms.'']", "names no room"),
-            ("[rooms.lobby.flood]\njoins = '1/s'", "whole server"),
-            ("create_rooms = 'users'", "users"),
+            ("create_rooms = 'users'", "set users or trusted_proxy too"),
         ];
         for (text, expected) in table {
             let why = check(text).unwrap_err();

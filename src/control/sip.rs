@@ -46,7 +46,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -123,7 +122,7 @@ impl Sip {
     /// Binds all sockets. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// What the system says about the first address that cannot be bound.
+    /// What the system says about the first address that cannot be bound, after the address.
     pub async fn bind(config: SipConfig) -> io::Result<Self> {
         let endpoint = EndpointBuilder::new().with_user_agent("openmsrp").build();
         let incoming = endpoint.incoming_transactions().map_err(io::Error::other)?;
@@ -166,7 +165,7 @@ impl Sip {
             tasks.spawn(tcp::serve(shared.clone(), acceptor));
         }
         let focus = Focus::new(focus_config(&config, &shared, shards.count()), Entropy::from_system());
-        let mut desk = Desk { focus, shared: shared.clone(), answering: AHashMap::new() };
+        let mut desk = Desk { focus, shared: shared.clone(), answering: AHashMap::new(), last: 0 };
         let mut stop = pin!(stop);
         let mut limit = None;
         loop {
@@ -246,13 +245,15 @@ struct Desk {
     focus: Focus,
     shared: Arc<Shared>,
     answering: AHashMap<TxId, Answering>,
+    /// The name of the transaction that came last.
+    last: u64,
 }
 
 impl Desk {
     /// A new server transaction.
     fn accept(&mut self, transaction: rsipstack::transaction::Transaction) {
-        static LAST: AtomicU64 = AtomicU64::new(0);
-        let tx = TxId(LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        self.last += 1;
+        let tx = TxId(self.last);
         let Some((request, flow)) = transact::unmark(&transaction.original) else { return };
         self.answering.insert(tx, Answering::of(&transaction));
         // Some kilobytes, moved once and not with every step of spawning.

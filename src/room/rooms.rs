@@ -15,6 +15,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default)]
 pub struct Rooms {
     named: BTreeMap<Address, Arc<Rules>>,
+    /// By user part, for every domain in which there is nothing of the same name above.
+    everywhere: BTreeMap<Box<str>, Arc<Rules>>,
     ad_hoc: Arc<Rules>,
     creators: Creators,
 }
@@ -30,7 +32,7 @@ impl Rooms {
     /// No named rooms; `creators` make rooms of the policy `ad_hoc`.
     #[must_use]
     pub fn new(ad_hoc: Policy, creators: Creators) -> Self {
-        Self { named: BTreeMap::new(), ad_hoc: Rules::from(ad_hoc).into(), creators }
+        Self { ad_hoc: Rules::from(ad_hoc).into(), creators, ..Self::default() }
     }
 
     /// The same, and a room.
@@ -40,10 +42,21 @@ impl Rooms {
         self
     }
 
+    /// The same, and the rooms of this user part in all domains.
+    #[must_use]
+    pub fn with_everywhere(mut self, user: &str, policy: Policy) -> Self {
+        self.everywhere.insert(user.into(), Rules::from(policy).into());
+        self
+    }
+
     /// The rules of a room in which nothing was changed, whether it exists or not.
     #[must_use]
     pub fn rules(&self, room: &Address) -> &Arc<Rules> {
-        self.named.get(room).unwrap_or(&self.ad_hoc)
+        self.configured(room).unwrap_or(&self.ad_hoc)
+    }
+
+    fn configured(&self, room: &Address) -> Option<&Arc<Rules>> {
+        self.named.get(room).or_else(|| self.everywhere.get(room.user()))
     }
 
     /// The rules of rooms that are not configured.
@@ -58,15 +71,10 @@ impl Rooms {
         self.creators
     }
 
-    /// Rooms that are configured, in the order of their addresses.
-    pub fn named(&self) -> impl Iterator<Item = (&Address, &Arc<Rules>)> {
-        self.named.iter()
-    }
-
     /// Whether a room is configured, so that nobody need make it.
     #[must_use]
     pub fn is_named(&self, room: &Address) -> bool {
-        self.named.contains_key(room)
+        self.configured(room).is_some()
     }
 
     /// Whether somebody may make a room that is not configured.

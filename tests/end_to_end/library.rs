@@ -54,7 +54,7 @@ async fn three_people_use_all_that_a_room_can_do() {
     let raw = Raw {
         users: Some(users.clone()),
         delivery_counts: Some(true),
-        moderator: vec!["sip:alice@localhost".into()],
+        moderator: vec!["sip:alice@localhost".parse().unwrap()],
         ..Raw::default()
     };
     everywhere(raw, async |server, transport| {
@@ -136,4 +136,32 @@ async fn three_people_use_all_that_a_room_can_do() {
     })
     .await;
     std::fs::remove_file(users).unwrap();
+}
+
+#[tokio::test]
+async fn a_room_that_a_factory_made_is_a_room_like_others_at_the_address_it_tells() {
+    // FOCUS-07
+    everywhere(Raw::default(), async |server, transport| {
+        let client = Client::new(server.sip, transport).await.unwrap();
+        let factory =
+            Join { room: "sip:conference@localhost", from: "sip:alice@localhost", display_name: "Alice" };
+        let (alice, mut to_alice) = timeout(WAIT, client.make_room(&factory)).await.unwrap().unwrap();
+        assert!(
+            alice.room().ends_with("@localhost") && !alice.room().contains("conference"),
+            "{}",
+            alice.room()
+        );
+        let room = alice.room().to_owned();
+        let guest = Join { room: &room, from: "sip:bob@localhost", display_name: "Bob" };
+        let (bob, _to_bob) = timeout(WAIT, client.join(&guest)).await.unwrap().unwrap();
+        timeout(WAIT, bob.say("hello")).await.unwrap().unwrap();
+        let heard = until(&mut to_alice, |event| match event {
+            Event::Message(message) if message.name == "Bob" => {
+                Some((message.text()?.to_string(), message.to_me))
+            }
+            _ => None,
+        });
+        assert_eq!(heard.await, ("hello".to_owned(), false));
+    })
+    .await;
 }

@@ -12,6 +12,7 @@ mod storm;
 use openmsrp::client::call::{Call, Caller, Invite, Transport};
 use openmsrp::client::chat::{Client, Event, Events, Join, Room};
 use openmsrp::control::config::Raw;
+use openmsrp::control::values::{At, Shards};
 use openmsrp::server::{self, Listening};
 use openmsrp::shard::run::probe_uring;
 use std::collections::HashMap;
@@ -41,10 +42,10 @@ impl Server {
     /// A server with further settings.
     async fn start_with(shards: u16, driver: &str, settings: Raw) -> Self {
         let raw = Raw {
-            sip: vec!["127.0.0.1:0".into()],
-            msrp: vec!["127.0.0.1:0".into()],
-            shards: Some(shards),
-            driver: Some(driver.into()),
+            sip: vec![At(SocketAddr::from(([127, 0, 0, 1], 0)))],
+            msrp: vec![At(SocketAddr::from(([127, 0, 0, 1], 0)))],
+            shards: Some(Shards(shards)),
+            driver: Some(driver.parse().unwrap()),
             ..settings
         };
         let config = raw.check(1).unwrap();

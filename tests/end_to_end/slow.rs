@@ -63,7 +63,7 @@ async fn who_does_not_read_is_told_once_how_many_messages_were_left_out() {
 #[tokio::test]
 async fn who_does_not_read_is_cut_where_nobody_is_to_miss_anything() {
     // CHAT-CONG-01 FOCUS-05
-    let raw = Raw { slow_participants: Some("cut".into()), ..Raw::default() };
+    let raw = Raw { slow_participants: Some("cut".parse().unwrap()), ..Raw::default() };
     everywhere(raw, async |server, transport| {
         let (mut phone, _stream) = talk(server, transport).await;
         let bye = phone.until(|m| m.starts_with("BYE ")).await;

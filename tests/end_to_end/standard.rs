@@ -102,8 +102,8 @@ async fn who_discloses_is_known_by_the_real_address_from_then_on() {
     // CHAT-JOIN-07 CHAT-JOIN-11 CHAT-PRIV-06
     let raw = Raw {
         moderators_see_identity: Some(true),
-        moderator: vec!["sip:mod@localhost".into()],
-        trusted_proxy: vec!["127.0.0.1".into()],
+        moderator: vec!["sip:mod@localhost".parse().unwrap()],
+        trusted_proxy: vec!["127.0.0.1".parse().unwrap()],
         ..Raw::default()
     };
     everywhere(raw, async |server, transport| {
@@ -225,7 +225,7 @@ async fn the_roster_tells_of_people_with_their_devices() {
 #[tokio::test]
 async fn a_participant_has_another_called_and_a_moderator_takes_him_out() {
     // REFER-01 REFER-02 FOCUS-08
-    let raw = Raw { moderator: vec!["sip:alice@localhost".into()], ..Raw::default() };
+    let raw = Raw { moderator: vec!["sip:alice@localhost".parse().unwrap()], ..Raw::default() };
     everywhere(raw, async |server, transport| {
         let (mut alice_phone, mut alice) = enter(server, transport, "alice").await;
         let (waiting, at) = Phone::at_home(transport, "dave").await;

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 use openmsrp::control::config::Raw;
+use openmsrp::control::values::{At, Shards};
 use openmsrp::server::{self, Listening};
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -25,8 +26,8 @@ impl Server {
     }
 
     pub(crate) fn start_with(raw: Raw) -> Self {
-        let listen = || vec!["127.0.0.1:0".to_owned()];
-        let raw = Raw { sip: listen(), msrp: listen(), shards: Some(2), ..raw };
+        let listen = || vec![At(SocketAddr::from(([127, 0, 0, 1], 0)))];
+        let raw = Raw { sip: listen(), msrp: listen(), shards: Some(Shards(2)), ..raw };
         let config = raw.check(1).unwrap();
         let (tell, ready) = channel::<Listening>();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -22,7 +22,8 @@ pub(super) async fn bind_pair(address: SocketAddr) -> io::Result<(Arc<UdpSocket>
     let mut tries = 0;
     loop {
         tries += 1;
-        let tcp = TcpListener::bind(address).await?;
+        let named = |over: &str, e: io::Error| io::Error::new(e.kind(), format!("{address} ({over}): {e}"));
+        let tcp = TcpListener::bind(address).await.map_err(|e| named("TCP", e))?;
         match UdpSocket::bind(tcp.local_addr()?).await {
             Ok(udp) => {
                 // A smaller buffer than asked for still works.
@@ -30,7 +31,7 @@ pub(super) async fn bind_pair(address: SocketAddr) -> io::Result<(Arc<UdpSocket>
                 return Ok((Arc::new(udp), tcp));
             }
             Err(_) if address.port() == 0 && tries < PORT_TRIES => {}
-            Err(error) => return Err(error),
+            Err(e) => return Err(named("UDP", e)),
         }
     }
 }
