@@ -166,7 +166,7 @@ async fn search(s: &Scenario, crew: &mut Crew, runs: &mut Vec<Run>, halt: &Halt)
     let objective_us = s.objective_ms * 1e3;
     let mut bracket = Bracket::new(s.search_from, s.search_precision, RATE_MAX);
     let mut attempts = Vec::new();
-    let mut ended = loop {
+    let ended = loop {
         let rate = match bracket.next() {
             Next::Try(rate) => rate,
             Next::Over(why) => break why.to_owned(),
@@ -201,16 +201,16 @@ async fn search(s: &Scenario, crew: &mut Crew, runs: &mut Vec<Run>, halt: &Halt)
         });
         bracket.note(rate, met);
     };
-    let lowest_missed = attempts.iter().filter(|a| !a.met).min_by(|a, b| a.rate.total_cmp(&b.rate));
-    if lowest_missed.is_some_and(|a| a.harness_is_bottleneck) {
-        ended.push_str("; the harness itself was at its limit there, so the server may do better");
-    }
-    Ok(Search {
+    let mut search = Search {
         objective_us,
         objective_quantile: s.objective_quantile,
         best_rate: bracket.best.unwrap_or(0.0),
         too_high: bracket.too_high,
         ended,
         attempts,
-    })
+    };
+    if search.lowest_missed().is_some_and(|a| a.harness_is_bottleneck) {
+        search.ended.push_str("; the harness itself was at its limit there, so the server may do better");
+    }
+    Ok(search)
 }

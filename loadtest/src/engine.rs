@@ -15,7 +15,7 @@ use crate::oracle::Shape;
 use crate::pace::{Interval, Schedule};
 use crate::score::{Names, Role, Score, Terms};
 use crate::stamp::Kind;
-use crate::sys::{Bell, ENDED, Epoll, READABLE, WRITABLE};
+use crate::sys::{self, Bell, ENDED, Epoll, READABLE, WRITABLE};
 use crate::voice::VoiceKind;
 use openmsrp::base::clock;
 use openmsrp::wire::msrp::head::FailureReport;
@@ -145,6 +145,8 @@ pub(crate) struct Engine {
     /// Connections with something new to send.
     dirty: Vec<u32>,
     live_next: u64,
+    /// Nanoseconds that the last turn waited, if it was to wait.
+    waited: u64,
     /// When the run ends, as planned or sooner.
     end: u64,
 }
@@ -179,6 +181,7 @@ impl Engine {
             score,
             dirty: Vec::new(),
             live_next: 0,
+            waited: 0,
             end: u64::MAX,
         })
     }
@@ -276,7 +279,9 @@ impl Engine {
 
     /// One wait and what it brings; returns the number of events.
     fn turn(&mut self, timeout: Duration) -> usize {
+        let began = if timeout.is_zero() { 0 } else { now() };
         let events = self.epoll.wait(timeout);
+        self.waited = if timeout.is_zero() { 0 } else { now() - began };
         for i in 0..events {
             let (mask, key) = self.epoll.event(i);
             if key == BELL {
@@ -430,6 +435,7 @@ impl Engine {
         for (_, schedule, k) in due {
             tally.not_sent += (k..).take_while(|k| schedule.due(*k) < self.end).count() as u64;
         }
+        tally.end();
     }
 
     /// At saturation: sends what publishers have leave to send. Whether there was any.
@@ -452,9 +458,11 @@ impl Engine {
         let after = now();
         if plan.interval.holds(began) && began < self.end {
             tally.reads += self.score.reads - reads;
-            if events == 0 {
-                tally.idle_ns += after - if sent { asked } else { began };
-            }
+            // Who sleeps does nothing until something comes.
+            tally.idle_ns += if events == 0 { after - if sent { asked } else { began } } else { self.waited };
+            tally.cpu_from.get_or_insert_with(sys::thread_cpu_time);
+        } else {
+            tally.end();
         }
         after
     }
@@ -538,6 +546,8 @@ impl Engine {
             unanswered,
             reads: tally.reads,
             idle_ns: tally.idle_ns,
+            least_idle_ns: Some(tally.idle_ns),
+            least_cpu_ns: tally.cpu.map(|cpu| cpu.as_nanos() as u64),
             threads: 1,
             first_fault: score.first_fault,
             visits: score.visits,
@@ -565,6 +575,18 @@ struct Tally {
     reads: u64,
     idle_ns: u64,
     not_sent: u64,
+    /// What the thread's CPU clock showed when the measured interval began, and what it used in it.
+    cpu_from: Option<Duration>,
+    cpu: Option<Duration>,
+}
+
+impl Tally {
+    /// The measured interval is over.
+    fn end(&mut self) {
+        if let Some(from) = self.cpu_from {
+            self.cpu.get_or_insert_with(|| sys::thread_cpu_time().saturating_sub(from));
+        }
+    }
 }
 
 /// The flows in an order without pattern, always the same one: rooms must not take turns in the order

@@ -44,7 +44,7 @@ mod voice;
 
 use args::{Job, Task};
 use report::compare::{self, Change};
-use report::{Report, can_save, html, save};
+use report::{Report, can_save, distinct, html, save};
 use scenario::presets;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -73,6 +73,7 @@ async fn work(task: Task) -> Result<u8, String> {
         Task::Test(job) => test(&job).await,
         Task::Worker(coordinator) => coordinate::worker(&coordinator).await.map(|()| 0),
         Task::Compare(a, b, page) => {
+            distinct(&[&a[..], &b[..]].concat())?;
             let (a, b) = (Report::pool(&a)?, Report::pool(&b)?);
             let comparison = compare::compare(&a, &b)?;
             say(&compare::text(&comparison, &a, &b))?;
@@ -92,7 +93,12 @@ async fn work(task: Task) -> Result<u8, String> {
 /// A test, and its report in every form that is asked for. One that cannot be written does not keep the others from it.
 async fn test(job: &Job) -> Result<u8, String> {
     let out = &job.outputs;
-    [&out.json, &out.csv, &out.html].into_iter().flatten().try_for_each(|path| can_save(path))?;
+    let paths: Vec<_> = [&out.json, &out.csv, &out.html].into_iter().flatten().collect();
+    if let Some(twice) = paths.iter().enumerate().find_map(|(i, path)| paths[..i].iter().find(|p| *p == path))
+    {
+        return Err(format!("{}: --json, --csv and --html must be different files", twice.display()));
+    }
+    paths.iter().try_for_each(|path| can_save(path))?;
     let report = course::run(job).await?;
     let written = [
         say(&report::text::text(&report)).map(drop),

@@ -24,6 +24,10 @@ pub(crate) struct Measured {
     pub(crate) reads: u64,
     /// Time of the measured interval without anything to do, of all threads.
     pub(crate) idle_ns: u64,
+    /// The same of the thread that had least of it.
+    pub(crate) least_idle_ns: Option<u64>,
+    /// CPU time of the thread that got least.
+    pub(crate) least_cpu_ns: Option<u64>,
     /// Threads that measured.
     pub(crate) threads: u64,
     pub(crate) first_fault: Option<String>,
@@ -42,6 +46,8 @@ impl Measured {
             unanswered: 0,
             reads: 0,
             idle_ns: 0,
+            least_idle_ns: None,
+            least_cpu_ns: None,
             threads: 0,
             first_fault: None,
             visits: Visits::default(),
@@ -74,6 +80,9 @@ impl Measured {
         self.unanswered += other.unanswered;
         self.reads += other.reads;
         self.idle_ns += other.idle_ns;
+        let least = |a: Option<u64>, b: Option<u64>| a.into_iter().chain(b).min();
+        self.least_idle_ns = least(self.least_idle_ns, other.least_idle_ns);
+        self.least_cpu_ns = least(self.least_cpu_ns, other.least_cpu_ns);
         self.threads += other.threads;
         self.first_fault = self.first_fault.take().or_else(|| other.first_fault.clone());
         self.visits.add(&other.visits);
@@ -115,6 +124,8 @@ pub(crate) struct Joining {
     /// From INVITE to the answer to the binding request.
     pub(crate) bound: Hist,
     pub(crate) stages: Stages,
+    /// The share of its time in which the thread that speaks SIP worked; of the busiest harness.
+    pub(crate) sip_busy: f64,
     /// Microseconds of CPU that the server took meanwhile.
     pub(crate) server_cpu_us: Option<f64>,
     /// The server's resident memory before.
@@ -131,6 +142,7 @@ impl Default for Joining {
             invite: Hist::new(Grain::Fine),
             bound: Hist::new(Grain::Fine),
             stages: Stages::default(),
+            sip_busy: 0.0,
             server_cpu_us: None,
             rss_before: None,
             rss_joined: None,
@@ -153,6 +165,7 @@ impl Joining {
         self.invite.add(&other.invite);
         self.bound.add(&other.bound);
         self.stages.add(&other.stages);
+        self.sip_busy = self.sip_busy.max(other.sip_busy);
     }
 }
 

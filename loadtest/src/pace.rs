@@ -71,14 +71,19 @@ impl Interval {
         (self.from..self.to).contains(&time)
     }
 
+    /// How long it is.
+    pub(crate) fn length(&self) -> u64 {
+        self.to.saturating_sub(self.from)
+    }
+
     /// How long a slice of it is.
     pub(crate) fn slice_ns(&self) -> u64 {
-        (self.to.saturating_sub(self.from)).div_ceil(SLICES_MAX).max(SLICE_NS_MIN)
+        self.length().div_ceil(SLICES_MAX).max(SLICE_NS_MIN)
     }
 
     /// How many slices it has.
     pub(crate) fn slices(&self) -> usize {
-        self.to.saturating_sub(self.from).div_ceil(self.slice_ns()) as usize
+        self.length().div_ceil(self.slice_ns()) as usize
     }
 
     /// The slice that holds `time`.
@@ -107,10 +112,10 @@ impl Slice {
 /// Latency and lag of the messages due within an interval, and the copies that came in it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Meter {
-    /// As planned.
+    /// As planned, by the clock of whoever measured.
     interval: Interval,
-    /// Where it ended: as planned, or before.
-    until: u64,
+    /// How long it lasted in nanoseconds: as planned, or less. No clock of another process is needed to add that.
+    lasted: u64,
     /// From due to received, by class.
     pub(crate) latency: Vec<Hist>,
     /// The same of texts, by group of receivers.
@@ -130,7 +135,7 @@ impl Meter {
     pub(crate) fn new(interval: Interval, rooms: impl Iterator<Item = u32>) -> Self {
         Self {
             interval,
-            until: interval.to,
+            lasted: interval.length(),
             latency: vec![Hist::new(Grain::Fine); CLASSES.len()],
             groups: vec![Hist::new(Grain::Fine); GROUPS.len()],
             lag: Hist::new(Grain::Fine),
@@ -175,18 +180,17 @@ impl Meter {
 
     /// Ends it before its time; what comes later is judged, but not measured.
     pub(crate) fn cut(&mut self, at: u64) {
-        let at = at.clamp(self.interval.from, self.until);
-        self.until = at;
-        self.slices.truncate((at - self.interval.from).div_ceil(self.interval.slice_ns()) as usize);
+        self.lasted = self.lasted.min(at.saturating_sub(self.interval.from));
+        self.slices.truncate(self.lasted.div_ceil(self.interval.slice_ns()) as usize);
     }
 
     /// How long it was measured.
     pub(crate) fn seconds(&self) -> f64 {
-        self.until.saturating_sub(self.interval.from) as f64 / 1e9
+        self.lasted as f64 / 1e9
     }
 
     fn slice_of(&self, time: u64) -> Option<usize> {
-        self.interval.slice_of(time).filter(|_| time < self.until)
+        self.interval.slice_of(time).filter(|_| time - self.interval.from < self.lasted)
     }
 
     /// What is measured.
@@ -202,7 +206,7 @@ impl Meter {
 
     /// Adds what another thread or another harness measured over the same interval of its own clock.
     pub(crate) fn add(&mut self, other: &Self) {
-        self.until = self.until.max(other.until);
+        self.lasted = self.lasted.max(other.lasted);
         if self.slices.len() < other.slices.len() {
             self.slices.resize(other.slices.len(), Slice::empty());
         }
@@ -287,6 +291,14 @@ mod tests {
         other.cut(800 * MS);
         meter.add(&other);
         assert_eq!((meter.slices.len(), meter.seconds()), (4, 0.8));
+        // Whatever its clock shows.
+        let far = 3_600_000 * MS;
+        let mut third = Meter::new(Interval { from: far, to: far + 10_000 * MS }, 0..1);
+        third.cut(far + 700 * MS);
+        meter.add(&third);
+        assert_eq!((meter.slices.len(), meter.seconds()), (4, 0.8));
+        third.add(&meter);
+        assert_eq!((third.slices.len(), third.seconds()), (4, 0.8));
         // In the warm-up: nothing is left.
         other.cut(0);
         assert_eq!((other.slices.len(), other.seconds()), (0, 0.0));

@@ -57,10 +57,12 @@ impl Session {
         let server = resolve(&s.server).await?;
         let run: u64 = rand::random();
         let (engines, lives) = start_engines(s, &names, run)?;
-        let began = clock::now();
+        let (began, worked) = (clock::now(), sys::thread_cpu_time());
         let door = Arc::new(Door::open(s, names, server, run, &engines).await?);
         let all = join::join(&door, s.join_parallel, halt).await?;
         let seconds = clock::now().since(began).as_secs_f64();
+        // SIP is spoken on this thread.
+        let sip_busy = (sys::thread_cpu_time() - worked).as_secs_f64() / seconds.max(1e-9);
         let after = s.server_pid.and_then(|pid| cpu::look_at(pid).ok());
         for engine in &engines {
             let (done, quiet) = oneshot::channel();
@@ -73,6 +75,7 @@ impl Session {
             invite: all.invite,
             bound: all.bound,
             stages: all.stages,
+            sip_busy,
             ..Joining::default()
         };
         joining.watched(before, after);
@@ -240,8 +243,8 @@ async fn gather(waiting: Vec<oneshot::Receiver<Measured>>) -> Result<Vec<Measure
     Ok(outcomes)
 }
 
-/// CPU time and memory of the server, as long as it lives, and CPU time of the harness over the interval, slice by slice,
-/// until it is over or stopped.
+/// CPU time and memory of the server, as long as it lives, and CPU time of the harness and of this thread, which speaks SIP,
+/// over the interval, slice by slice, until it is over or stopped.
 pub(crate) async fn sample(pid: Option<u32>, interval: Interval, halt: &Halt) -> Result<Sampled, String> {
     let sleep = async |until: u64| {
         tokio::select! {
@@ -252,7 +255,8 @@ pub(crate) async fn sample(pid: Option<u32>, interval: Interval, halt: &Halt) ->
     // A server that dies takes nothing with it of what was measured.
     let look = || {
         let harness = cpu::clock_of(std::process::id())?;
-        Ok::<_, String>((clock::now(), pid.and_then(|pid| cpu::look_at(pid).ok()), harness))
+        let own = sys::thread_cpu_time();
+        Ok::<_, String>((clock::now(), pid.and_then(|pid| cpu::look_at(pid).ok()), harness, own))
     };
     sleep(interval.from).await;
     let before = look()?;
@@ -269,11 +273,13 @@ pub(crate) async fn sample(pid: Option<u32>, interval: Interval, halt: &Halt) ->
         slices.push(Sample { cores, rss: now.1.map(|(_, rss)| rss) });
         last = now;
     }
+    let seconds = last.0.since(before.0).as_secs_f64();
     Ok(Sampled {
         server: last.1.zip(before.1).map(|((a, _), (b, _))| a.since(b)),
         server_ended: pid.is_some() && last.1.is_none(),
         harness: last.2.since(before.2),
-        seconds: last.0.since(before.0).as_secs_f64(),
+        sip_busy: (last.3 - before.3).as_secs_f64() / seconds.max(1e-9),
+        seconds,
         slices,
     })
 }

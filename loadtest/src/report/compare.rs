@@ -173,12 +173,13 @@ pub(crate) fn compare(a: &Report, b: &Report) -> Result<Comparison, String> {
     };
     let fault = ended_early(a, b).or(fault);
     let any = |c: Change| lines.iter().any(|l| l.change == c);
+    // What moved and may be nobody's doing keeps B from being "in nothing worse".
     let verdict = if fault.is_some() || any(Change::Worse) {
         Change::Worse
-    } else if any(Change::Better) {
-        Change::Better
     } else if any(Change::Doubtful) {
         Change::Doubtful
+    } else if any(Change::Better) {
+        Change::Better
     } else if any(Change::Same) {
         Change::Same
     } else {
@@ -205,14 +206,23 @@ fn line((name, unit, more, of): &Metric<Run>, a: &Report, b: &Report) -> Option<
 }
 
 fn joins(a: &Report, b: &Report) -> impl Iterator<Item = Line> {
-    JOINS.iter().filter_map(|(name, unit, more, of)| {
+    let limited = [a, b].into_iter().any(joins_limited);
+    JOINS.iter().filter_map(move |(name, unit, more, of)| {
         let side = |r: &Report| {
             std::iter::once(&r.joined).chain(&r.others_joined).map(of).collect::<Option<Vec<_>>>()
         };
+        let time = !name.starts_with("joins: server");
         let (a, b) = (side(a)?, side(b)?);
         let (change, chance) = judge(&a, &b, *more);
+        let moved = matches!(change, Change::Better | Change::Worse);
+        let change = if moved && time && limited { Change::Doubtful } else { change };
         Some(Line { name, unit: *unit, a, b, change, chance: Some(chance) })
     })
+}
+
+/// Whether coming in was as quick as the harness could be, in any of the tests.
+fn joins_limited(r: &Report) -> bool {
+    std::iter::once(&r.joined).chain(&r.others_joined).any(|j| j.harness_is_bottleneck)
 }
 
 /// Whether times and rates of a run are the server's alone.
@@ -229,15 +239,22 @@ fn left_out(r: &Report) -> usize {
 /// The highest rates of two searches: apart if their brackets are.
 fn highest(a: &Search, b: &Search) -> Line {
     let above = |s: &Search| s.too_high.unwrap_or(f64::INFINITY);
+    // Where the harness was at its limit nobody knows what the server can do: that of the lower one decides.
+    let sure = |lower: &Search, change: Change| if limited(lower) { Change::Doubtful } else { change };
     let change = if b.best_rate >= above(a) {
-        Change::Better
+        sure(a, Change::Better)
     } else if a.best_rate >= above(b) {
-        Change::Worse
+        sure(b, Change::Worse)
     } else {
         Change::Same
     };
     let name = "highest rate per room";
     Line { name, unit: Unit::Plain, a: vec![a.best_rate], b: vec![b.best_rate], change, chance: None }
+}
+
+/// Whether the lowest rate that a search found too high was too high for the harness itself.
+fn limited(s: &Search) -> bool {
+    s.lowest_missed().is_some_and(|attempt| attempt.harness_is_bottleneck)
 }
 
 /// The share of all copies with which something was wrong, and whatever else was.
@@ -256,10 +273,11 @@ fn delivered(r: &Report) -> bool {
 fn fault(a: &Report, b: &Report) -> Option<String> {
     let first =
         || b.runs.iter().find_map(|r| r.first_fault.clone()).unwrap_or_else(|| "copies are missing".into());
-    if delivered(a) && !delivered(b) {
+    let (before, now) = (wrong_share(a), wrong_share(b));
+    // A may have failed for another reason than what it delivered.
+    if delivered(a) && !delivered(b) || before == 0.0 && now > 0.0 {
         return Some(format!("A delivered everything, B did not: {}", first()));
     }
-    let (before, now) = (wrong_share(a), wrong_share(b));
     (before > 0.0 && now > FAULTS_GROWTH * before).then(|| {
         format!(
             "of a million copies, {:.1} went wrong in A and {:.1} in B: {}",
@@ -311,9 +329,24 @@ fn cautions(a: &Report, b: &Report) -> Vec<String> {
                 list.push(format!("{name}: {what} {}", without(which)));
             }
         }
+        if joins_limited(r) && r.search.is_none() {
+            list.push(format!("{name}: the harness itself was at its limit while they came in"));
+        }
+        if r.search.as_ref().is_some_and(limited) {
+            list.push(format!(
+                "{name}: the harness itself was at its limit at the lowest rate that was too high"
+            ));
+        }
         // What B alone did not deliver is told as a fault.
         if r.search.is_none() && !(delivered(r) || a.ok && name == "B") {
             list.push(format!("{name}: not everything was delivered"));
+        }
+    }
+    if a.search.is_none() {
+        let has = |r: &Report, of: fn(&Run) -> Option<f64>| !r.each(of).is_empty();
+        for (metric, .., of) in METRICS.iter().filter(|(.., of)| has(a, *of) != has(b, *of)) {
+            let (there, not) = if has(a, *of) { ("A", "B") } else { ("B", "A") };
+            list.push(format!("{metric}: measured in {there} only, and nothing can be said of {not}"));
         }
     }
     if a.others_joined.is_empty() && b.others_joined.is_empty() && a.search.is_none() {
@@ -441,6 +474,7 @@ pub(crate) fn verdict_words(change: Change) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Attempt;
     use crate::report::tests::report;
 
     #[test]
@@ -497,6 +531,9 @@ mod tests {
     fn times_of_a_hindered_harness_are_not_laid_to_the_server() {
         let (a, mut b) = (quiet(5, 1_000), quiet(5, 2_000));
         b.runs[..2].iter_mut().for_each(|r| r.harness_disturbed = true);
+        assert_eq!(compare(&a, &b).unwrap().verdict, Change::Doubtful);
+        // Neither is B better for what else got better meanwhile.
+        b.runs.iter_mut().for_each(|r| r.server_cpu_us_per_delivery = Some(1.0));
         assert_eq!(compare(&a, &b).unwrap().verdict, Change::Doubtful);
         // What the kernel counts of the server alone holds.
         b.runs.iter_mut().for_each(|r| r.server_cpu_us_per_delivery = Some(9.0));
@@ -578,6 +615,59 @@ mod tests {
         assert_eq!(verdict(&a, &searched(90.0, Some(95.0))), Change::Worse);
         assert_eq!(verdict(&a, &searched(110.0, None)), Change::Better);
         assert!(compare(&a, &quiet(5, 1_000)).is_err());
+        // Unless it was the harness that could do no more.
+        let mut limited = searched(90.0, Some(95.0));
+        limited.search.as_mut().unwrap().attempts.push(Attempt {
+            rate: 95.0,
+            deliveries_per_s: 1.0,
+            quantile_us: None,
+            lost: 0,
+            met: false,
+            harness_is_bottleneck: true,
+        });
+        assert_eq!(verdict(&a, &limited), Change::Doubtful);
+        assert_eq!(verdict(&limited, &a), Change::Doubtful);
+        assert_eq!(verdict(&limited, &searched(80.0, Some(85.0))), Change::Worse);
+        let cautions = compare(&a, &limited).unwrap().cautions;
+        assert!(cautions.iter().any(|c| c.starts_with("B: the harness itself")), "{cautions:?}");
+    }
+
+    #[test]
+    fn losses_of_b_count_whatever_else_was_wrong_with_a() {
+        let mut a = report(1, 1_000, 0, None);
+        (a.ok, a.runs[0].ok, a.runs[0].server_ended) = (false, false, true);
+        let c = compare(&a, &report(1, 1_000, 50, None)).unwrap();
+        assert_eq!(c.verdict, Change::Worse);
+        assert!(c.fault.is_some());
+    }
+
+    #[test]
+    fn what_only_one_side_has_measured_is_named() {
+        let (a, mut b) = (quiet(5, 1_000), quiet(5, 1_000));
+        b.runs.iter_mut().for_each(|r| r.server_cpu_us_per_delivery = None);
+        let cautions = compare(&a, &b).unwrap().cautions;
+        assert!(
+            cautions.iter().any(|c| c.starts_with("server CPU us per delivery: measured in A only")),
+            "{cautions:?}"
+        );
+    }
+
+    #[test]
+    fn how_quickly_people_came_in_is_not_laid_to_the_server_where_the_harness_was_at_its_limit() {
+        let taking = |us: f64, limited: bool| {
+            let mut r = quiet(5, 1_000);
+            (r.joined.per_s, r.joined.server_cpu_us_per_join) = (1e6 / us, Some(us));
+            r.joined.harness_is_bottleneck = limited;
+            r.others_joined = vec![r.joined.clone(); 3];
+            r
+        };
+        let change = |a: &Report, b: &Report, name: &str| {
+            compare(a, b).unwrap().lines.iter().find(|l| l.name == name).unwrap().change
+        };
+        let (a, b) = (taking(100.0, false), taking(200.0, true));
+        assert_eq!(change(&a, &b, "joins: came in per second"), Change::Doubtful);
+        assert_eq!(change(&a, &b, "joins: server CPU us each"), Change::Worse);
+        assert_eq!(change(&a, &taking(200.0, false), "joins: came in per second"), Change::Worse);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How people came in: before the load, and while it ran.
 
-use super::{Moment, Quantiles, Sampled};
+use super::{BUSY_SHARE_MAX, Moment, Quantiles, Sampled};
 use crate::measured::{Joining, Measured};
 use crate::visitor::Stages;
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,12 @@ pub(crate) struct Joined {
     pub(crate) bound_us: Quantiles,
     #[serde(default)]
     pub(crate) stages: StagesReport,
+    /// The share of its time in which the thread that speaks SIP worked; of the busiest harness.
+    #[serde(default)]
+    pub(crate) harness_sip_busy: f64,
+    /// Whether that was as much as it can.
+    #[serde(default)]
+    pub(crate) harness_is_bottleneck: bool,
     pub(crate) server_cpu_us_per_join: Option<f64>,
     /// The server's resident memory before.
     pub(crate) server_rss_before: Option<u64>,
@@ -74,6 +80,8 @@ impl Joined {
             invite_us: Quantiles::of(&j.invite),
             bound_us: Quantiles::of(&j.bound),
             stages: StagesReport::of(&j.stages),
+            harness_sip_busy: j.sip_busy,
+            harness_is_bottleneck: j.sip_busy > BUSY_SHARE_MAX,
             server_cpu_us_per_join: j.server_cpu_us.map(|us| us / each),
             server_rss_before: j.rss_before,
             server_rss_joined: j.rss_joined,

@@ -19,8 +19,8 @@ use crate::scenario::Scenario;
 use joins::visit_report;
 pub(crate) use joins::{Joined, VisitReport};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 
 /// What the first field of a report says.
 const FORMAT: &str = "openmsrp-loadtest";
@@ -78,6 +78,8 @@ pub(crate) struct Sampled {
     /// Its process ended before the interval did.
     pub(crate) server_ended: bool,
     pub(crate) harness: CpuTime,
+    /// The share of its time in which the thread that speaks SIP worked; of the busiest harness.
+    pub(crate) sip_busy: f64,
     /// How long it was really taken over.
     pub(crate) seconds: f64,
     /// By slice.
@@ -240,6 +242,12 @@ pub(crate) struct Run {
     /// How late messages were handed to the socket; `null` at saturation, where none is due.
     pub(crate) harness_lag_p99_us: Option<f64>,
     pub(crate) harness_busy: f64,
+    /// The same of the thread that had most to do.
+    #[serde(default)]
+    pub(crate) harness_busy_most: f64,
+    /// The same of the thread that speaks SIP for visitors, of its CPU time.
+    #[serde(default)]
+    pub(crate) harness_sip_busy: f64,
     /// CPU time the harness got; a polling thread that is alone on its core gets all of it.
     pub(crate) harness_cpu_cores: f64,
     pub(crate) harness_is_bottleneck: bool,
@@ -252,17 +260,20 @@ impl Run {
     pub(crate) fn new(s: &Scenario, rate: Option<f64>, m: &Measured, sampled: &Sampled) -> Self {
         let meter = &m.meter;
         let seconds = meter.seconds();
-        let idle = m.idle_ns as f64 / 1e9 / seconds.max(1e-9) / m.threads.max(1) as f64;
-        let busy = (1.0 - idle).clamp(0.0, 1.0);
+        let share = |ns: u64| (ns as f64 / 1e9 / seconds.max(1e-9)).clamp(0.0, 1.0);
+        let busy = 1.0 - share(m.idle_ns / m.threads.max(1));
+        // One thread at its limit holds up the rooms that are its own, however little the others have to do.
+        let busy_most = m.least_idle_ns.map_or(busy, |idle| 1.0 - share(idle));
+        let visits_busy = if s.visits > 0.0 { sampled.sip_busy } else { 0.0 };
         let main = meter.latency.iter().find(|h| h.len() > 0).unwrap_or(&meter.latency[0]);
         let latency_us = Quantiles::of(main);
         let lag = rate.map(|_| meter.lag.us(0.99));
         let late = lag.is_some_and(|l| l > LAG_US_MIN && l > latency_us.p99 / 4.0);
         let copies = meter.arrived as f64;
         // Copies are counted over the planned interval, CPU time over the one really sampled.
-        let alone = sampled.cores(sampled.harness) >= ALONE_SHARE_MIN * m.threads as f64;
+        let alone = m.least_cpu_ns.is_none_or(|cpu| share(cpu) >= ALONE_SHARE_MIN);
         // Who is late with time to spare did not get its core when it wanted it. Who sleeps does not need it always.
-        let kept = late && busy <= SPARE_SHARE_MAX;
+        let kept = late && busy_most <= SPARE_SHARE_MAX;
         let disturbed = kept || !s.sleep && !alone;
         let scale = if sampled.seconds > 0.0 { seconds / sampled.seconds } else { 1.0 };
         let per_delivery = |us: fn(CpuTime) -> u64| {
@@ -314,8 +325,11 @@ impl Run {
             copies_per_read: copies / m.reads.max(1) as f64,
             harness_lag_p99_us: lag,
             harness_busy: busy,
+            harness_busy_most: busy_most,
+            harness_sip_busy: visits_busy,
             harness_cpu_cores: sampled.cores(sampled.harness),
-            harness_is_bottleneck: spoken && (busy > BUSY_SHARE_MAX || late && !disturbed),
+            harness_is_bottleneck: spoken && (busy_most > BUSY_SHARE_MAX || late && !disturbed)
+                || visits_busy > BUSY_SHARE_MAX,
             harness_disturbed: disturbed,
         }
     }
@@ -450,6 +464,13 @@ pub(crate) struct Search {
     pub(crate) attempts: Vec<Attempt>,
 }
 
+impl Search {
+    /// The attempt with the lowest rate that did not meet the objective.
+    pub(crate) fn lowest_missed(&self) -> Option<&Attempt> {
+        self.attempts.iter().filter(|a| !a.met).min_by(|a, b| a.rate.total_cmp(&b.rate))
+    }
+}
+
 /// One of several harnesses.
 #[derive(Serialize, Deserialize, Clone, Debug)]
 pub(crate) struct WorkerInfo {
@@ -518,14 +539,14 @@ impl Report {
         if value["format"] != FORMAT || value["version"] != VERSION {
             return Err(at(&format!("no report of {FORMAT}, version {VERSION}")));
         }
-        serde_json::from_value(value).map_err(|e| at(&e))
+        serde_json::from_value(value).map_err(|e| at(&format!("something is missing in it: {e}")))
     }
 
     /// Reads several reports of the same test as one that has the runs of all.
     ///
     /// # Errors
     /// One cannot be read, or their scenarios differ, or one is of a search: that has one outcome, not runs.
-    pub(crate) fn pool(paths: &[std::path::PathBuf]) -> Result<Self, String> {
+    pub(crate) fn pool(paths: &[PathBuf]) -> Result<Self, String> {
         let Some((first, rest)) = paths.split_first() else { return Err("no report".into()) };
         let mut sum = Self::read(first)?;
         for path in rest {
@@ -591,12 +612,42 @@ pub(crate) fn can_save(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Writes a file.
+/// Looks whether these reports are of as many tests: one that is named twice would count as two.
+///
+/// # Errors
+/// Which two are one, or what the system says of one that cannot be read.
+pub(crate) fn distinct(paths: &[PathBuf]) -> Result<(), String> {
+    let mut seen: HashMap<Vec<u8>, &PathBuf> = HashMap::new();
+    for path in paths {
+        let content = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        if let Some(earlier) = seen.insert(content, path) {
+            return Err(format!(
+                "{} and {} are the same report; each file must be of a test of its own",
+                earlier.display(),
+                path.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Writes a file, whole or not at all: what stood there before is gone only when the new text is there.
 ///
 /// # Errors
 /// What the system says, with the path.
 pub(crate) fn save(path: &Path, text: &str) -> Result<(), String> {
-    std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))
+    // Whoever names a link means the file behind it; what is no file, such as /dev/stdout, is written to as it is.
+    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let plain = !target.exists() || target.is_file();
+    let written = if plain {
+        let mut beside = target.clone().into_os_string();
+        beside.push(".part");
+        let whole = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, &target));
+        whole.inspect_err(|_| drop(std::fs::remove_file(&beside)))
+    } else {
+        std::fs::write(&target, text)
+    };
+    written.map_err(|e| format!("{}: {e}", path.display()))
 }
 
 /// The number in the middle; 0 of none.

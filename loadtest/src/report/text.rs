@@ -23,6 +23,9 @@ pub(crate) fn text(r: &Report) -> String {
     if !parts.is_empty() {
         row("", parts.join(", "));
     }
+    if r.joined.harness_is_bottleneck {
+        row("", JOINS_LIMITED.into());
+    }
     for (i, run) in r.shown() {
         if r.runs.len() > 1 {
             row(&format!("-- run {}", i + 1), run.load());
@@ -176,12 +179,15 @@ fn server(run: &Run) -> Option<String> {
 }
 
 fn harness(run: &Run) -> String {
-    let mut text = format!(
-        "busy {:.0} %, {:.2} cores, {:.2} copies per read",
-        run.harness_busy * 100.0,
-        run.harness_cpu_cores,
-        run.copies_per_read
-    );
+    let percent = |share: f64| format!("{:.0} %", share * 100.0);
+    let mut text = format!("busy {}", percent(run.harness_busy));
+    if percent(run.harness_busy_most) != percent(run.harness_busy) {
+        let _ = write!(text, " (its busiest thread {})", percent(run.harness_busy_most));
+    }
+    if run.visits.is_some() {
+        let _ = write!(text, ", SIP {}", percent(run.harness_sip_busy));
+    }
+    let _ = write!(text, ", {:.2} cores, {:.2} copies per read", run.harness_cpu_cores, run.copies_per_read);
     if let Some(lag) = run.harness_lag_p99_us {
         let _ = write!(text, ", lag p99 {}", time(lag));
     }
@@ -205,13 +211,16 @@ pub(crate) fn findings(r: &Report) -> String {
     )
 }
 
+/// What is said where coming in was as quick as the harness could be.
+pub(crate) const JOINS_LIMITED: &str = "the harness itself was at its limit while they came in: the server can do better than this; give it more workers";
+
 /// What keeps the numbers of a run from being the server's alone.
 pub(crate) fn warnings(run: &Run) -> Vec<&'static str> {
     let mut lines = Vec::new();
     if run.harness_is_bottleneck {
         lines.push(
             "the harness itself was at its limit: the server can do better than this; give the harness cores of its \
-             own (--cores), more workers, or a lower --rate",
+             own (--cores), more threads or workers, or a lower --rate (--visits where SIP is what is busy)",
         );
     }
     if run.harness_disturbed {
