@@ -5,7 +5,7 @@
 //!     ◀────────────── hello ──────────────
 //!     ─── what time is it? ──▶ ◀── now ───   ROUNDS times; the quickest answer counts
 //!     ──── join: scenario, rooms ───▶ ◀─── joined
-//!     ──── run: start (its clock) ──▶ ◀─── going        once a second
+//!     ──── run: start (its clock) ──▶ ◀─── going        once a second, whatever it does
 //!                                     ◀─── measured     as often as needed
 //!     ──── stop ────────────────────▶          to end a join or a run that is under way
 //!     ──── leave ───────────────────▶ ◀─── left
@@ -15,20 +15,23 @@
 //! different machines never meet in one. What they are compared for is to start together; how far that is known
 //! (half of the quickest answer's way there and back) is told in the report.
 //!
+//! A worker that says nothing for [`SILENCE_MAX`] while it has something to do is lost, whether its connection has ended or
+//! not; the others stop then.
+//!
 //! One JSON value per line over TCP. Nobody is asked who he is: this is for a network of one's own. Bounded: a
 //! line by [`LINE_BYTES_MAX`], each wait for an answer by a time.
 
 use crate::course::{Ran, STOPPED};
 use crate::cpu::{self, CpuTime};
-use crate::halt::Halt;
+use crate::halt::{Caller, Halt};
 use crate::live::{self, Going, LOOK, Line, Live};
 use crate::measured::{Joining, Measured};
 use crate::pace::Interval;
-use crate::report::WorkerInfo;
+use crate::report::{Sampled, WorkerInfo};
 use crate::scenario::{Scenario, read};
 use crate::score::Names;
 use crate::session::{Session, sample};
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::{join_all, select_all};
 use openmsrp::base::clock::{self, Now};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -39,13 +42,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 /// Both sides must be of one mind about the lines.
-const PROTOCOL: u32 = 3;
+const PROTOCOL: u32 = 4;
 /// Octets of a line: the histograms of a large run are some hundred kilooctets.
 const LINE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// How often a worker is asked for the time.
 const ROUNDS: u32 = 32;
 /// For workers to come.
 const COME_WAIT: Duration = Duration::from_secs(600);
+/// A worker that does something says so once a second; one that is silent for so long is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(20);
 /// For an answer that needs no work.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// For everybody to join or to leave.
@@ -81,6 +86,7 @@ enum Answer {
     Ran {
         measured: Box<Measured>,
         cpu: CpuTime,
+        sip_busy: f64,
         seconds: f64,
     },
     Left,
@@ -132,30 +138,26 @@ struct Worker {
     offset: i128,
     /// How far that is known.
     known_to: u64,
+    /// It has gone, or is as good as gone: it is told nothing any more.
+    lost: bool,
 }
 
 impl Worker {
     async fn ask(&mut self, order: &Order, wait: Duration) -> Result<Answer, String> {
-        self.ask_until(order, wait, None).await
+        self.ask_until(order, wait, &Halt::pair().1).await
     }
 
     /// Gives an order and waits for the answer; tells the worker to stop when `halt` is called.
-    async fn ask_until(
-        &mut self,
-        order: &Order,
-        wait: Duration,
-        halt: Option<&Halt>,
-    ) -> Result<Answer, String> {
-        let never = Halt::pair();
-        let halt = halt.unwrap_or(&never.1);
+    async fn ask_until(&mut self, order: &Order, wait: Duration, halt: &Halt) -> Result<Answer, String> {
         let both = async {
             self.link.say(order).await?;
             let mut told = false;
             loop {
                 tokio::select! {
-                    heard = self.link.hear() => match heard {
-                        Ok(Some(Answer::Going(going))) => self.live.tell_going(going),
-                        answer => return answer,
+                    heard = timeout(SILENCE_MAX, self.link.hear()) => match heard {
+                        Ok(Ok(Some(Answer::Going(going)))) => self.live.tell_going(going),
+                        Ok(answer) => return answer,
+                        Err(_) => return Err(format!("nothing was heard of it for {} s", SILENCE_MAX.as_secs())),
                     },
                     () = halt.called(), if !told => {
                         told = true;
@@ -164,13 +166,21 @@ impl Worker {
                 }
             }
         };
-        match timeout(wait, both).await {
+        let answer = timeout(wait, both).await;
+        self.lost = !matches!(answer, Ok(Ok(Some(_))));
+        match answer {
             Ok(Ok(Some(Answer::Failed(why)))) => Err(format!("worker {}: {why}", self.name)),
             Ok(Ok(Some(answer))) => Ok(answer),
             Ok(Ok(None)) => Err(format!("worker {} has gone", self.name)),
             Ok(Err(why)) => Err(format!("worker {}: {why}", self.name)),
             Err(_) => Err(format!("worker {} did not answer within {} s", self.name, wait.as_secs())),
         }
+    }
+
+    /// Resolves when it has gone, which it may do while nothing is asked of it. Cancel safe.
+    async fn gone(&mut self) {
+        // It says nothing unasked.
+        while let Ok(Some(Answer::Going(_))) = self.link.hear().await {}
     }
 
     /// Learns its clock.
@@ -222,13 +232,23 @@ pub(crate) async fn gather(listen: &str, count: usize, s: &Scenario) -> Result<W
     let listener = TcpListener::bind(listen).await.map_err(|e| format!("{listen} (--listen): {e}"))?;
     let here = listener.local_addr().map_err(|e| e.to_string())?;
     eprintln!("waiting for {count} workers at {here}: openmsrp-loadtest worker {here}");
-    let mut workers = Vec::new();
+    let mut workers: Vec<Worker> = Vec::new();
     let come = async {
+        let mut number = 0;
         while workers.len() < count {
-            let (stream, from) = listener.accept().await.map_err(|e| e.to_string())?;
-            match greet(Link::new(stream), workers.len()).await {
-                Ok(worker) => workers.push(worker),
-                Err(why) => eprintln!("{from} is no worker: {why}"),
+            let gone = select_all_or_never(workers.iter_mut().map(Worker::gone));
+            tokio::select! {
+                came = listener.accept() => {
+                    let (stream, from) = came.map_err(|e| e.to_string())?;
+                    match greet(Link::new(stream), number).await {
+                        Ok(worker) => workers.push(worker),
+                        Err(why) => eprintln!("{from} is no worker: {why}"),
+                    }
+                    number += 1;
+                }
+                place = gone => {
+                    eprintln!("worker {} has gone; another is waited for", workers.remove(place).name);
+                }
             }
         }
         Ok::<_, String>(())
@@ -240,12 +260,19 @@ pub(crate) async fn gather(listen: &str, count: usize, s: &Scenario) -> Result<W
     Ok(Workers { workers, joining: Joining::default() })
 }
 
+/// The place of the first of these to be done; never, if there are none.
+async fn select_all_or_never(all: impl Iterator<Item = impl Future<Output = ()>>) -> usize {
+    let all: Vec<_> = all.map(Box::pin).collect();
+    if all.is_empty() { std::future::pending().await } else { select_all(all).await.1 }
+}
+
 async fn greet(mut link: Link, number: usize) -> Result<Worker, String> {
     let hello = timeout(ANSWER_WAIT, link.hear()).await.map_err(|_| "it says nothing")??;
     match hello {
         Some(Answer::Hello { protocol: PROTOCOL, name }) => {
             let name = format!("{}: {name}", number + 1);
-            let mut worker = Worker { link, name, rooms: 0, live: Arc::default(), offset: 0, known_to: 0 };
+            let mut worker =
+                Worker { link, name, rooms: 0, live: Arc::default(), offset: 0, known_to: 0, lost: false };
             worker.ask_time().await?;
             Ok(worker)
         }
@@ -262,22 +289,30 @@ impl Workers {
     pub(crate) async fn join(&mut self, s: &Scenario, halt: &Halt) -> Result<(), String> {
         let before = s.server_pid.map(cpu::look_at).transpose()?;
         let shares = deal(s, self.workers.len() as u32);
+        let (caller, stop) = &Halt::pair();
         let work =
             self.workers.iter_mut().zip(shares).enumerate().map(|(i, (worker, (share, first_room)))| {
                 worker.rooms = share.rooms;
                 let first_user = i as u64 * USERS_EACH;
                 let order = Order::Join { scenario: share.print(), first_room, first_user };
                 async move {
-                    match worker.ask_until(&order, JOIN_WAIT, Some(halt)).await? {
-                        Answer::Joined(joining) => Ok(*joining),
-                        _ => Err(worker.odd()),
-                    }
+                    let joined = match worker.ask_until(&order, JOIN_WAIT, stop).await {
+                        Ok(Answer::Joined(joining)) => Ok(*joining),
+                        Ok(_) => Err(worker.odd()),
+                        Err(why) => Err(why),
+                    };
+                    joined.inspect_err(|_| caller.call())
                 }
             });
         let line = Line::words();
         line.say("workers join".into());
+        // Nobody is left in the middle: who is told to stop says that it has.
+        let joined = tokio::select! {
+            joined = join_all(work) => joined,
+            () = forward(halt, caller) => return Err(STOPPED.into()),
+        };
         let mut sum = Joining::default();
-        for joining in try_join_all(work).await? {
+        for joining in joined.into_iter().collect::<Result<Vec<_>, _>>()? {
             sum.add(&joining);
         }
         sum.watched(before, s.server_pid.and_then(|pid| cpu::look_at(pid).ok()));
@@ -309,32 +344,30 @@ impl Workers {
             let there = u64::try_from(i128::from(start.0) + worker.offset).unwrap_or(0);
             let order = Order::Run { name: name.clone(), start: there, rate };
             async move {
-                let part = match worker.ask_until(&order, wait, Some(stop)).await {
-                    Ok(Answer::Ran { measured, cpu, seconds }) => Ok((*measured, cpu, seconds)),
+                let part = match worker.ask_until(&order, wait, stop).await {
+                    Ok(Answer::Ran { measured, cpu, sip_busy, seconds }) => {
+                        Ok((*measured, cpu, sip_busy, seconds))
+                    }
                     Ok(_) => Err(worker.odd()),
                     Err(why) => Err(why),
                 };
                 part.inspect_err(|_| caller.call())
             }
         });
-        let stopping = async {
-            halt.called().await;
-            caller.call();
-            std::future::pending::<()>().await
-        };
         let watched = sample(s.server_pid, interval, stop);
         let (parts, sampled) = tokio::select! {
             done = async { tokio::join!(join_all(work), watched) } => done,
-            () = stopping => return Err(STOPPED.into()),
+            () = forward(halt, caller) => return Err(STOPPED.into()),
             () = watching => return Err("the display ended".into()),
         };
         let mut sampled = sampled?;
         let mut measured = Measured::empty(interval);
-        let (mut used, mut lost, mut came) = (0.0, None, 0);
+        let (mut used, mut busiest, mut lost, mut came) = (0.0, 0.0_f64, None, 0);
         for part in parts {
             match part {
-                Ok((part, cpu, seconds)) => {
+                Ok((part, cpu, sip_busy, seconds)) => {
                     measured.add(&part);
+                    busiest = busiest.max(sip_busy);
                     used += cpu.total() as f64 / seconds.max(1e-9);
                     came += 1;
                 }
@@ -346,6 +379,7 @@ impl Workers {
         }
         // What counts as the harness are the workers; this process only waits.
         sampled.harness = CpuTime { user: (used * sampled.seconds) as u64, system: 0 };
+        sampled.sip_busy = busiest;
         Ok(Ran { measured, sampled, lost })
     }
 
@@ -354,13 +388,14 @@ impl Workers {
     /// # Errors
     /// A worker failed or has gone.
     pub(crate) async fn leave(&mut self) -> Result<(), String> {
-        let work = self.workers.iter_mut().map(|worker| async move {
+        let there = self.workers.iter_mut().filter(|worker| !worker.lost);
+        let work = there.map(|worker| async move {
             match worker.ask(&Order::Leave, JOIN_WAIT).await? {
                 Answer::Left => Ok(()),
                 _ => Err(worker.odd()),
             }
         });
-        try_join_all(work).await.map(drop)
+        join_all(work).await.into_iter().collect()
     }
 
     /// What the joining took.
@@ -377,6 +412,13 @@ impl Workers {
         };
         self.workers.iter().map(info).collect()
     }
+}
+
+/// Calls to stop when `halt` is called; never resolves.
+async fn forward(halt: &Halt, caller: &Caller) {
+    halt.called().await;
+    caller.call();
+    std::future::pending().await
 }
 
 /// Each worker's part of a scenario, and the number of its first room.
@@ -447,7 +489,7 @@ async fn serve(link: &mut Link, session: &mut Option<Session>, stop: &Halt) -> R
                     Some(_) => return Err("the coordinator gives orders before the last one is done".into()),
                     None => return Err("the coordinator has gone in the middle of a test".into()),
                 },
-                () = tokio::time::sleep(LOOK), if !lives.is_empty() => {
+                () = tokio::time::sleep(LOOK) => {
                     link.say(&Answer::Going(Going::of(&lives))).await?;
                 }
                 () = stop.called() => return stopped(),
@@ -474,7 +516,8 @@ async fn follow(order: Order, session: &mut Option<Session>, halt: &Halt) -> Res
         Order::Run { name, start, rate } => {
             let session = session.as_mut().ok_or("nobody has joined")?;
             let (measured, sampled) = session.run(name, Now(start), rate, halt).await?;
-            Ok(Answer::Ran { measured: Box::new(measured), cpu: sampled.harness, seconds: sampled.seconds })
+            let Sampled { harness: cpu, sip_busy, seconds, .. } = sampled;
+            Ok(Answer::Ran { measured: Box::new(measured), cpu, sip_busy, seconds })
         }
         Order::Leave => {
             if let Some(mut session) = session.take() {

@@ -86,7 +86,11 @@ pub(crate) async fn run(job: &Job) -> Result<Report, String> {
                 come = come => come?,
                 () = halt.called() => return Err(format!("{STOPPED} while workers were waited for")),
             };
-            workers.join(s, halt).await?;
+            let joined = workers.join(s, halt).await;
+            if halt.is_called() {
+                return Err(format!("{STOPPED} while participants came in"));
+            }
+            joined?;
             Crew::There(Box::new(workers))
         }
     };
