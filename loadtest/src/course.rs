@@ -175,6 +175,12 @@ async fn search(s: &Scenario, crew: &mut Crew, runs: &mut Vec<Run>, halt: &Halt)
             Next::Try(rate) => rate,
             Next::Over(why) => break why.to_owned(),
         };
+        if !s.sends(rate) {
+            break format!(
+                "at a lower rate nothing would be sent in {} s; raise duration to look there",
+                s.duration
+            );
+        }
         let (mut tried, mut verdicts) = (Vec::new(), Vec::new());
         for i in 1..=s.runs {
             again(s, crew, runs.last(), halt).await?;

@@ -152,12 +152,17 @@ impl Meter {
         }
     }
 
-    /// A copy of a message due at `due` came at `now` to the thread's room `local_room`.
-    pub(crate) fn arrived(&mut self, class: usize, local_room: u32, due: u64, now: u64) {
+    /// A copy came at `now`: a delivery, whose latency nobody asks for.
+    pub(crate) fn came(&mut self, now: u64) {
         if let Some(at) = self.slice_of(now) {
             self.arrived += 1;
             self.slices[at].arrived += 1;
         }
+    }
+
+    /// A copy of a message due at `due` came at `now` to the thread's room `local_room`.
+    pub(crate) fn arrived(&mut self, class: usize, local_room: u32, due: u64, now: u64) {
+        self.came(now);
         if let Some(at) = self.slice_of(due) {
             let late = now.saturating_sub(due);
             self.latency[class].record(late);

@@ -336,8 +336,10 @@ impl Score {
         if foreign {
             self.besides.strays += 1;
         } else if let Some(visit) = visit {
-            // Numbers of other kinds are not those of texts: a visitor only counts what it can judge.
-            if kind == Kind::Text {
+            // Copies of other kinds pass each other and those of texts: a visitor cannot judge them.
+            if kind != Kind::Text {
+                self.meter.came(now);
+            } else {
                 let well = self.visits.receive(visit, &stamp, now, self.terms.interval, &mut self.besides);
                 self.meter.arrived(VISITORS, seat.local_room, stamp.due, now);
                 self.meter.arrived_at(Group::Visitors, stamp.due, now);

@@ -162,6 +162,9 @@ fn visit_rows(v: &VisitReport, row: &mut impl FnMut(&str, String)) {
 }
 
 fn server(run: &Run) -> Option<String> {
+    if run.server_ended {
+        return Some("its process ended before the run did: what it used is not known".into());
+    }
     let cores = run.server_cpu_cores?;
     let mut text = format!("{cores:.2} cores");
     if let Some(cpu) = run.server_cpu_us_per_delivery {

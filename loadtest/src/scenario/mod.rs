@@ -347,6 +347,15 @@ impl Scenario {
         cores
     }
 
+    fn rates(&self) -> [f64; 4] {
+        [self.rate, self.private_rate, self.typing_rate, self.long_rate]
+    }
+
+    /// Whether at least one message is due in the measured time at `rate` messages per room and second.
+    pub(crate) fn sends(&self, rate: f64) -> bool {
+        rate * f64::from(self.rooms) * self.duration >= 1.0
+    }
+
     /// What a single key cannot tell.
     ///
     /// # Errors
@@ -365,12 +374,17 @@ impl Scenario {
                 format!("{} participants are too many: at most {PARTICIPANTS_MAX}", self.total()),
             ));
         }
-        let speaks = self.saturate
-            || [self.rate, self.private_rate, self.typing_rate, self.long_rate].iter().any(|r| *r > 0.0);
+        let speaks = self.saturate || self.rates().iter().any(|r| *r > 0.0);
         if speaks && self.publishers == 0 {
             return Err(Contradiction::between(
                 &["publishers", "rate", "saturate", "private_rate", "typing_rate", "long_rate"],
                 "publishers = 0 leaves nobody to send; set rate = 0 (and the other rates) too, or publishers",
+            ));
+        }
+        if speaks && !self.saturate && self.rates().into_iter().all(|rate| !self.sends(rate)) {
+            return Err(Contradiction::between(
+                &["rate", "private_rate", "typing_rate", "long_rate", "rooms", "duration"],
+                format!("nothing would be sent in {} s: raise a rate, or duration", self.duration),
             ));
         }
         if self.publishers + self.slow_receivers >= self.participants {
@@ -410,6 +424,15 @@ impl Scenario {
             return Err(Contradiction::between(
                 &["publishers"],
                 "publishers = 0 leaves nobody to speak, and a search looks for how often they may",
+            ));
+        }
+        if !self.sends(self.search_from) {
+            return Err(Contradiction::between(
+                &["search_from", "rooms", "duration"],
+                format!(
+                    "nothing would be sent in {} s at search_from = {} messages per room and second: raise one of them",
+                    self.duration, self.search_from
+                ),
             ));
         }
         Ok(())
@@ -516,6 +539,25 @@ mod tests {
         assert!(scenario("publishers = 0").unwrap_err().contains("nobody to send"));
         assert!(scenario("publishers = 0\nrate = 0").is_ok());
         assert!(scenario("participants = 2\nprivate_rate = 1").unwrap_err().contains("three"));
+    }
+
+    #[test]
+    fn at_least_one_message_must_be_due_in_the_measured_time() {
+        assert!(
+            scenario("rooms = 1\nrate = 1\nduration = 0.5")
+                .unwrap_err()
+                .contains("nothing would be sent in 0.5 s")
+        );
+        assert!(scenario("rooms = 2\nrate = 1\nduration = 0.5").is_ok());
+        assert!(scenario("rooms = 1\nsaturate = true\nduration = 0.5").is_ok());
+        let search = |text: &str| scenario(text).unwrap().check_search();
+        assert!(
+            search("rooms = 1\nsearch_from = 1\nrate = 9\nduration = 0.5")
+                .unwrap_err()
+                .why
+                .contains("search_from = 1 ")
+        );
+        assert!(search("rooms = 1\nsearch_from = 2\nrate = 9\nduration = 0.5").is_ok());
     }
 
     #[test]
