@@ -222,8 +222,9 @@ fn scenario(
     if !print || !s.server.is_empty() {
         s.check().map_err(|c| placed(&c, &places))?;
     }
-    if search && !print {
-        s.check_search().map_err(|c| placed(&c, &places))?;
+    if !print {
+        let checked = if search { s.check_search() } else { s.check_run() };
+        checked.map_err(|c| placed(&c, &places))?;
     }
     Ok(s)
 }

@@ -20,7 +20,8 @@ fn participants_with_passwords_come_in_where_they_are_asked_for() {
     std::fs::write(files.path("passwords"), "*:common\n").unwrap();
     std::fs::write(files.path("wrong"), "u3:other\n*:common\n").unwrap();
     let server = Server::start_with(Raw { users: Some(files.path("users").into()), ..Raw::default() });
-    let load = format!("run --server {} --rooms 2 --participants 2 --duration 0.2 --sleep", server.sip);
+    let load =
+        format!("run --server {} --rooms 2 --participants 2 --rate 5 --duration 0.2 --sleep", server.sip);
     let without = run(&load);
     assert!(!without.status.success() && text(&without).contains("--password-file"), "{}", text(&without));
     let wrong = run(&format!("{load} --password-file {}", files.path("wrong")));
@@ -83,8 +84,12 @@ fn a_scenario_of_everything_is_delivered_and_reported_in_every_form() {
     }
     assert_eq!(files.read("a.csv").lines().count(), 1 + 2 * 4);
     assert!(files.read("a.html").contains("Everything was delivered once, whole and in order"));
-    // A report against itself: nothing changed, and two runs could not tell.
+    // A report is not compared with itself, and two runs of each could not tell.
     let out = run(&format!("compare {0} {0}", files.path("a.json")));
+    assert_eq!(out.status.code(), Some(2), "{}", text(&out));
+    let again = files.read("a.json").replacen("\"note\":\"\"", "\"note\":\"again\"", 1);
+    std::fs::write(files.path("b.json"), again).unwrap();
+    let out = run(&format!("compare {} {}", files.path("a.json"), files.path("b.json")));
     assert_eq!(out.status.code(), Some(3), "{}", text(&out));
     assert!(text(&out).contains("too few to tell"), "{}", text(&out));
 }
@@ -175,8 +180,9 @@ fn a_search_that_finds_no_rate_says_so() {
     // Nothing is as quick as a microsecond.
     assert_eq!(out.status.code(), Some(1), "{}", text(&out));
     let search = &files.json("a.json")["search"];
-    assert_eq!((&search["best_rate"], search["attempts"].as_array().unwrap().len()), (&0.0.into(), 11));
-    assert!(search["ended"].as_str().unwrap().contains("search_from"));
+    // At 8 and at 4; at 2 a message a second nothing would be sent.
+    assert_eq!((&search["best_rate"], search["attempts"].as_array().unwrap().len()), (&0.0.into(), 2));
+    assert!(search["ended"].as_str().unwrap().contains("raise duration"));
     assert!(text(&out).contains("highest     no rate had p99 within"), "{}", text(&out));
 }
 
