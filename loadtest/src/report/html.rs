@@ -3,7 +3,7 @@
 use super::charts::{histogram, mebibytes, over_time, percentiles};
 use super::compare::{Change, Comparison, verdict_words};
 use super::plot::{Chart, Series, escape, svg};
-use super::text::{findings, highest, thousands, time, told, warnings};
+use super::text::{JOINS_LIMITED, findings, highest, thousands, time, told, warnings};
 use super::{Quantiles, Report, Run, Search};
 use std::fmt::Write as _;
 
@@ -215,7 +215,7 @@ fn run_part(t: &mut String, run: &Run) {
     if let Some(rss) = run.server_rss_max {
         tile("server memory", format!("{:.1} MiB", rss as f64 / 1_048_576.0));
     }
-    tile("harness busy", format!("{:.0} %", run.harness_busy * 100.0));
+    tile("harness busy", format!("{:.0} %", run.harness_busy_most.max(run.harness_busy) * 100.0));
     if let Some(lag) = run.harness_lag_p99_us {
         tile("harness lag p99", time(lag));
     }
@@ -408,6 +408,9 @@ fn joined(t: &mut String, r: &Report) {
         j.server_rss_per_session
             .map_or(String::new(), |b| format!(" Each holds {b:.0} octets of its resident memory."))
     );
+    if j.harness_is_bottleneck {
+        let _ = writeln!(t, "<p class=\"warning\">{}</p>", escape(JOINS_LIMITED));
+    }
 }
 
 fn workers(t: &mut String, r: &Report) {
