@@ -101,7 +101,7 @@ fn a_server_that_cannot_be_trusted_is_told_with_what_to_do() {
     let (at, _) = front(server.sip, certified("chat.example", &ca));
     let joined = |keys: &str| {
         let out = run(&format!(
-            "run --server {at} --transport tls --rooms 1 --participants 2 --warmup 0 --duration 0.1 --drain 60 --sleep {keys}"
+            "run --server {at} --transport tls --rooms 1 --participants 2 --rate 20 --warmup 0 --duration 0.1 --drain 60 --sleep {keys}"
         ));
         (out.status.code(), text(&out))
     };
