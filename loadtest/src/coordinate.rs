@@ -34,6 +34,7 @@ use crate::session::{Session, sample};
 use futures_util::future::{join_all, select_all};
 use openmsrp::base::clock::{self, Now};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -236,7 +237,7 @@ pub(crate) async fn gather(listen: &str, count: usize, s: &Scenario) -> Result<W
     let come = async {
         let mut number = 0;
         while workers.len() < count {
-            let gone = select_all_or_never(workers.iter_mut().map(Worker::gone));
+            let gone = first_or_never(workers.iter_mut().map(Worker::gone));
             tokio::select! {
                 came = listener.accept() => {
                     let (stream, from) = came.map_err(|e| e.to_string())?;
@@ -261,7 +262,7 @@ pub(crate) async fn gather(listen: &str, count: usize, s: &Scenario) -> Result<W
 }
 
 /// The place of the first of these to be done; never, if there are none.
-async fn select_all_or_never(all: impl Iterator<Item = impl Future<Output = ()>>) -> usize {
+async fn first_or_never(all: impl Iterator<Item = impl Future<Output = ()>>) -> usize {
     let all: Vec<_> = all.map(Box::pin).collect();
     if all.is_empty() { std::future::pending().await } else { select_all(all).await.1 }
 }
@@ -290,6 +291,8 @@ impl Workers {
         let before = s.server_pid.map(cpu::look_at).transpose()?;
         let shares = deal(s, self.workers.len() as u32);
         let (caller, stop) = &Halt::pair();
+        // The first that fails has the others stop, so what they say comes of that.
+        let cause = &OnceCell::new();
         let work =
             self.workers.iter_mut().zip(shares).enumerate().map(|(i, (worker, (share, first_room)))| {
                 worker.rooms = share.rooms;
@@ -301,7 +304,11 @@ impl Workers {
                         Ok(_) => Err(worker.odd()),
                         Err(why) => Err(why),
                     };
-                    joined.inspect_err(|_| caller.call())
+                    let failed = |why| {
+                        caller.call();
+                        cause.get_or_init(|| why);
+                    };
+                    joined.map_err(failed).ok()
                 }
             });
         let line = Line::words();
@@ -311,10 +318,11 @@ impl Workers {
             joined = join_all(work) => joined,
             () = forward(halt, caller) => return Err(STOPPED.into()),
         };
-        let mut sum = Joining::default();
-        for joining in joined.into_iter().collect::<Result<Vec<_>, _>>()? {
-            sum.add(&joining);
+        if let Some(why) = cause.get() {
+            return Err(why.clone());
         }
+        let mut sum = Joining::default();
+        joined.iter().flatten().for_each(|joining| sum.add(joining));
         sum.watched(before, s.server_pid.and_then(|pid| cpu::look_at(pid).ok()));
         self.joining = sum;
         Ok(())

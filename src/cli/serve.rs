@@ -5,6 +5,7 @@ use crate::control::values::{At, Host, Ip, Octets, Proxy, Shards, Slow, Uri, Use
 use crate::server::{self, Listening};
 use crate::shard::run::Driver;
 use clap::Args as ClapArgs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -177,6 +178,12 @@ fn announce(listening: &Listening, domain: &str) {
     };
     let shards = listening.shards;
     println!("{shards} shard{} on {driver}", if shards == 1 { "" } else { "s" });
-    let server = listening.sip.first().map(ToString::to_string).unwrap_or_default();
+    // All addresses are none that can be called.
+    let here = |at: &SocketAddr| match at.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, at.port())),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, at.port())),
+        _ => *at,
+    };
+    let server = listening.sip.first().map(here).map(|at| at.to_string()).unwrap_or_default();
     println!("Join a room:  openmsrp chat sip:lobby@{domain} --server {server} --as sip:alice@{domain}");
 }

@@ -56,7 +56,9 @@ impl Rooms {
     }
 
     fn configured(&self, room: &Address) -> Option<&Arc<Rules>> {
-        self.named.get(room).or_else(|| self.everywhere.get(room.user()))
+        // Taking an address apart is more than looking into a table with nothing in it.
+        let everywhere = || if self.everywhere.is_empty() { None } else { self.everywhere.get(room.user()) };
+        self.named.get(room).or_else(everywhere)
     }
 
     /// The rules of rooms that are not configured.
