@@ -163,18 +163,13 @@ fn choose_driver(choice: DriverChoice) -> Result<(Driver, Option<String>), Serve
 fn listen_msrp(config: &Config) -> Result<(Vec<Vec<TcpListener>>, Vec<SocketAddr>), ServerError> {
     let mut per_shard: Vec<Vec<TcpListener>> = (0..config.shards).map(|_| Vec::new()).collect();
     let mut bound = Vec::new();
-    if let Some(name) = &config.congestion {
-        let tried = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))
-            .and_then(|socket| socket.set_tcp_congestion(name.as_bytes()));
-        tried.map_err(|e| ServerError::Congestion(name.clone(), e))?;
-    }
     for address in &config.msrp {
         let failed = |e| ServerError::Listen("MSRP", *address, e);
         claim(*address).map_err(failed)?;
         // Port 0 is chosen with the first and shared by the others.
         let mut at = *address;
         for listeners in &mut per_shard {
-            let listener = listen(at, config.congestion.as_deref()).map_err(failed)?;
+            let listener = listen(at, config.congestion.as_deref())?;
             at = listener.local_addr().map_err(failed)?;
             listeners.push(listener);
         }
@@ -204,19 +199,26 @@ fn unbound(at: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn listen(at: SocketAddr, congestion: Option<&str>) -> io::Result<TcpListener> {
-    let socket = unbound(at)?;
+fn listen(at: SocketAddr, congestion: Option<&str>) -> Result<TcpListener, ServerError> {
+    let failed = |e| ServerError::Listen("MSRP", at, e);
+    let socket = unbound(at).map_err(failed)?;
+    if let Some(name) = congestion {
+        let set = socket.set_tcp_congestion(name.as_bytes());
+        set.map_err(|e| ServerError::Congestion(name.to_owned(), e))?;
+    }
+    share(&socket, at).map_err(failed)?;
+    Ok(socket.into())
+}
+
+/// Has the socket listen at an address beside others of this server.
+fn share(socket: &Socket, at: SocketAddr) -> io::Result<()> {
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
     // Accepted connections inherit this: a peer that vanished from a silent room is noticed.
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_IDLE / 6);
     socket.set_tcp_keepalive(&keepalive.with_retries(6))?;
-    if let Some(name) = congestion {
-        socket.set_tcp_congestion(name.as_bytes())?;
-    }
     socket.bind(&at.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    socket.listen(BACKLOG)
 }
 
 struct Started {

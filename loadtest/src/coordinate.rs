@@ -144,12 +144,15 @@ struct Worker {
 }
 
 impl Worker {
-    async fn ask(&mut self, order: &Order, wait: Duration) -> Result<Answer, String> {
-        self.ask_until(order, wait, &Halt::pair().1).await
-    }
-
-    /// Gives an order and waits for the answer; tells the worker to stop when `halt` is called.
-    async fn ask_until(&mut self, order: &Order, wait: Duration, halt: &Halt) -> Result<Answer, String> {
+    /// Gives an order and waits for the answer, of which `pick` takes what belongs to this order; tells the worker to stop
+    /// when `halt` is called.
+    async fn ask<T>(
+        &mut self,
+        order: &Order,
+        wait: Duration,
+        halt: &Halt,
+        pick: impl FnOnce(Answer) -> Option<T>,
+    ) -> Result<T, String> {
         let both = async {
             self.link.say(order).await?;
             let mut told = false;
@@ -171,7 +174,9 @@ impl Worker {
         self.lost = !matches!(answer, Ok(Ok(Some(_))));
         match answer {
             Ok(Ok(Some(Answer::Failed(why)))) => Err(format!("worker {}: {why}", self.name)),
-            Ok(Ok(Some(answer))) => Ok(answer),
+            Ok(Ok(Some(answer))) => {
+                pick(answer).ok_or_else(|| format!("worker {} gave an answer to another question", self.name))
+            }
             Ok(Ok(None)) => Err(format!("worker {} has gone", self.name)),
             Ok(Err(why)) => Err(format!("worker {}: {why}", self.name)),
             Err(_) => Err(format!("worker {} did not answer within {} s", self.name, wait.as_secs())),
@@ -189,18 +194,37 @@ impl Worker {
         let mut rounds = Vec::new();
         for _ in 0..ROUNDS {
             let before = clock::now().0;
-            let Answer::Time(there) = self.ask(&Order::Time, ANSWER_WAIT).await? else {
-                return Err(self.odd());
-            };
+            let time = |answer| if let Answer::Time(there) = answer { Some(there) } else { None };
+            let there = self.ask(&Order::Time, ANSWER_WAIT, &Halt::never(), time).await?;
             rounds.push((before, there, clock::now().0));
         }
         (self.offset, self.known_to) = offset(&rounds);
         Ok(())
     }
+}
 
-    fn odd(&self) -> String {
-        format!("worker {} gave an answer to another question", self.name)
-    }
+/// Gives each its order, all at the same time, and waits for all answers as [`Worker::ask`] does. The first that fails, or is
+/// lost, has the others stop: the answers there are, and why there are no more.
+async fn ask_all<T>(
+    workers: &mut [Worker],
+    orders: impl Iterator<Item = Order>,
+    wait: Duration,
+    (caller, stop): (&Caller, &Halt),
+    pick: impl Fn(Answer) -> Option<T>,
+) -> (Vec<T>, Option<String>) {
+    let (cause, pick) = (OnceCell::new(), &pick);
+    let work = workers.iter_mut().zip(orders).map(|(worker, order)| {
+        let cause = &cause;
+        async move {
+            let failed = |why| {
+                caller.call();
+                cause.get_or_init(|| why);
+            };
+            worker.ask(&order, wait, stop, pick).await.map_err(failed).ok()
+        }
+    });
+    let answers = join_all(work).await.into_iter().flatten().collect();
+    (answers, cause.into_inner())
 }
 
 /// From readings here, there, and here again: what to add to this clock to have the other, and how far that is
@@ -290,39 +314,26 @@ impl Workers {
     pub(crate) async fn join(&mut self, s: &Scenario, halt: &Halt) -> Result<(), String> {
         let before = s.server_pid.map(cpu::look_at).transpose()?;
         let shares = deal(s, self.workers.len() as u32);
+        self.workers.iter_mut().zip(&shares).for_each(|(worker, (share, _))| worker.rooms = share.rooms);
+        let orders = shares.into_iter().zip(0_u64..).map(|((share, first_room), i)| Order::Join {
+            scenario: share.print(),
+            first_room,
+            first_user: i * USERS_EACH,
+        });
+        let joining = |answer| if let Answer::Joined(joining) = answer { Some(joining) } else { None };
         let (caller, stop) = &Halt::pair();
-        // The first that fails has the others stop, so what they say comes of that.
-        let cause = &OnceCell::new();
-        let work =
-            self.workers.iter_mut().zip(shares).enumerate().map(|(i, (worker, (share, first_room)))| {
-                worker.rooms = share.rooms;
-                let first_user = i as u64 * USERS_EACH;
-                let order = Order::Join { scenario: share.print(), first_room, first_user };
-                async move {
-                    let joined = match worker.ask_until(&order, JOIN_WAIT, stop).await {
-                        Ok(Answer::Joined(joining)) => Ok(*joining),
-                        Ok(_) => Err(worker.odd()),
-                        Err(why) => Err(why),
-                    };
-                    let failed = |why| {
-                        caller.call();
-                        cause.get_or_init(|| why);
-                    };
-                    joined.map_err(failed).ok()
-                }
-            });
         let line = Line::words();
         line.say("workers join".into());
         // Nobody is left in the middle: who is told to stop says that it has.
-        let joined = tokio::select! {
-            joined = join_all(work) => joined,
+        let (joined, failed) = tokio::select! {
+            done = ask_all(&mut self.workers, orders, JOIN_WAIT, (caller, stop), joining) => done,
             () = forward(halt, caller) => return Err(STOPPED.into()),
         };
-        if let Some(why) = cause.get() {
-            return Err(why.clone());
+        if let Some(why) = failed {
+            return Err(why);
         }
         let mut sum = Joining::default();
-        joined.iter().flatten().for_each(|joining| sum.add(joining));
+        joined.iter().for_each(|joining| sum.add(joining));
         sum.watched(before, s.server_pid.and_then(|pid| cpu::look_at(pid).ok()));
         self.joining = sum;
         Ok(())
@@ -348,42 +359,31 @@ impl Workers {
         let planned = clock::now().until(Now(interval.to));
         let watching = live::watch(format!("{name}, {} workers", self.workers.len()), planned, lives);
         let (caller, stop) = &Halt::pair();
-        let work = self.workers.iter_mut().map(|worker| {
-            let there = u64::try_from(i128::from(start.0) + worker.offset).unwrap_or(0);
-            let order = Order::Run { name: name.clone(), start: there, rate };
-            async move {
-                let part = match worker.ask_until(&order, wait, stop).await {
-                    Ok(Answer::Ran { measured, cpu, sip_busy, seconds }) => {
-                        Ok((*measured, cpu, sip_busy, seconds))
-                    }
-                    Ok(_) => Err(worker.odd()),
-                    Err(why) => Err(why),
-                };
-                part.inspect_err(|_| caller.call())
-            }
-        });
+        let there = |offset: i128| u64::try_from(i128::from(start.0) + offset).unwrap_or(0);
+        let run = |w: &Worker| Order::Run { name: name.clone(), start: there(w.offset), rate };
+        let orders: Vec<_> = self.workers.iter().map(run).collect();
+        let ran = |answer| match answer {
+            Answer::Ran { measured, cpu, sip_busy, seconds } => Some((measured, cpu, sip_busy, seconds)),
+            _ => None,
+        };
+        let work = ask_all(&mut self.workers, orders.into_iter(), wait, (caller, stop), ran);
         let watched = sample(s.server_pid, interval, stop);
-        let (parts, sampled) = tokio::select! {
-            done = async { tokio::join!(join_all(work), watched) } => done,
+        let ((parts, lost), sampled) = tokio::select! {
+            done = async { tokio::join!(work, watched) } => done,
             () = forward(halt, caller) => return Err(STOPPED.into()),
             () = watching => return Err("the display ended".into()),
         };
+        let lost = match lost {
+            Some(why) if parts.is_empty() => return Err(why),
+            lost => lost,
+        };
         let mut sampled = sampled?;
         let mut measured = Measured::empty(interval);
-        let (mut used, mut busiest, mut lost, mut came) = (0.0, 0.0_f64, None, 0);
-        for part in parts {
-            match part {
-                Ok((part, cpu, sip_busy, seconds)) => {
-                    measured.add(&part);
-                    busiest = busiest.max(sip_busy);
-                    used += cpu.total() as f64 / seconds.max(1e-9);
-                    came += 1;
-                }
-                Err(why) => lost = lost.or(Some(why)),
-            }
-        }
-        if let Some(why) = lost.take_if(|_| came == 0) {
-            return Err(why);
+        let (mut used, mut busiest) = (0.0, 0.0_f64);
+        for (part, cpu, sip_busy, seconds) in parts {
+            measured.add(&part);
+            busiest = busiest.max(sip_busy);
+            used += cpu.total() as f64 / seconds.max(1e-9);
         }
         // What counts as the harness are the workers; this process only waits.
         sampled.harness = CpuTime { user: (used * sampled.seconds) as u64, system: 0 };
@@ -397,12 +397,9 @@ impl Workers {
     /// A worker failed or has gone.
     pub(crate) async fn leave(&mut self) -> Result<(), String> {
         let there = self.workers.iter_mut().filter(|worker| !worker.lost);
-        let work = there.map(|worker| async move {
-            match worker.ask(&Order::Leave, JOIN_WAIT).await? {
-                Answer::Left => Ok(()),
-                _ => Err(worker.odd()),
-            }
-        });
+        let left = |answer| matches!(answer, Answer::Left).then_some(());
+        let work = there
+            .map(|worker| async move { worker.ask(&Order::Leave, JOIN_WAIT, &Halt::never(), left).await });
         join_all(work).await.into_iter().collect()
     }
 

@@ -279,9 +279,9 @@ impl Engine {
 
     /// One wait and what it brings; returns the number of events.
     fn turn(&mut self, timeout: Duration) -> usize {
-        let began = if timeout.is_zero() { 0 } else { now() };
+        let began = (!timeout.is_zero()).then(now);
         let events = self.epoll.wait(timeout);
-        self.waited = if timeout.is_zero() { 0 } else { now() - began };
+        self.waited = began.map_or(0, |began| now() - began);
         for i in 0..events {
             let (mask, key) = self.epoll.event(i);
             if key == BELL {

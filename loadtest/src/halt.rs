@@ -30,6 +30,11 @@ impl Halt {
         (Caller(sender), Self(receiver))
     }
 
+    /// One that is never called.
+    pub(crate) fn never() -> Self {
+        Self::pair().1
+    }
+
     /// One that is called by the first Ctrl-C or SIGTERM; the second one ends the program.
     pub(crate) fn by_signal() -> Self {
         let (caller, halt) = Self::pair();

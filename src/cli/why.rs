@@ -64,10 +64,8 @@ fn answer(args: &Args) -> Result<(String, Decision), String> {
         _ => return Err(format!("{} is done to nobody: write the room only", args.action)),
     };
     let (who, room) = (address(&args.who, &config)?, address(room, &config)?);
-    for (what, user) in [("the factory", &config.factory), ("the list of public rooms", &config.directory)] {
-        if !user.is_empty() && room.user() == user {
-            return Err(format!("{room} is no room but {what}"));
-        }
+    if let Some(key) = config.no_room(room.user()) {
+        return Err(format!("{room} is no room but the {key}"));
     }
     let caller = Caller { proved: true, from: args.from, ..Caller::of(&who) };
     let decision =

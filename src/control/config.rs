@@ -273,13 +273,8 @@ impl Raw {
             return Err(ConfigError::Value("create_rooms", why.into()));
         }
         let creator = self.creator_role.map_or(Role::Participant, |r| r.0);
-        let no_rooms = [("factory", &factory), ("directory", &directory)];
-        let has_table = |user: &str| self.rooms.keys().any(|r| r.split('@').next() == Some(user));
-        if let Some((key, user)) = no_rooms.into_iter().find(|(_, user)| has_table(user)) {
-            let why = format!("`{user}` is no room but the {key}; name the room, or the {key}, otherwise");
-            return Err(ConfigError::Value("rooms", why));
-        }
-        let rooms = rooms(self.rooms, self.ad_hoc, (creators, creator), &all, &domains)?;
+        let no_room = |user: &str| no_room(user, &factory, &directory);
+        let rooms = rooms(self.rooms, self.ad_hoc, (creators, creator), &all, &domains, no_room)?;
         Ok(Config {
             domains,
             sip,
@@ -307,6 +302,7 @@ fn rooms(
     (creators, creator): (Creators, Role),
     all: &Policy,
     domains: &[String],
+    no_room: impl Fn(&str) -> Option<&'static str>,
 ) -> Result<Rooms, ConfigError> {
     let ad_hoc = ad_hoc.over(all).map_err(|why| ConfigError::Value("ad_hoc", why))?;
     let mut rooms = Rooms::new(Policy { creator, ..ad_hoc }, creators);
@@ -314,12 +310,27 @@ fn rooms(
     for (name, room) in named {
         let wrong = |why| ConfigError::Value("rooms", format!("{name}: {why}"));
         let policy = room.over(&permanent).map_err(wrong)?;
-        rooms = match which(&name, domains).map_err(wrong)? {
+        let which = which(&name, domains).map_err(wrong)?;
+        if let Some(key) = no_room(which.user()) {
+            let user = which.user();
+            return Err(wrong(format!(
+                "`{user}` is no room but the {key}; name the room, or the {key}, otherwise"
+            )));
+        }
+        rooms = match which {
             Which::One(address) => rooms.with(address, policy),
             Which::All(user) => rooms.with_everywhere(&user, policy),
         };
     }
     Ok(rooms)
+}
+
+/// The key that gives a user another use than that of a room.
+fn no_room(user: &str, factory: &str, directory: &str) -> Option<&'static str> {
+    [("factory", factory), ("directory", directory)]
+        .into_iter()
+        .find(|(_, other)| *other == user)
+        .map(|(key, _)| key)
 }
 
 /// What is given, or one that stands for it.
@@ -329,6 +340,12 @@ fn or_one<T>(given: impl Iterator<Item = T>, otherwise: impl FnOnce() -> T) -> V
 }
 
 impl Config {
+    /// The key that gives a user of ours another use than that of a room.
+    #[must_use]
+    pub fn no_room(&self, user: &str) -> Option<&'static str> {
+        no_room(user, &self.factory, &self.directory).filter(|_| !user.is_empty())
+    }
+
     /// The host of our MSRP URIs and SIP contacts as it stands in a URI.
     #[must_use]
     pub fn msrp_host(&self, bound: SocketAddr) -> String {

@@ -117,6 +117,17 @@ pub enum Which {
     All(String),
 }
 
+impl Which {
+    /// Their user part, unescaped.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        match self {
+            Self::One(address) => address.user(),
+            Self::All(user) => user,
+        }
+    }
+}
+
 /// Which rooms a table of this name is about: `NAME@DOMAIN`, or `NAME` for all domains and addresses of the server.
 ///
 /// # Errors

@@ -40,6 +40,11 @@ pub(crate) enum Change {
 }
 
 impl Change {
+    /// The same, but that nothing is laid to the server where others had a hand in it.
+    fn unless(self, doubtful: bool) -> Self {
+        if doubtful && matches!(self, Self::Better | Self::Worse) { Self::Doubtful } else { self }
+    }
+
     /// For people.
     pub(crate) fn words(self) -> &'static str {
         match self {
@@ -153,7 +158,11 @@ const JOINS: &[Metric<Joined>] = &[
 ];
 
 /// How the names of those begin that depend on the harness too.
-const TIMES: [&str; 3] = ["latency", "visits", "deliveries"];
+const TIMES: [&str; 5] = ["latency", "visits", "deliveries", "joins: came", "joins: INVITE"];
+
+fn is_time(name: &str) -> bool {
+    TIMES.iter().any(|t| name.starts_with(t))
+}
 
 /// Keys that may differ between two tests of the same thing.
 const FREE_KEYS: &[&str] = &["server", "server_pid", "domain", "password_file", "runs"];
@@ -189,7 +198,7 @@ pub(crate) fn compare(a: &Report, b: &Report) -> Result<Comparison, String> {
 }
 
 fn line((name, unit, more, of): &Metric<Run>, a: &Report, b: &Report) -> Option<Line> {
-    let time = TIMES.iter().any(|t| name.starts_with(t));
+    let time = is_time(name);
     let side = |r: &Report| -> Vec<f64> {
         let all = !time || left_out(r) == 0;
         r.runs.iter().filter(|run| all || of_use(run)).filter_map(of).collect()
@@ -199,30 +208,25 @@ fn line((name, unit, more, of): &Metric<Run>, a: &Report, b: &Report) -> Option<
         return None;
     }
     let (change, chance) = judge(&va, &vb, *more);
-    let moved = matches!(change, Change::Better | Change::Worse);
     let doubtful = [a, b].iter().any(|r| left_out(r) == 0 && !r.runs.iter().all(of_use));
-    let change = if moved && time && doubtful { Change::Doubtful } else { change };
+    let change = change.unless(time && doubtful);
     Some(Line { name, unit: *unit, a: va, b: vb, change, chance: Some(chance) })
 }
 
 fn joins(a: &Report, b: &Report) -> impl Iterator<Item = Line> {
     let limited = [a, b].into_iter().any(joins_limited);
     JOINS.iter().filter_map(move |(name, unit, more, of)| {
-        let side = |r: &Report| {
-            std::iter::once(&r.joined).chain(&r.others_joined).map(of).collect::<Option<Vec<_>>>()
-        };
-        let time = !name.starts_with("joins: server");
+        let side = |r: &Report| r.all_joined().map(of).collect::<Option<Vec<_>>>();
         let (a, b) = (side(a)?, side(b)?);
         let (change, chance) = judge(&a, &b, *more);
-        let moved = matches!(change, Change::Better | Change::Worse);
-        let change = if moved && time && limited { Change::Doubtful } else { change };
+        let change = change.unless(is_time(name) && limited);
         Some(Line { name, unit: *unit, a, b, change, chance: Some(chance) })
     })
 }
 
 /// Whether coming in was as quick as the harness could be, in any of the tests.
 fn joins_limited(r: &Report) -> bool {
-    std::iter::once(&r.joined).chain(&r.others_joined).any(|j| j.harness_is_bottleneck)
+    r.all_joined().any(|j| j.harness_is_bottleneck)
 }
 
 /// Whether times and rates of a run are the server's alone.
@@ -240,11 +244,10 @@ fn left_out(r: &Report) -> usize {
 fn highest(a: &Search, b: &Search) -> Line {
     let above = |s: &Search| s.too_high.unwrap_or(f64::INFINITY);
     // Where the harness was at its limit nobody knows what the server can do: that of the lower one decides.
-    let sure = |lower: &Search, change: Change| if limited(lower) { Change::Doubtful } else { change };
     let change = if b.best_rate >= above(a) {
-        sure(a, Change::Better)
+        Change::Better.unless(limited(a))
     } else if a.best_rate >= above(b) {
-        sure(b, Change::Worse)
+        Change::Worse.unless(limited(b))
     } else {
         Change::Same
     };

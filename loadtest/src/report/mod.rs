@@ -593,6 +593,11 @@ impl Report {
         self.runs.iter().enumerate().filter(|(_, run)| best.is_none() || run.rate == best).collect()
     }
 
+    /// What coming in took, in each of the tests.
+    pub(crate) fn all_joined(&self) -> impl Iterator<Item = &Joined> {
+        std::iter::once(&self.joined).chain(&self.others_joined)
+    }
+
     /// A number of each run.
     pub(crate) fn each(&self, of: impl Fn(&Run) -> Option<f64>) -> Vec<f64> {
         self.runs.iter().filter_map(of).collect()
